@@ -1,0 +1,37 @@
+"""What a test needs from the machine: missing in CI it fails, elsewhere it skips and says why."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def need_file(path: str | Path) -> Path:
+    """The file, or a skip (a failure in CI) that names it."""
+    found = Path(path)
+    if not found.exists():
+        _missing(f"{found} is missing; scripts/system-packages.sh test installs it")
+    return found
+
+
+def need_command(name: str) -> str:
+    """The command's path, or a skip (a failure in CI) that names it."""
+    found = shutil.which(name)
+    if found is None:
+        _missing(f"the command {name} is missing; scripts/system-packages.sh test installs it")
+    return found
+
+
+def need_module(name: str) -> None:
+    """Go on only where the Python module can be imported."""
+    if importlib.util.find_spec(name) is None:
+        _missing(f"the Python module {name} is missing; make test installs it")

@@ -1,0 +1,53 @@
+# Everything sets itself up: the virtual environment, the Python packages, the system packages.
+#
+#   make run     serve on http://127.0.0.1:8522
+#   make test    run every test, with coverage
+#   make lint    ruff, mypy --strict, import contracts
+#   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md
+#   make docs    rewrite the generated pages of docs/
+#   make clean   remove what the above made
+
+SHELL := /bin/sh
+VENV  := .venv
+BIN   := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench docs clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# A stamp is newer than pyproject.toml when the environment has what that file asks for.
+$(VENV)/run.stamp: pyproject.toml scripts/venv.sh scripts/system-packages.sh
+	@scripts/system-packages.sh run
+	@scripts/venv.sh run
+
+$(VENV)/dev.stamp: pyproject.toml scripts/venv.sh scripts/system-packages.sh
+	@scripts/system-packages.sh test
+	@scripts/venv.sh dev
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/undertone serve
+
+test: $(VENV)/dev.stamp
+	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m scripts.docs
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

@@ -1,0 +1,68 @@
+"""Addresses that people write into settings: hosts, origins of pages, networks of proxies."""
+
+import ipaddress
+import re
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from gateway.options import Refused
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_DEFAULT_PORT = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9_.-]+\Z")
+
+
+def host(text: str) -> str:
+    """An IP address or a host name, without a port or brackets; raises Refused."""
+    if not _HOST.match(text) and _address(text) is None:
+        raise Refused("must be an IP address or a host name", "127.0.0.1 serves this machine only")
+    return text
+
+
+def is_loopback(text: str) -> bool:
+    """Whether only this machine can reach `text`."""
+    address = _address(text)
+    return text.lower() == "localhost" if address is None else address.is_loopback
+
+
+def origin(text: str) -> str:
+    """An origin exactly as browsers send it (RFC 6454 section 6.2); raises Refused.
+
+    Anything else would be compared and never match: a path, a default port, capital letters, a wildcard.
+    """
+    try:
+        parts = urlsplit(text)
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("has an address or a port that can't be") from None
+    if not parts.scheme or not name or "*" in text:
+        raise Refused("must be exact origins such as https://app.example.org", "patterns are not supported")
+    if not text.isascii():
+        raise Refused("must be ASCII", "write international names in Punycode (xn--…)")
+    name = f"[{name}]" if ":" in name else name
+    suffix = "" if port is None or port == _DEFAULT_PORT.get(parts.scheme) else f":{port}"
+    exact = f"{parts.scheme}://{name}{suffix}"
+    if text != exact:
+        raise Refused("is not how a browser writes an origin", f"write {exact}")
+    return exact
+
+
+def network(text: str) -> Network:
+    """An IP address or a network in CIDR notation; raises Refused."""
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Refused("must be IP addresses or networks such as 10.0.0.0/8") from None
+    if found.prefixlen == 0:
+        raise Refused("would let anybody say where a request came from", "name the proxies' addresses")
+    if ipaddress.ip_interface(text).ip != found.network_address:
+        raise Refused("names one host and a whole network at once", f"write {found} or {text.split('/')[0]}")
+    return found
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

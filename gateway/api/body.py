@@ -1,0 +1,132 @@
+"""What a client may ask of a new session, over REST and in the WebSocket's query, read strictly."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from gateway.api.problems import Problem
+from gateway.sessions.service import NewSession
+from protocol.audio import AudioFormat
+from protocol.control import SessionConfig
+from protocol.errors import ErrorCode, ProtocolError
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_NAME_CHARS = 128
+
+_TEXT = ("namespace_id", "user_id", "device_type", "client_version")
+_AUDIO = ("encoding", "sample_rate", "channels")
+_CONFIG = (
+    "hop_ms",
+    "window_ms",
+    "elcor",
+    "language",
+    "num_speakers",
+    "min_confidence",
+    "features",
+    "delivery",
+)
+_BODY = frozenset((*_TEXT, *_AUDIO, *_CONFIG, "key_hash"))
+_ATTACH = frozenset(("session_id", "epoch", "after", "role"))
+_QUERY = frozenset((*_TEXT, *_AUDIO, *_CONFIG, *_ATTACH))
+_KEY_HASH_CHARS = 64
+
+
+async def read_json_object(request: Request) -> dict[str, Any]:
+    """The request's body: a JSON object, or nothing at all for an empty one.
+
+    Raises:
+        Problem: too large, not JSON, not an object, or not sent as JSON.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            detail = f"the body is over {MAX_BODY_BYTES} bytes"
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
+    if not body:
+        return {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "send the body as application/json"
+        )
+    try:
+        given = orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not valid JSON") from error
+    if not isinstance(given, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not a JSON object")
+    return given
+
+
+def new_session_from_body(given: Mapping[str, Any]) -> NewSession:
+    """The session a POST body asks for.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming it.
+    """
+    _refuse_unknown(given, _BODY)
+    key_hash = given.get("key_hash")
+    if key_hash is not None and not _is_key_hash(key_hash):
+        raise _invalid("key_hash", "must be a SHA-256 in 64 hexadecimal digits")
+    return NewSession(
+        **_names(given), audio=AudioFormat.from_mapping(given), config=SessionConfig.from_mapping(given)
+    )
+
+
+def new_session_from_query(given: Mapping[str, str]) -> NewSession:
+    """The session a WebSocket's query asks for.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming it.
+    """
+    return NewSession(
+        **_names(given), audio=AudioFormat.from_query(given), config=SessionConfig.from_query(given)
+    )
+
+
+def refuse_unknown_query(given: Mapping[str, str]) -> None:
+    """A misspelt parameter must not pass for a default.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming the first unknown parameter.
+    """
+    _refuse_unknown(given, _QUERY)
+
+
+def asks_for_audio(given: Mapping[str, str]) -> bool:
+    """Whether the query names an audio format."""
+    return any(name in given for name in _AUDIO)
+
+
+def _names(given: Mapping[str, Any]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for name in _TEXT:
+        value = given.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
+            raise _invalid(name, f"must be 1 to {MAX_NAME_CHARS} printable characters")
+        names[name] = value
+    return names
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise _invalid(str(name)[:64], "is not a known field")
+
+
+def _is_key_hash(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) == _KEY_HASH_CHARS
+        and all(char in "0123456789abcdefABCDEF" for char in value)
+    )
+
+
+def _invalid(name: str, why: str) -> ProtocolError:
+    return ProtocolError(ErrorCode.INVALID_FIELD, f"{name} {why}", param=name)

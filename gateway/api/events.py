@@ -1,0 +1,148 @@
+"""Server-sent events: the same log as the WebSocket's, for any number of observers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.api.context import Gateway
+from gateway.api.problems import Problem
+from gateway.live.log import EventLog, Evicted
+from gateway.live.reader import Reader
+from gateway.sessions.model import Session
+from gateway.sessions.ports import Entry
+from protocol.version import Encoding
+
+HEARTBEAT_S = 15.0
+"""Seconds of silence after which a comment keeps proxies from closing the stream."""
+MAX_OBSERVERS = 64
+"""Observers of one session."""
+
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class EventRoutes:
+    """The handler of `/api/v1/sessions/{id}/events`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def stream(self, request: Request) -> Response:
+        """`GET`: the events after `Last-Event-ID` (or `?after=`), then each as it comes."""
+        gateway = self._gateway
+        session = await gateway.service.observe(request.path_params["session_id"])
+        event_log = gateway.live.log(session.id)
+        if event_log is None:
+            event_log = gateway.live.open(session).log
+        resume = _last_event_id(request)
+        if session.over and resume == (event_log.epoch, event_log.committed):
+            # 204 is how an EventSource is told not to come back (HTML Living Standard, 9.2.3).
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        live = gateway.live.get(session.id)
+        if live is not None and len(live.audience.observers) >= MAX_OBSERVERS:
+            retry = {"retry-after": str(gateway.retry_after())}
+            detail = f"this session has {MAX_OBSERVERS} observers already"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, headers=retry)
+        return StreamingResponse(
+            self._follow(session, event_log, resume), headers=_HEADERS, media_type="text/event-stream"
+        )
+
+    async def _follow(
+        self, session: Session, event_log: EventLog, resume: tuple[str, int] | None
+    ) -> AsyncIterator[bytes]:
+        live = self._gateway.live.get(session.id)
+        after, recovered = starting_point(event_log, resume)
+        reader = Reader(event_log, after)
+        if live is not None:
+            live.audience.observers.add(reader)
+        else:
+            reader.finish_when_read()
+        try:
+            yield _hello(event_log, after, recovered)
+            while not reader.done:
+                try:
+                    items = reader.take()
+                except Evicted as gone:
+                    yield _evicted(gone)
+                    reader.skip_to(gone.oldest - 1)
+                    continue
+                if items:
+                    yield b"".join(
+                        sse(event_log.epoch, item) for item in items if isinstance(item, Entry)
+                    )
+                elif not await _news(reader):
+                    yield b": still here\n\n"
+        finally:
+            reader.close()
+            if live is not None:
+                live.audience.leave(reader)
+                await self._gateway.service.unobserve(session.id)
+
+
+def starting_point(event_log: EventLog, resume: tuple[str | None, int] | None) -> tuple[int, bool]:
+    """Where a reader begins, and whether that is exactly where it left off.
+
+    A reader with no position, or one from another epoch, gets all that is held. One whose next event is no
+    longer held goes on from the oldest.
+    """
+    first = event_log.oldest - 1
+    if resume is None:
+        return first, False
+    epoch, after = resume
+    if epoch is not None and epoch != event_log.epoch:
+        return first, False
+    if after > event_log.top or after < first:
+        return first, False
+    return after, True
+
+
+def sse(epoch: str, entry: Entry) -> bytes:
+    """One event in the text/event-stream format; its data is one line of JSON."""
+    head = f"id: {epoch}:{entry.seq}\nevent: {entry.type}\ndata: "
+    return head.encode() + entry.encoded(Encoding.JSON) + b"\n\n"
+
+
+def _hello(event_log: EventLog, after: int, recovered: bool) -> bytes:
+    body = {
+        "type": "welcome",
+        "session_id": event_log.session_id,
+        "epoch": event_log.epoch,
+        "next_seq": event_log.next_seq,
+        "recovered": recovered,
+        "replay_from": after + 1,
+        "replay_to": event_log.committed,
+    }
+    return b"retry: 1000\nevent: welcome\ndata: " + orjson.dumps(body) + b"\n\n"
+
+
+def _evicted(gone: Evicted) -> bytes:
+    body = {
+        "type": "error",
+        "code": "reader_too_slow",
+        "message": str(gone),
+        "param": None,
+        "fatal": False,
+    }
+    return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+
+
+async def _news(reader: Reader) -> bool:
+    """Whether something came before a heartbeat was due."""
+    try:
+        async with asyncio.timeout(HEARTBEAT_S):
+            await reader.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _last_event_id(request: Request) -> tuple[str, int] | None:
+    """Where the client left off; what can't be read counts as no position, as the standard has it."""
+    value = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
+    epoch, _, seq = value.rpartition(":")
+    if not (seq.isascii() and seq.isdigit() and len(seq) <= 16 and epoch):
+        return None
+    return epoch, int(seq)

@@ -1,0 +1,119 @@
+"""Where a request came from: the proxy in front, the address it was sent to, the page that sent it.
+
+A peer's word about itself counts only if the peer is a trusted proxy. A page may talk to the gateway when
+it was served from the gateway's own address, or when its origin is on the list (RFC 6454; exact match).
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SECURE = {"http": "https", "ws": "wss", "https": "https", "wss": "wss"}
+_WEB = {"ws": "http", "wss": "https"}
+_SOCKET = {"http": "ws", "https": "wss"}
+_DEFAULT_PORT = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address a client reaches this gateway at."""
+
+    scheme: str
+    """`http` or `https`."""
+    authority: str
+    """Host and, unless it is the scheme's own, port."""
+
+    def http(self, path: str) -> str:
+        """The URL of `path`."""
+        return f"{self.scheme}://{self.authority}{path}"
+
+    def websocket(self, path: str) -> str:
+        """The WebSocket URL of `path`."""
+        return f"{_SOCKET[self.scheme]}://{self.authority}{path}"
+
+
+class OriginPolicy:
+    """Decides whom to believe and which pages may come in."""
+
+    def __init__(self, allowed: Iterable[str], trusted_proxies: Sequence[Network]) -> None:
+        self._allowed = frozenset(allowed)
+        self._trusted = tuple(trusted_proxies)
+
+    def address(self, scope: Scope) -> Address:
+        """The address the client used: what a trusted proxy says, else the socket's own."""
+        scheme = _WEB.get(scope["scheme"], scope["scheme"])
+        if not self.from_trusted_proxy(scope):
+            return Address(scheme, _socket_authority(scope, scheme))
+        headers = Headers(scope=scope)
+        forwarded = _forwarded(headers.get("forwarded", ""))
+        proto = forwarded.get("proto") or _first(headers.get("x-forwarded-proto", ""))
+        if proto in ("https", "wss"):
+            scheme = _SECURE[scheme]
+        elif proto in ("http", "ws"):
+            scheme = "http"
+        host = forwarded.get("host") or _first(headers.get("x-forwarded-host", "")) or headers.get("host", "")
+        return Address(scheme, host if _plain_authority(host) else _socket_authority(scope, scheme))
+
+    def from_trusted_proxy(self, scope: Scope) -> bool:
+        """Whether the peer is one of the trusted proxies."""
+        peer = _peer(scope)
+        return peer is not None and any(peer in network for network in self._trusted)
+
+    def from_this_machine(self, scope: Scope) -> bool:
+        """Whether the peer is on this machine and speaks for itself."""
+        peer = _peer(scope)
+        return peer is not None and peer.is_loopback and not self.from_trusted_proxy(scope)
+
+    def admits(self, scope: Scope) -> bool:
+        """Whether the request carries no Origin, its own, or one on the list. Exact: no suffix, no `null`."""
+        origin = Headers(scope=scope).get("origin")
+        return origin is None or origin in self._allowed or origin in self._own(scope)
+
+    def _own(self, scope: Scope) -> set[str]:
+        address = self.address(scope)
+        own = {address.http("")}
+        host, _, port = address.authority.rpartition(":")
+        if not self.from_trusted_proxy(scope) and host in ("127.0.0.1", "[::1]"):
+            # People type localhost. No other name is believed, or DNS could make any page our own.
+            own.add(f"{address.scheme}://localhost:{port}")
+        return own
+
+
+def _peer(scope: Scope) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    client = scope.get("client")
+    if not client:
+        return None
+    try:
+        peer = ipaddress.ip_address(client[0])
+    except ValueError:
+        return None
+    mapped = peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) else None
+    return mapped or peer
+
+
+def _socket_authority(scope: Scope, scheme: str) -> str:
+    server = scope.get("server") or ("127.0.0.1", None)
+    host, port = server[0], server[1]
+    if ":" in host:
+        host = f"[{host}]"
+    return host if port is None or port == _DEFAULT_PORT[scheme] else f"{host}:{port}"
+
+
+def _plain_authority(host: str) -> bool:
+    return 0 < len(host) <= 255 and all(char.isalnum() or char in ".-:[]_" for char in host)
+
+
+def _first(value: str) -> str:
+    return value.split(",", 1)[0].strip().lower()
+
+
+def _forwarded(value: str) -> dict[str, str]:
+    """The first element of a Forwarded header (RFC 7239 section 4) as a map."""
+    pairs = (pair.partition("=") for pair in value.split(",", 1)[0].split(";"))
+    return {name.strip().lower(): text.strip().strip('"').lower() for name, _, text in pairs if text}

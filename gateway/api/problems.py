@@ -1,0 +1,82 @@
+"""Problems over HTTP: RFC 9457 `application/problem+json` with a stable `code`."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized, UndertoneError
+from protocol.errors import ProtocolError
+
+log = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[UndertoneError], HTTPStatus], ...] = (
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (SessionGone, HTTPStatus.GONE),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS),
+)
+
+
+class Problem(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The problem as a response."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.param is not None:
+            body["param"] = self.param
+        return Response(
+            orjson.dumps(body), self.status, {**self.headers, "content-type": "application/problem+json"}
+        )
+
+
+def from_error(error: Exception) -> Problem:
+    """The problem that tells of `error`; an unexpected one is logged and told as `internal`."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ProtocolError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.message, param=error.param)
+    if isinstance(error, LimitExceeded):
+        retry = {"retry-after": str(max(1, round(error.retry_after_s)))}
+        return Problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers=retry)
+    if isinstance(error, UndertoneError):
+        status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.CONFLICT)
+        return Problem(status, error.code, str(error))
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        return Problem(status, status.name.lower(), error.detail, headers=error.headers)
+    log.error("a request failed unexpectedly", exc_info=error)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the gateway failed; it has logged why")
+
+
+async def on_error(_: Request, error: Exception) -> Response:
+    """Starlette's handler for every exception of a route."""
+    return from_error(error).response()

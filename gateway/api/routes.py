@@ -1,0 +1,77 @@
+"""The routes, and what stands in front of all of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api.context import Gateway
+from gateway.api.events import EventRoutes
+from gateway.api.health import HealthRoutes
+from gateway.api.origin import OriginPolicy
+from gateway.api.problems import Problem, on_error
+from gateway.api.sessions import PREFIX, SessionRoutes
+from gateway.api.voice import VoiceEndpoint
+from gateway.errors import UndertoneError
+from protocol.errors import ProtocolError
+
+# `Exception` alone would do, but Starlette re-raises what it answers through that key, and a client's
+# mistake has no place in the server's log.
+_HANDLED = (Problem, UndertoneError, ProtocolError, HTTPException, Exception)
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
+    """The ASGI application of `gateway`."""
+    sessions, events, health = SessionRoutes(gateway), EventRoutes(gateway), HealthRoutes(gateway)
+    one = PREFIX + "/{session_id}"
+    return Starlette(
+        routes=[
+            Route("/", health.root),
+            Route("/healthz", health.healthz),
+            Route("/readyz", health.readyz),
+            Route("/metrics", health.metrics),
+            Route(PREFIX, sessions.create, methods=["POST"]),
+            Route(PREFIX, sessions.list),
+            Route(one, sessions.show),
+            Route(one, sessions.delete, methods=["DELETE"]),
+            Route(f"{one}/stats", sessions.stats),
+            Route(f"{one}/history", sessions.history),
+            Route(f"{one}/events", events.stream),
+            WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
+        ],
+        middleware=[
+            Middleware(OriginGuard, policy=gateway.origins),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(gateway.settings.allowed_origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["authorization", "content-type", "last-event-id"],
+                expose_headers=["location", "retry-after"],
+            ),
+        ],
+        exception_handlers=dict.fromkeys(_HANDLED, on_error),
+        lifespan=lifespan,
+    )
+
+
+class OriginGuard:
+    """Refuses HTTP requests of foreign pages; WebSockets are refused at their own door."""
+
+    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+        self._app = app
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._policy.admits(scope):
+            problem = Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not call this gateway")
+            await problem.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

@@ -1,0 +1,167 @@
+"""REST: sessions are made, looked at, followed up and deleted here."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api.body import new_session_from_body, read_json_object
+from gateway.api.context import Gateway
+from gateway.api.problems import Problem
+from gateway.sessions.model import Session, Status
+from gateway.sessions.ports import SessionFilter
+from protocol.version import Encoding
+
+PREFIX = "/api/v1/sessions"
+MAX_PAGE = 1_000
+
+
+class SessionRoutes:
+    """The handlers of `/api/v1/sessions`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def create(self, request: Request) -> Response:
+        """`POST`: a new session, and how to reach it."""
+        wanted = new_session_from_body(await read_json_object(request))
+        gateway = self._gateway
+        if gateway.full:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "overloaded",
+                "this node holds as many sessions as it may",
+                headers={"retry-after": str(gateway.retry_after())},
+            )
+        created = await gateway.service.create(wanted)
+        body = self._view(request, created.session)
+        body["ticket"] = created.ticket
+        location = f"{PREFIX}/{created.session.id}"
+        return _json(body, HTTPStatus.CREATED, {"location": location, "cache-control": "no-store"})
+
+    async def show(self, request: Request) -> Response:
+        """`GET` one."""
+        return _json(self._view(request, await self._session(request)))
+
+    async def list(self, request: Request) -> Response:
+        """`GET` many, newest first, by `device_type`, `user_id` and `status`.
+
+        Without keys an id is the only protection a session has, so ids are told to this machine only.
+        """
+        if not self._gateway.origins.from_this_machine(request.scope):
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "listing_refused",
+                "without keys, sessions are listed only to clients on the gateway's own machine",
+            )
+        query = request.query_params
+        status = query.get("status")
+        if status is not None and status not in Status:
+            raise _bad_query("status", f"must be one of {', '.join(Status)}")
+        wanted = SessionFilter(
+            device_type=query.get("device_type"),
+            user_id=query.get("user_id"),
+            status=Status(status) if status is not None else None,
+        )
+        limit = _whole(request, "limit", 100, 1, MAX_PAGE)
+        found = await self._gateway.service.list(wanted, limit=limit + 1, after=query.get("after"))
+        more = len(found) > limit
+        page = found[:limit]
+        return _json(
+            {
+                "sessions": [self._view(request, session) for session in page],
+                "next": page[-1].id if more else None,
+            }
+        )
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE`: everything of the session goes at once; whoever is connected gets the summary first."""
+        session = await self._session(request)
+        live = self._gateway.live.get(session.id)
+        if live is not None:
+            await live.abort()
+        await self._gateway.service.delete(session.id)
+        self._gateway.live.discard(session.id)
+        return _json({"status": "closed", "session_id": session.id})
+
+    async def stats(self, request: Request) -> Response:
+        """`GET …/stats`: for monitoring, nothing personal."""
+        session = await self._session(request)
+        live = self._gateway.live.get(session.id)
+        now = self._gateway.clock.monotonic()
+        counts: dict[str, Any] = dict(session.counts)
+        if live is not None:
+            counts = live.pipeline.counts()
+        return _json(
+            {
+                "session_id_truncated": session.id[:8],
+                "status": session.status,
+                "age_seconds": round(now - session.created_mono, 3),
+                "pending_tasks_count": 0,
+                "device_type": session.device_type,
+                **counts,
+            }
+        )
+
+    async def history(self, request: Request) -> Response:
+        """`GET …/history`: the final events so far, in order, from `after` on."""
+        session = await self._session(request)
+        after = _whole(request, "after", 0, 0, 2**53)
+        limit = _whole(request, "limit", MAX_PAGE, 1, MAX_PAGE)
+        page = await self._gateway.events.record(session.id, after=after, limit=limit)
+        entries = page.entries
+        more = bool(entries) and len(entries) == limit
+        return _json(
+            {
+                "session_id": session.id,
+                "events": [orjson.Fragment(entry.encoded(Encoding.JSON)) for entry in entries],
+                "next_after": entries[-1].seq if more else None,
+                "truncated": page.truncated,
+            }
+        )
+
+    async def _session(self, request: Request) -> Session:
+        return await self._gateway.service.get(request.path_params["session_id"])
+
+    def _view(self, request: Request, session: Session) -> dict[str, Any]:
+        address = self._gateway.origins.address(request.scope)
+        path = f"{PREFIX}/{session.id}"
+        timers = self._gateway.service.timers
+        return {
+            "id": session.id,
+            "namespace_id": session.namespace_id,
+            "user_id": session.user_id,
+            "device_type": session.device_type,
+            "client_version": session.client_version,
+            "status": session.status,
+            "created_at": _iso(session.created_at),
+            "expires_at": _iso(session.created_at + timers.session_ttl_s),
+            "websocket_url": address.websocket(f"/ws/voice?session_id={session.id}"),
+            "events_url": address.http(f"{path}/events"),
+            "audio": session.audio.to_dict(),
+            **session.config.to_dict(),
+        }
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _bad_query(name: str, why: str) -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", f"{name} {why}", param=name)
+
+
+def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
+        raise _bad_query(name, f"must be a whole number from {low} to {high}")
+    return int(text)

@@ -1,0 +1,283 @@
+"""`/ws/voice`: one WebSocket, PCM in, events out.
+
+A connection goes through three steps: admission (refused with an HTTP status before it is accepted),
+attachment (accepted, told in an `error`, closed), and the conversation, in which one task reads, one writes
+and either of them ends both.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from gateway.api.attach import Attachment, attach, error_of
+from gateway.api.context import Gateway
+from gateway.api.problems import Problem
+from gateway.live.log import Evicted
+from gateway.live.reader import Reader, RepliesOverflow
+from gateway.sessions.ports import Entry
+from gateway.sessions.tickets import Role
+from protocol.close import CloseCode
+from protocol.connection import Audio, ServerConnection
+from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import Event, Flushed, Pong
+from protocol.version import Encoding, Negotiated, negotiate
+
+log = logging.getLogger(__name__)
+
+FAREWELL_S = 5.0
+"""Seconds a peer has to read what was left to say before its connection is dropped."""
+
+
+class VoiceEndpoint:
+    """The ASGI application behind `/ws/voice`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        if (await receive())["type"] != "websocket.connect":
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            self._gateway.telemetry.refused(refusal.code)
+            await websocket.send_denial_response(refusal.response())
+            return
+        try:
+            agreed = negotiate(scope.get("subprotocols", ()))
+        except ProtocolError as error:
+            await _accept(websocket, None)
+            await self._turn_away(websocket, ServerConnection(Encoding.MSGPACK), error)
+            return
+        await _accept(websocket, agreed.subprotocol)
+        await self._admitted(websocket, agreed)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        """Why this handshake gets no WebSocket at all, if so."""
+        gateway = self._gateway
+        if not gateway.origins.admits(scope):
+            return Problem(
+                HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not connect here"
+            )
+        if gateway.full and b"session_id=" not in scope["query_string"]:
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "overloaded",
+                "this node holds as many sessions as it may",
+                headers={"retry-after": str(gateway.retry_after())},
+            )
+        return None
+
+    async def _admitted(self, websocket: WebSocket, agreed: Negotiated) -> None:
+        connection = ServerConnection(agreed.encoding)
+        query: Mapping[str, str] = websocket.query_params
+        try:
+            attachment = await attach(self._gateway, query, _credential(websocket, agreed))
+        except Exception as error:
+            await self._turn_away(websocket, connection, error_of(error))
+            return
+        conversation = Conversation(self._gateway, websocket, connection, attachment)
+        try:
+            await conversation.run()
+        finally:
+            await attachment.leave()
+
+    async def _turn_away(
+        self, websocket: WebSocket, connection: ServerConnection, error: ProtocolError
+    ) -> None:
+        self._gateway.telemetry.error(error.code)
+        self._gateway.telemetry.close(error.close_code)
+        await _send(websocket, connection.send(error.to_event()))
+        await websocket.close(error.close_code, error.code)
+
+
+class Conversation:
+    """One attached socket: reads frames into the pipeline, writes the log to the peer."""
+
+    def __init__(
+        self, gateway: Gateway, websocket: WebSocket, connection: ServerConnection, attachment: Attachment
+    ) -> None:
+        self._gateway = gateway
+        self._websocket = websocket
+        self._connection = connection
+        self._attachment = attachment
+        self._live = attachment.live
+        self._pipeline = attachment.live.pipeline
+        self._reader: Reader = attachment.reader
+        self._owner = attachment.role is Role.OWNER
+        self._confirmed = not self._owner
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until the peer leaves or everything was said."""
+        reading = asyncio.create_task(self._read(), name="voice-read")
+        writing = asyncio.create_task(self._write(), name="voice-write")
+        deadline: asyncio.TimerHandle | None = None
+        loop = asyncio.get_running_loop()
+
+        def start_deadline() -> None:
+            nonlocal deadline
+            deadline = loop.call_later(FAREWELL_S, writing.cancel)
+
+        self._reader.on_stopped = start_deadline
+        if self._reader.farewell is not None:
+            start_deadline()
+        try:
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            tasks = (reading, writing, *self._flushes)
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                self._note_defect(outcome)
+
+    # Reading -------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        receive = self._websocket.receive
+        connection, pipeline = self._connection, self._pipeline
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self._gateway.telemetry.close(message.get("code", 1006))
+                return
+            data: bytes | str | None = message.get("bytes")
+            if data is None:
+                data = message["text"]
+            try:
+                incoming = connection.receive(data)
+                if not self._confirmed:
+                    self._confirmed = True
+                    await self._attachment.confirm()
+                if isinstance(incoming, Audio):
+                    self._require_owner()
+                    pipeline.feed(incoming.data)
+                else:
+                    self._control(incoming)
+            except ProtocolError as error:
+                self._complain(error)
+                if error.fatal:
+                    # What else the peer sends is of no interest; the writer says the rest.
+                    await asyncio.Event().wait()
+            if isinstance(data, str):
+                await asyncio.sleep(0)  # a burst of control messages leaves the writer its turn
+
+    def _control(self, message: ControlMessage) -> None:
+        pipeline = self._pipeline
+        pipeline.note_message()
+        match message:
+            case Ping():
+                self._say(Pong(t=message.t))
+            case Ack():
+                self._acknowledge(message.seq)
+            case _:
+                self._require_owner()
+                match message:
+                    case Configure():
+                        self._say(pipeline.configure(message))
+                        self._attachment.configured(pipeline.config)
+                    case Position():
+                        pipeline.position(message.sample)
+                    case Flush():
+                        self._start_flush(message)
+                    case End():
+                        self._attachment.end()
+
+    def _acknowledge(self, seq: int) -> None:
+        top = self._live.log.top
+        if seq > top:
+            raise ProtocolError(ErrorCode.INVALID_FIELD, f"the newest event is {top}", param="seq")
+        self._reader.skip_to(seq)
+
+    def _start_flush(self, message: Flush) -> None:
+        async def flush() -> None:
+            await flushed
+            self._say(Flushed(id=message.id))
+
+        flushed = self._live.flush()
+        task = asyncio.create_task(flush(), name="voice-flush")
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+
+    def _require_owner(self) -> None:
+        if not self._owner:
+            raise ProtocolError(ErrorCode.READ_ONLY, "an observer only reads")
+
+    def _complain(self, error: ProtocolError) -> None:
+        self._gateway.telemetry.error(error.code)
+        self._say(error.to_event())
+        if error.fatal:
+            self._reader.finish(error.close_code, error.code)
+
+    def _say(self, event: Event) -> None:
+        try:
+            self._reader.reply(event)
+        except RepliesOverflow:
+            self._reader.finish(CloseCode.READER_TOO_SLOW, "replies are not being read")
+
+    # Writing -------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        reader, websocket, connection = self._reader, self._websocket, self._connection
+        encoding = connection.encoding
+        while not reader.done:
+            try:
+                items = reader.take()
+            except Evicted as gone:
+                await self._fell_behind(gone)
+                return
+            for item in items:
+                if isinstance(item, Entry):
+                    await _send(websocket, _wire(item.encoded(encoding), encoding))
+                else:
+                    await _send(websocket, connection.send(item))
+            if not items and not reader.done:
+                await reader.wait()
+        farewell = reader.farewell
+        if farewell is not None:
+            self._gateway.telemetry.close(farewell.code)
+            await websocket.close(farewell.code, farewell.reason)
+
+    async def _fell_behind(self, gone: Evicted) -> None:
+        error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
+        self._gateway.telemetry.error(error.code)
+        self._gateway.telemetry.close(error.close_code)
+        await _send(self._websocket, self._connection.send(error.to_event()))
+        await self._websocket.close(error.close_code, error.code)
+
+    def _note_defect(self, outcome: BaseException | None) -> None:
+        """Log what should not have happened; a peer that went away is none of it."""
+        if isinstance(outcome, Exception) and not isinstance(outcome, OSError | RuntimeError):
+            session_id = self._live.session_id
+            log.error("a conversation failed", exc_info=outcome, extra={"session_id": session_id})
+
+
+def _credential(websocket: WebSocket, agreed: Negotiated) -> str | None:
+    """The ticket or resume token: by subprotocol, or as a bearer token from clients that can set headers."""
+    if agreed.ticket is not None:
+        return agreed.ticket
+    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+async def _accept(websocket: WebSocket, subprotocol: str | None) -> None:
+    websocket.client_state = websocket.client_state.CONNECTED
+    await websocket.accept(subprotocol)
+
+
+def _wire(data: bytes, encoding: Encoding) -> bytes | str:
+    return data.decode() if encoding is Encoding.JSON else data
+
+
+async def _send(websocket: WebSocket, data: bytes | str) -> None:
+    message: dict[str, Any] = {"type": "websocket.send"}
+    message["text" if isinstance(data, str) else "bytes"] = data
+    await websocket.send(message)

@@ -1,0 +1,191 @@
+"""The composition root: the only place that names concrete adapters and connects them."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+
+from gateway.api.context import Gateway, Readiness
+from gateway.api.origin import OriginPolicy
+from gateway.api.routes import build
+from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.port import Classifier, HealthStatus
+from gateway.classify.scheduler import Scheduler
+from gateway.clock import SystemClock
+from gateway.live.registry import LiveRegistry, LogBounds
+from gateway.live.session import Farewell
+from gateway.sessions.lifecycle import Input
+from gateway.sessions.model import Session, Timers
+from gateway.sessions.reaper import Activity, Reaper
+from gateway.sessions.service import SessionService
+from gateway.settings import Settings
+from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
+from gateway.telemetry.metrics import Telemetry
+from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
+from gateway.transcribe.port import Transcriber, TranscriberUnavailable
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import Summary
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the lifespan starts and ends."""
+
+    scheduler: Scheduler
+    reaper: Reaper
+    classifier: Classifier
+    transcriber: Transcriber | None
+    live: LiveRegistry
+    running: set[asyncio.Task[None]]
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The gateway as an ASGI application; settings come from the environment unless given.
+
+    Raises:
+        SettingsError: the environment asks for something that can't be.
+    """
+    settings = settings or Settings.load(os.environ)
+    clock, telemetry = SystemClock(), Telemetry()
+    events = MemoryEventStore(clock, record_bytes=settings.record_bytes)
+    timers = _timers(settings)
+    service = SessionService(
+        MemorySessionStore(),
+        MemoryTicketStore(),
+        events,
+        clock,
+        timers,
+        max_sessions_per_user=settings.max_sessions_per_user,
+    )
+    classifier = AcousticClassifier(workers=settings.classify_workers)
+    transcriber = _transcriber(settings)
+    scheduler = Scheduler(
+        classifier,
+        clock,
+        batch_size=settings.classify_batch,
+        linger_s=settings.classify_linger_ms / 1_000,
+        capacity=settings.classify_queue,
+        deadline_s=settings.dispatch_deadline_s,
+        concurrency=settings.classify_workers,
+        observer=telemetry,
+    )
+
+    async def finished(session_id: str, summary: Summary) -> None:
+        await service.end(session_id, summary)
+
+    live = LiveRegistry(
+        scheduler=scheduler,
+        events=events,
+        clock=clock,
+        telemetry=telemetry,
+        transcriber=transcriber,
+        bounds=LogBounds(
+            settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds
+        ),
+        drain_s=settings.drain_grace_s,
+        on_finished=finished,
+    )
+    reaper = Reaper(service, clock, timers, activity=_activity(live), on_decision=_decision(live))
+    parts = _Parts(scheduler, reaper, classifier, transcriber, live, set())
+    gateway = Gateway(
+        settings=settings,
+        clock=clock,
+        service=service,
+        events=events,
+        live=live,
+        telemetry=telemetry,
+        origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
+        readiness=lambda: _readiness(parts),
+    )
+    return build(gateway, lambda _: _lifespan(parts))
+
+
+@asynccontextmanager
+async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
+    if parts.transcriber is not None:
+        await parts.transcriber.start()
+    for name, work in (("scheduler", parts.scheduler.run()), ("reaper", parts.reaper.run())):
+        task = asyncio.create_task(work, name=name)
+        parts.running.add(task)
+        task.add_done_callback(_tell_death)
+    try:
+        yield
+    finally:
+        for task in parts.running:
+            task.cancel()
+        await asyncio.gather(*parts.running, return_exceptions=True)
+        await parts.live.aclose()
+        if parts.transcriber is not None:
+            await parts.transcriber.aclose()
+        await parts.classifier.aclose()
+
+
+def _tell_death(task: asyncio.Task[None]) -> None:
+    """These tasks run as long as the gateway; one that ends by itself is a defect to be seen at once."""
+    if not task.cancelled():
+        log.critical("the %s stopped", task.get_name(), exc_info=task.exception())
+
+
+def _readiness(parts: _Parts) -> Readiness:
+    checks = {task.get_name(): "stopped" if task.done() else "ok" for task in parts.running}
+    checks["classifier"] = parts.classifier.name
+    if parts.transcriber is None:
+        checks["transcriber"] = "none"
+    else:
+        health = parts.transcriber.health()
+        checks["transcriber"] = health.status if health.status is HealthStatus.READY else health.detail
+    return Readiness(bool(parts.running) and "stopped" not in checks.values(), checks)
+
+
+def _timers(settings: Settings) -> Timers:
+    return Timers(
+        connect_deadline_s=settings.connect_deadline_s,
+        detached_ttl_s=settings.session_detached_ttl_s,
+        idle_ttl_s=settings.session_idle_ttl_s,
+        session_ttl_s=settings.session_ttl_hours * 3_600,
+        stale_ttl_s=settings.session_stale_hours * 3_600,
+        closed_retention_s=settings.closed_retention_s,
+    )
+
+
+def _transcriber(settings: Settings) -> Transcriber | None:
+    if settings.transcriber == "none":
+        return None
+    try:
+        return PocketSphinxTranscriber(decoders=settings.transcribe_decoders)
+    except TranscriberUnavailable as error:
+        if settings.transcriber == "auto":
+            log.warning("no transcripts: %s", error)
+            return None
+        raise
+
+
+def _activity(live: LiveRegistry):  # type: ignore[no-untyped-def]
+    def activity(session_id: str) -> Activity | None:
+        found = live.get(session_id)
+        if found is None:
+            return None
+        return Activity(found.audience.count, found.pipeline.traffic.last_activity)
+
+    return activity
+
+
+_EXPIRY = {
+    Input.IDLE: ProtocolError(ErrorCode.IDLE_TIMEOUT, "no audio and no ping for too long", fatal=True),
+}
+_EXPIRED = ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True)
+
+
+def _decision(live: LiveRegistry):  # type: ignore[no-untyped-def]
+    async def decided(session: Session, due: Input) -> None:
+        found = live.get(session.id)
+        if found is not None:
+            await found.finish(Farewell.of(_EXPIRY.get(due, _EXPIRED)))
+
+    return decided

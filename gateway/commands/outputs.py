@@ -1,0 +1,239 @@
+"""The three ways a running session is shown: a live view, plain lines, or one JSON event a line.
+
+All three are driven by the same calls: `opened` first, then any of `event`, `sent` and `note`, and in the end
+`closed`, once, whatever happened.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO, Protocol, TextIO
+
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from gateway.commands.picture import Picture
+from gateway.commands.summary import summary_lines
+from gateway.commands.view import draw
+from gateway.commands.words import Glyphs, audio_words, clock, glyphs_for, humanised, queue_words, shift_glyph
+from protocol import events as ev
+from protocol.codec import encode_event
+from protocol.version import Encoding
+
+AnyEvent = ev.Event | ev.UnknownEvent
+
+REDRAWS_S = 5
+"""Redraws a second, at most"""
+MAX_HEIGHT = 30
+
+
+class Output(Protocol):
+    """Where a session is shown."""
+
+    def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
+        """The session is open."""
+        ...
+
+    def event(self, event: AnyEvent) -> None:
+        """An event came, `welcome` excluded."""
+        ...
+
+    def sent(self, sample: int) -> None:
+        """Audio up to this sample index is sent."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something about the source or the connection, for people."""
+        ...
+
+    def finishing(self) -> None:
+        """All audio is sent; the last events are awaited."""
+        ...
+
+    def redraw(self) -> None:
+        """Bring what is on the screen up to date."""
+        ...
+
+    def closed(self, delays_s: Sequence[float]) -> None:
+        """Nothing comes any more; tell the summary, where there was one."""
+        ...
+
+
+class JsonOutput:
+    """One event a line on `stream`, as JSON on the wire; remarks go to `errors`."""
+
+    def __init__(self, stream: BinaryIO, errors: TextIO) -> None:
+        self._stream = stream
+        self._errors = errors
+
+    def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
+        # The token is a credential, and these lines tend to end up in files.
+        self.event(dataclasses.replace(welcome, resume_token=None))
+
+    def event(self, event: AnyEvent) -> None:
+        if isinstance(event, ev.UnknownEvent):
+            line = _unknown_json(event)
+        else:
+            line = encode_event(event, Encoding.JSON)
+        self._stream.write(line + b"\n")
+        self._stream.flush()
+
+    def sent(self, sample: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self._errors.write(f"undertone: {text}\n")
+
+    def finishing(self) -> None:
+        pass
+
+    def redraw(self) -> None:
+        pass
+
+    def closed(self, delays_s: Sequence[float]) -> None:
+        pass
+
+
+class PlainOutput:
+    """One line for each thing worth knowing; for pipes, logs, screen readers and simple terminals."""
+
+    def __init__(self, picture: Picture, stream: TextIO, glyphs: Glyphs | None = None) -> None:
+        self._picture = picture
+        self._stream = stream
+        self._glyphs = glyphs or glyphs_for(stream.encoding)
+
+    def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
+        self._picture.begin(welcome, watching=watching)
+        words = audio_words(welcome.audio)
+        self._write(f"{self._picture.name}, {words}, session {welcome.session_id[:8]}, {self._picture.phase}")
+
+    def event(self, event: AnyEvent) -> None:
+        self._picture.apply(event)
+        told = self._told(event)
+        if told is not None:
+            at = event.timestamp if isinstance(event, ev.DurableEvent) else self._picture.position_s
+            kind = "gap" if isinstance(event, ev.Gap) else event.type
+            self._write(f"{clock(at, tenths=True):>9}  {kind:<10}  {told}")
+
+    def sent(self, sample: int) -> None:
+        self._picture.sent = max(self._picture.sent, sample)
+
+    def note(self, text: str) -> None:
+        self._write(f"{clock(self._picture.position_s, tenths=True):>9}  {'note':<10}  {text}")
+
+    def finishing(self) -> None:
+        pass
+
+    def redraw(self) -> None:
+        pass
+
+    def closed(self, delays_s: Sequence[float]) -> None:
+        picture = self._picture
+        if picture.summary is not None and picture.audio is not None:
+            for line in summary_lines(picture.summary, picture.audio, delays_s, self._glyphs):
+                self._write(line.plain)
+
+    def _told(self, event: AnyEvent) -> str | None:
+        """What to say about an event; None where it isn't worth a line (pressure, half-heard words)."""
+        match event:
+            case ev.Tone():
+                return self._tone(event)
+            case ev.Speaker():
+                return f"{event.speaker_id or humanised(event.label)} {event.confidence:.2f}"
+            case ev.Queue():
+                return f"{queue_words(event)} {event.confidence:.2f} {event.digits or ''}".rstrip()
+            case ev.Transcript(is_final=True) if event.text.strip():
+                who = f"{event.speaker_id}: " if event.speaker_id else ""
+                return who + " ".join(event.text.split())
+            case ev.Gap() | ev.Error() | ev.Drain():
+                return self._picture.notices[-1].text
+            case ev.Service():
+                return f"{event.status}: {event.detail}"
+            case ev.Environ() | ev.Scene() | ev.Accent():
+                return f"{humanised(event.label)} {event.confidence:.2f}"
+            case _:
+                return None
+
+    def _tone(self, event: ev.Tone) -> str:
+        arrow = shift_glyph(event.shift_direction, self._glyphs)
+        words = [event.label, f"{event.confidence:.2f}", f"{arrow} {event.shift_direction}" if arrow else ""]
+        told = " ".join(word for word in words if word)
+        who = f", {event.speaker_id}" if event.speaker_id else ""
+        return f"{told}{who}" + (f" {self._glyphs.dash} {event.subtext}" if event.subtext else "")
+
+    def _write(self, line: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.flush()
+
+
+class LiveOutput:
+    """The live view of `gateway.commands.view`, redrawn in place."""
+
+    def __init__(self, picture: Picture, console: Console) -> None:
+        self._picture = picture
+        self._console = console
+        self._glyphs = glyphs_for(console.encoding)
+        self._live = Live(
+            console=console, auto_refresh=False, vertical_overflow="crop", redirect_stderr=False
+        )
+        self._shown: list[Text] | None = None
+
+    def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
+        self._picture.begin(welcome, watching=watching)
+        self._live.start()
+        self.redraw()
+
+    def event(self, event: AnyEvent) -> None:
+        self._picture.apply(event)
+
+    def sent(self, sample: int) -> None:
+        self._picture.sent = max(self._picture.sent, sample)
+
+    def note(self, text: str) -> None:
+        if self._live.is_started:
+            self._picture.note(text)
+        else:
+            self._console.print(f"undertone: {text}", style="yellow", highlight=False, soft_wrap=True)
+
+    def finishing(self) -> None:
+        self._picture.phase = "finishing"
+
+    def redraw(self) -> None:
+        if self._live.is_started:
+            self._draw(min(self._console.height - 1, MAX_HEIGHT))
+
+    def closed(self, delays_s: Sequence[float]) -> None:
+        if not self._live.is_started:
+            return
+        picture = self._picture
+        told: list[Text] = []
+        if picture.summary is not None and picture.audio is not None:
+            told = summary_lines(picture.summary, picture.audio, delays_s, self._glyphs)
+        # The last picture leaves room for the summary, so that both can be read without scrolling.
+        self._draw(min(max(14, self._console.height - 2 - len(told)), MAX_HEIGHT))
+        self._live.stop()
+        for line in told:
+            self._console.print(line, soft_wrap=True)
+
+    def _draw(self, height: int) -> None:
+        lines = draw(self._picture, self._console.width, height, self._glyphs)
+        if lines != self._shown:
+            self._shown = lines
+            self._live.update(Group(*lines), refresh=True)
+
+
+def choose_output(picture: Picture, *, json: bool, plain: bool, no_color: bool) -> Output:
+    """JSON where asked for; the live view where standard output is a capable terminal; plain lines else."""
+    if json:
+        return JsonOutput(sys.stdout.buffer, sys.stderr)
+    console = Console(no_color=True if no_color else None, highlight=False)
+    if plain or not console.is_terminal or console.is_dumb_terminal:
+        return PlainOutput(picture, sys.stdout)
+    return LiveOutput(picture, console)
+
+
+def _unknown_json(event: ev.UnknownEvent) -> bytes:
+    return orjson.dumps({"type": event.type, **event.fields})

@@ -1,0 +1,134 @@
+"""The durable events of one session: built with the next number, appended, counted."""
+
+from collections.abc import Iterable
+from typing import TypedDict
+
+from gateway.annotate import Context, annotate
+from gateway.classify.port import Observation, SpeakerObservation
+from gateway.classify.scheduler import Timing
+from gateway.live.flow import Ledger
+from gateway.live.log import EventLog
+from gateway.telemetry.metrics import Telemetry
+from gateway.transcribe.port import TranscriptUpdate
+from protocol.audio import AudioFormat
+from protocol.control import SessionConfig
+from protocol.events import (
+    DurableEvent,
+    Gap,
+    GapReason,
+    Service,
+    ServiceStatus,
+    Summary,
+    Transcript,
+    Word,
+)
+
+
+class _Header(TypedDict):
+    seq: int
+    session_id: str
+    timestamp: float
+
+
+class Announcer:
+    """Says what happened in a session, once for all of its readers."""
+
+    def __init__(self, log: EventLog, audio: AudioFormat, telemetry: Telemetry) -> None:
+        self.log = log
+        self.speakers: list[str] = []
+        """Ids of the speakers heard so far, in order of appearance."""
+        self.speaker: str | None = None
+        """Who speaks now, as far as anybody can tell."""
+        self.counts: dict[str, int] = {}
+        """Durable events said so far, by type."""
+        self._audio = audio
+        self._telemetry = telemetry
+
+    @property
+    def session_id(self) -> str:
+        return self.log.session_id
+
+    def observe(
+        self,
+        observations: Iterable[Observation],
+        start: int,
+        end: int,
+        config: SessionConfig,
+        timing: Timing | None = None,
+    ) -> None:
+        """Turn what was heard in samples [start, end) into events, as far as the session wants them."""
+        for observation in observations:
+            if isinstance(observation, SpeakerObservation) and observation.speaker_id:
+                self._note_speaker(observation.speaker_id)
+            context = Context(
+                session_id=self.session_id,
+                seq=self.log.next_seq,
+                timestamp=self._audio.seconds(end),
+                start_sample=start,
+                end_sample=end,
+                config=config,
+                speaker_id=self.speaker,
+                queued_ms=round(timing.queued_s * 1e3, 1) if timing else None,
+                classify_ms=round(timing.classify_s * 1e3, 1) if timing else None,
+            )
+            event = annotate(observation, context=context)
+            if event is not None:
+                self._say(event)
+
+    def transcript(self, update: TranscriptUpdate, start: int, end: int, words: tuple[Word, ...]) -> None:
+        """What the transcriber understood in samples [start, end)."""
+        self._say(
+            Transcript(
+                **self._header(end),
+                start_sample=start,
+                end_sample=end,
+                text=update.text,
+                speaker_id=self.speaker,
+                is_final=update.is_final,
+                revision=update.revision,
+                language=update.language,
+                confidence=update.confidence,
+                words=words or None,
+            )
+        )
+
+    def gap(self, start: int, end: int, reason: GapReason) -> None:
+        """Samples [start, end) were not classified."""
+        self._telemetry.gap(reason, end - start)
+        self._say(Gap(**self._header(end), start_sample=start, end_sample=end, reason=reason))
+
+    def service(self, status: ServiceStatus, detail: str, at: int) -> None:
+        """The state of something the session depends on, at sample `at`."""
+        self._say(Service(**self._header(at), status=status, detail=detail))
+
+    def summarise(self, ledger: Ledger, *, record_truncated: bool) -> Summary:
+        """Say the closing account. Everything must be settled (ValueError otherwise)."""
+        if ledger.pending_samples:
+            raise ValueError(f"{ledger.pending_samples} samples are still pending")
+        summary = Summary(
+            **self._header(ledger.next_sample),
+            **ledger.counts(),
+            events=dict(self.counts),
+            duration_s=self._audio.seconds(ledger.next_sample),
+            speakers=tuple(self.speakers),
+            record_truncated=record_truncated,
+        )
+        self._say(summary)
+        return summary
+
+    def _note_speaker(self, speaker_id: str) -> None:
+        self.speaker = speaker_id
+        if speaker_id not in self.speakers:
+            self.speakers.append(speaker_id)
+
+    def _say(self, event: DurableEvent) -> None:
+        self.log.append(event)
+        self.counts[event.type] = self.counts.get(event.type, 0) + 1
+        self._telemetry.event(event.type)
+
+    def _header(self, at: int) -> _Header:
+        return {
+            "seq": self.log.next_seq,
+            "session_id": self.session_id,
+            "timestamp": self._audio.seconds(at),
+        }

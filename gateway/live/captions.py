@@ -1,0 +1,100 @@
+"""Words for one session: its 16 kHz stream to the transcriber, what comes back to the event log."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.audio.window import Block
+from gateway.classify.port import SAMPLE_RATE
+from gateway.live.announcer import Announcer
+from gateway.transcribe.port import Transcriber, TranscriptStream, TranscriptUpdate
+from protocol.audio import AudioFormat
+from protocol.control import Feature, SessionConfig
+from protocol.events import ServiceStatus, Word
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+"""Starts a task that somebody else will end."""
+
+
+class Captions:
+    """Keeps one transcript stream open while the session wants words, in the language it asks for."""
+
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        announcer: Announcer,
+        audio: AudioFormat,
+        config: SessionConfig,
+        spawn: Spawn,
+    ) -> None:
+        self._transcriber = transcriber
+        self._announcer = announcer
+        self._audio = audio
+        self._spawn = spawn
+        self._stream: TranscriptStream | None = None
+        self._wanted = Feature.TRANSCRIPT in config.features
+        self._language = config.language
+        self._heard = 0
+        self._closed = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether audio should be fed now."""
+        return self._wanted and not self._closed
+
+    def configure(self, config: SessionConfig) -> None:
+        """Follow a change of configuration; an open utterance is finished in the old language."""
+        wanted = Feature.TRANSCRIPT in config.features
+        if wanted != self._wanted or config.language != self._language:
+            self._wanted, self._language = wanted, config.language
+            if self._stream is not None:
+                self._spawn(_retire(self._stream))
+                self._stream = None
+
+    def feed(self, block: Block) -> None:
+        """Pass 16 kHz audio on. Never blocks."""
+        self._heard = block.end_sample
+        if self._stream is None:
+            self._stream = self._transcriber.open(
+                emit=self._on_update, warn=self._on_warning, language=self._language
+            )
+        self._stream.feed(block.samples16k, block.start16k)
+
+    async def flush(self) -> None:
+        """Return when every word said so far has been told."""
+        if self._stream is not None:
+            await self._stream.flush()
+
+    async def aclose(self) -> None:
+        """Give up what is not decoded yet. May be called twice."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.aclose()
+
+    def _on_update(self, update: TranscriptUpdate) -> None:
+        if self._closed:
+            return
+        words = tuple(
+            Word(
+                text=word.text,
+                start_sample=self._client(word.start_sample16k),
+                end_sample=self._client(word.end_sample16k),
+                confidence=word.confidence,
+            )
+            for word in update.words
+        )
+        start, end = self._client(update.start_sample16k), self._client(update.end_sample16k)
+        self._announcer.transcript(update, start, end, words)
+
+    def _on_warning(self, detail: str) -> None:
+        if not self._closed:
+            self._announcer.service(ServiceStatus.WARNING, detail, self._heard)
+
+    def _client(self, sample16k: int) -> int:
+        return sample16k * self._audio.sample_rate // SAMPLE_RATE
+
+
+async def _retire(stream: TranscriptStream) -> None:
+    await stream.flush()
+    await stream.aclose()

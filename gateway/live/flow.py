@@ -1,0 +1,161 @@
+"""Flow: what became of each sample, how far the client may send, and how fast it may.
+
+All of it is arithmetic on sample indices at the client's own rate, with time handed in.
+"""
+
+from dataclasses import dataclass, field
+
+from protocol.events import FlowState, GapReason
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Where every sample of a session went.
+
+    `next_sample == classified + gap + pending` holds at every instant; the three move only through the
+    methods below, each of which takes from one account exactly what it puts into another.
+    """
+
+    next_sample: int = 0
+    """Index of the next sample: all that was received or declared missing so far."""
+    classified_samples: int = 0
+    pending_samples: int = 0
+    """Received, neither classified nor given up yet."""
+    gap_samples: int = 0
+    client_gap_samples: int = 0
+    """The part of `gap_samples` that the client never sent in a usable form."""
+    gaps_by_reason: dict[GapReason, int] = field(default_factory=dict)
+
+    @property
+    def received_samples(self) -> int:
+        """Samples that came in."""
+        return self.next_sample - self.client_gap_samples
+
+    def receive(self, samples: int) -> None:
+        """`samples` more came in."""
+        self.next_sample += samples
+        self.pending_samples += samples
+
+    def skip(self, samples: int) -> None:
+        """`samples` that the client did not send, or not usably: a gap from the start."""
+        self.next_sample += samples
+        self.client_gap_samples += samples
+        self._gap(samples, GapReason.CLIENT)
+
+    def classify(self, samples: int) -> None:
+        """`samples` pending ones were classified."""
+        self._settle(samples)
+        self.classified_samples += samples
+
+    def lose(self, samples: int, reason: GapReason) -> None:
+        """`samples` pending ones were given up."""
+        self._settle(samples)
+        self._gap(samples, reason)
+
+    def counts(self) -> dict[str, int]:
+        """The five counts of the protocol and what is still pending, by name."""
+        return {
+            "next_sample": self.next_sample,
+            "received_samples": self.received_samples,
+            "classified_samples": self.classified_samples,
+            "gap_samples": self.gap_samples,
+            "client_gap_samples": self.client_gap_samples,
+            "pending_samples": self.pending_samples,
+        }
+
+    def _settle(self, samples: int) -> None:
+        if not 0 <= samples <= self.pending_samples:
+            raise ValueError(f"{samples} samples settled, {self.pending_samples} pending")
+        self.pending_samples -= samples
+
+    def _gap(self, samples: int, reason: GapReason) -> None:
+        self.gap_samples += samples
+        self.gaps_by_reason[reason] = self.gaps_by_reason.get(reason, 0) + samples
+
+
+@dataclass(slots=True)
+class Credit:
+    """How far a lossless client may send: an absolute sample index that never goes back.
+
+    The span keeps `limit` at least half a span ahead of what is settled, and is renewed when half of it
+    is used, so a client at any distance never starves and the server never holds more than one span.
+    """
+
+    span: int
+    """Samples; ten seconds' worth, so that the promised five are always ahead."""
+    limit: int = 0
+
+    @classmethod
+    def opening(cls, sample_rate: int, at: int = 0) -> "Credit":
+        """The credit of a session at sample index `at`."""
+        span = 10 * sample_rate
+        return cls(span=span, limit=at + span)
+
+    def renew(self, *, next_sample: int, settled: int) -> bool:
+        """Raise the limit if half of it is used; whether it was raised.
+
+        Args:
+            next_sample: how far the client has come.
+            settled: samples classified or declared lost.
+        """
+        raised = settled + self.span
+        if next_sample * 2 < self.limit * 2 - self.span or raised <= self.limit:
+            return False
+        self.limit = raised
+        return True
+
+
+@dataclass(slots=True)
+class FloodBudget:
+    """A token bucket in samples: `rate` times real time with a burst of `burst_s` seconds of audio."""
+
+    sample_rate: int
+    updated: float
+    """Monotonic seconds."""
+    rate: float = 4.0
+    burst_s: float = 5.0
+    tokens: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = self.burst_s * self.sample_rate
+
+    def spend(self, samples: int, now: float) -> bool:
+        """Take `samples`; False where the client is too far beyond real time."""
+        refill = (now - self.updated) * self.rate * self.sample_rate
+        self.tokens = min(self.tokens + refill, self.burst_s * self.sample_rate) - samples
+        self.updated = now
+        return self.tokens >= 0
+
+
+@dataclass(slots=True)
+class FlowMeter:
+    """Says how a session keeps up, at most once a second and at every change of state."""
+
+    interval_s: float = 1.0
+    lagging_ms: float = 1_000.0
+    """Age of the oldest unanswered window from which a session lags."""
+    state: FlowState = FlowState.OK
+    reported_at: float | None = None
+    _shed_since_report: bool = False
+
+    def shed(self) -> None:
+        """A window was given up for lack of time."""
+        self._shed_since_report = True
+
+    def due(self, lag_ms: float, now: float) -> bool:
+        """Whether a report is due now; updates the state and, if due, the time of the last one."""
+        state = self._judge(lag_ms)
+        rested = self.reported_at is None or now - self.reported_at >= self.interval_s
+        # Back from shedding is believed only after a calm second, or a session at its limit would flutter.
+        changed = state is not self.state and (rested or self.state is not FlowState.SHEDDING)
+        if not (changed or rested):
+            return False
+        self.state = state
+        self.reported_at = now
+        self._shed_since_report = False
+        return True
+
+    def _judge(self, lag_ms: float) -> FlowState:
+        if self._shed_since_report:
+            return FlowState.SHEDDING
+        return FlowState.LAGGING if lag_ms > self.lagging_ms else FlowState.OK

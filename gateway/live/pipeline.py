@@ -1,0 +1,405 @@
+"""One session's way from PCM to events. The only place that knows the order of the stages.
+
+    frame ► cutter (decode, resample, ring, cut) ► scheduler ► classifier ► annotate ► event log
+                 └► transcriber ─────────────────────────────────────────────┘
+
+Everything here is synchronous. What takes time happens in the scheduler and the transcriber, which call
+back with their answers.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.audio.window import Cut, WindowCutter, position
+from gateway.classify.port import (
+    AnalysisState,
+    ClassifierError,
+    Hints,
+    Observation,
+    Window,
+)
+from gateway.classify.scheduler import Lane, Scheduler, Timing
+from gateway.clock import Clock
+from gateway.live.announcer import Announcer
+from gateway.live.captions import Captions
+from gateway.live.flow import Credit, FloodBudget, FlowMeter, Ledger
+from gateway.live.job import WindowJob
+from gateway.telemetry.metrics import Telemetry
+from protocol.audio import AudioFormat
+from protocol.control import Configure, Delivery, SessionConfig
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import (
+    Configured,
+    Event,
+    Flow,
+    GapReason,
+)
+
+WAITING = 2
+"""Windows that may wait for a realtime session."""
+WAITING_AFTER_ATTACH = 6
+"""The same for the first seconds after an attach, so that a resent backlog isn't shed."""
+ATTACH_GRACE_S = 5.0
+MAX_SKIP_S = 24 * 3600
+"""The farthest a client may move its position ahead in one step, in seconds of audio."""
+OWNER_LAG_EVENTS = 128
+"""Lossless credit is held while the owner is this many events behind."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What came in, for the session's statistics."""
+
+    chunks_received: int = 0
+    chunks_processed: int = 0
+    messages: int = 0
+    last_activity: float = 0.0
+    """Monotonic seconds of the last audio, ping or control message."""
+
+
+class Pipeline:
+    """Feeds one session's audio through the stages and numbers what comes out.
+
+    Args:
+        tell: says something to the session's owner only (flow reports); not durable.
+        owner_backlog: how many events the owner has not read yet.
+        captions: where the 16 kHz stream also goes, if words are wanted.
+    """
+
+    def __init__(
+        self,
+        *,
+        audio: AudioFormat,
+        config: SessionConfig,
+        announcer: Announcer,
+        scheduler: Scheduler,
+        clock: Clock,
+        telemetry: Telemetry,
+        tell: Callable[[Event], None],
+        owner_backlog: Callable[[], int],
+        captions: Captions | None = None,
+    ) -> None:
+        self.audio = audio
+        self.config = config
+        self.announcer = announcer
+        self.ledger = Ledger()
+        self.traffic = Traffic(last_activity=clock.monotonic())
+        self.state: AnalysisState = {}
+        self.cutter = WindowCutter(audio, config.window_ms, config.hop_ms, waiting=1)
+        self.credit: Credit | None = None
+        self.ended = False
+        """Whether audio is no longer accepted."""
+        self._scheduler = scheduler
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tell = tell
+        self._owner_backlog = owner_backlog
+        self._captions = captions
+        self._lane = Lane(depth=WAITING_AFTER_ATTACH)
+        self._budget = FloodBudget(audio.sample_rate, clock.monotonic())
+        self._meter = FlowMeter()
+        self._attached_at = clock.monotonic()
+        self._trim = 0
+        self._jobs: dict[int, WindowJob] = {}
+        self._submitted = 0
+        self._settle_listeners: list[Callable[[], None]] = []
+        self._speaking = False
+        self._set_delivery(config.delivery)
+
+    # What comes in -------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take one frame of PCM in the session's format, of any size.
+
+        Raises:
+            ProtocolError: the frame was not accepted. Unless fatal, the session goes on, and if the frame
+                took up time on the sample clock it is declared as a gap already.
+        """
+        traffic = self.traffic
+        traffic.last_activity = now = self._clock.monotonic()
+        traffic.chunks_received += 1
+        self._telemetry.frame(len(data))
+        if self.ended:
+            raise ProtocolError(ErrorCode.AUDIO_AFTER_END, "audio after `end` is not accepted")
+        if self._trim:
+            data = self._without_overlap(data)
+        self._guard_rate(len(data), now)
+        if traffic.chunks_received == 1:
+            self.cutter.refuse_container(data)
+        try:
+            for piece in self.cutter.pieces(data):
+                self._advance(self.cutter.feed(piece))
+        except ProtocolError:
+            self._declare_unusable(data)
+            raise
+        traffic.chunks_processed += 1
+        self.report_flow(now)
+
+    def position(self, sample: int) -> None:
+        """The next byte of PCM is sample `sample`: ahead is a gap, behind is trimmed.
+
+        Raises:
+            ProtocolError: not a place the session could be at.
+        """
+        expected = self.ledger.next_sample
+        if sample > expected + MAX_SKIP_S * self.audio.sample_rate:
+            raise ProtocolError(ErrorCode.INVALID_FIELD, "more than a day ahead", param="sample")
+        self._drop_dangling()
+        self._trim = max(0, expected - sample) * self.audio.bytes_per_sample
+        if sample > expected:
+            self.skip(sample - expected)
+
+    def skip(self, samples: int) -> None:
+        """The client's next `samples` are missing or unusable: a gap. What came before is classified."""
+        self.cut_short()
+        start = self.ledger.next_sample
+        self.cutter.skip(start + samples)
+        self.ledger.skip(samples)
+        self.announcer.gap(start, start + samples, GapReason.CLIENT)
+
+    def configure(self, change: Configure) -> Configured:
+        """Change the session's configuration from the next window on.
+
+        Raises:
+            ProtocolError: the result would not be valid; nothing has changed.
+        """
+        config = self.config.apply(change)
+        self.cutter.configure(config.window_ms, config.hop_ms)
+        if config.delivery is not self.config.delivery:
+            self._set_delivery(config.delivery)
+        self.config = config
+        if self._captions is not None:
+            self._captions.configure(config)
+        return Configured.of(config)
+
+    def cut_short(self) -> None:
+        """Classify what is pending as a shorter window."""
+        cut = self.cutter.flush()
+        if cut is not None:
+            self._submit(cut)
+        self._caption()
+
+    def stop_accepting(self) -> None:
+        """No more audio; what is pending is classified. May be called twice."""
+        if not self.ended:
+            self._drop_dangling()
+            self.cut_short()
+            self.ended = True
+
+    def attached(self) -> None:
+        """An owner has come (back): its resent backlog gets more room for a while."""
+        now = self._clock.monotonic()
+        self._attached_at = self.traffic.last_activity = now
+        self._budget = FloodBudget(self.audio.sample_rate, now)
+        if self.config.delivery is Delivery.REALTIME:
+            self._lane.depth = WAITING_AFTER_ATTACH
+
+    def note_message(self) -> None:
+        """The client said something that is not audio."""
+        self.traffic.messages += 1
+        self.traffic.last_activity = self._clock.monotonic()
+
+    def counts(self) -> dict[str, int]:
+        """What came in and what became of it, by the names of the statistics."""
+        return {
+            "message_count": self.traffic.messages,
+            "audio_chunks_received": self.traffic.chunks_received,
+            "audio_chunks_processed": self.traffic.chunks_processed,
+            **self.ledger.counts(),
+        }
+
+    # What comes out ------------------------------------------------------------------------------------
+
+    def flow(self) -> Flow:
+        """How the session keeps up, now."""
+        overload = self.ledger.gaps_by_reason.get(GapReason.OVERLOAD, 0)
+        return Flow(
+            received=self.ledger.received_samples,
+            classified=self.ledger.classified_samples,
+            limit=self.credit.limit if self.credit else None,
+            lag_ms=round(self.lag_ms(self._clock.monotonic()), 1),
+            dropped_ms=round(self.audio.seconds(overload) * 1e3, 1),
+            state=self._meter.state,
+        )
+
+    def lag_ms(self, now: float) -> float:
+        """Age of the oldest window that has no answer yet, in milliseconds."""
+        oldest = next(iter(self._jobs.values()), None)
+        return (now - oldest.arrived) * 1e3 if oldest is not None else 0.0
+
+    def report_flow(self, now: float) -> None:
+        """Raise the credit and report the flow where either is due."""
+        raised = self._renew_credit()
+        if self._meter.due(self.lag_ms(now), now) or raised:
+            self._tell(self.flow())
+
+    # Windows and their answers -------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> int:
+        """Windows submitted and not settled yet."""
+        return len(self._jobs)
+
+    @property
+    def last_window(self) -> int:
+        """Number of the last window submitted; windows count from 1."""
+        return self._submitted
+
+    def settled_to(self, number: int) -> bool:
+        """Whether every window up to `number` has had its answer or was given up."""
+        return all(job > number for job in self._jobs)
+
+    def on_settle(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after each window that is settled; returns the call that ends it."""
+        self._settle_listeners.append(listener)
+        return lambda: self._settle_listeners.remove(listener)
+
+    def window_of(self, job: WindowJob) -> Window:
+        """What the classifier gets for `job`, at dispatch."""
+        rate = self.audio.sample_rate
+        owned = position(job.cut.end_sample, rate) - position(job.cut.owned_start, rate)
+        return Window(
+            samples=job.samples,
+            owned=max(1, min(owned, len(job.samples))),
+            end_s=job.cut.end_sample / rate,
+            state=self.state,
+            session=self.announcer.session_id,
+            hints=Hints(self.config.elcor, self.config.language, self.config.num_speakers),
+        )
+
+    def window_classified(self, job: WindowJob, observations: list[Observation], timing: Timing) -> None:
+        """The classifier's answer to `job`."""
+        if self._settle(job):
+            self.ledger.classify(job.owned_samples)
+            self._telemetry.windows("classified")
+            self.announcer.observe(
+                observations, job.cut.owned_start, job.cut.end_sample, self.config, timing
+            )
+            self._settled()
+
+    def window_failed(self, job: WindowJob, error: ClassifierError) -> None:
+        """The classifier has no answer to `job`."""
+        self._lose(job, GapReason.CLASSIFIER)
+
+    def window_shed(self, job: WindowJob) -> None:
+        """There was no time for `job`."""
+        if job.number in self._jobs:
+            self._meter.shed()
+        self._lose(job, GapReason.OVERLOAD)
+
+    def abort(self, reason: GapReason = GapReason.DRAIN) -> None:
+        """Give up everything pending at once, as one gap for each contiguous stretch."""
+        self.ended = True
+        self._scheduler.close(self._lane)
+        spans = [(job.cut.owned_start, job.cut.end_sample) for job in self._jobs.values()]
+        self._jobs.clear()
+        partial = self.cutter.pending
+        if partial:
+            spans.append((self.ledger.next_sample - partial, self.ledger.next_sample))
+            self.cutter.skip(self.ledger.next_sample)
+        for start, end in _merged(spans):
+            self.ledger.lose(end - start, reason)
+            self.announcer.gap(start, end, reason)
+        self._settled()
+
+    # Inside --------------------------------------------------------------------------------------------
+
+    def _advance(self, cuts: list[Cut]) -> None:
+        """Book what the cutter took in, and submit the windows that became complete."""
+        self.ledger.receive(self.cutter.next_sample - self.ledger.next_sample)
+        for cut in cuts:
+            self._submit(cut)
+        self._caption()
+
+    def _caption(self) -> None:
+        if self._captions is not None and self._captions.wanted:
+            for block in self.cutter.tap():
+                self._captions.feed(block)
+
+    def _submit(self, cut: Cut) -> None:
+        now = self._clock.monotonic()
+        if self._lane.depth == WAITING_AFTER_ATTACH and now - self._attached_at > ATTACH_GRACE_S:
+            self._lane.depth = WAITING
+        self._submitted += 1
+        job = WindowJob(self, self._submitted, cut, self.cutter.samples(cut), now)
+        self._jobs[job.number] = job
+        self._scheduler.submit(self._lane, job)
+
+    def _settle(self, job: WindowJob) -> bool:
+        """Take `job` off the list; False where it was given up before."""
+        return self._jobs.pop(job.number, None) is not None
+
+    def _lose(self, job: WindowJob, reason: GapReason) -> None:
+        if self._settle(job):
+            self.ledger.lose(job.owned_samples, reason)
+            self._telemetry.windows("gap")
+            self.announcer.gap(job.cut.owned_start, job.cut.end_sample, reason)
+            self._settled()
+
+    def _settled(self) -> None:
+        for listener in tuple(self._settle_listeners):
+            listener()
+        self.report_flow(self._clock.monotonic())
+
+    def _set_delivery(self, delivery: Delivery) -> None:
+        if delivery is Delivery.LOSSLESS:
+            self.credit = Credit.opening(self.audio.sample_rate, self.ledger.next_sample)
+            self._lane.depth = None
+        else:
+            self.credit = None
+            self._lane.depth = WAITING
+
+    def _renew_credit(self) -> bool:
+        if self.credit is None or self._owner_backlog() >= OWNER_LAG_EVENTS:
+            return False
+        ledger = self.ledger
+        settled = ledger.classified_samples + ledger.gap_samples
+        return self.credit.renew(next_sample=ledger.next_sample, settled=settled)
+
+    def _guard_rate(self, nbytes: int, now: float) -> None:
+        samples = nbytes // self.audio.bytes_per_sample
+        if self.credit is not None:
+            if self.ledger.next_sample + samples > self.credit.limit:
+                raise ProtocolError(
+                    ErrorCode.OVERRUN,
+                    f"sample {self.ledger.next_sample + samples} is past the limit {self.credit.limit}",
+                    fatal=True,
+                )
+        elif not self._budget.spend(samples, now):
+            raise ProtocolError(
+                ErrorCode.FLOOD,
+                "audio comes at more than four times real time; use delivery `lossless` for recordings",
+                fatal=True,
+            )
+
+    def _without_overlap(self, data: bytes) -> bytes:
+        """Drop what the server already has."""
+        overlap = min(self._trim, len(data))
+        self._trim -= overlap
+        return data[overlap:]
+
+    def _declare_unusable(self, data: bytes) -> None:
+        """A frame that could not be decoded still took its time on the clock."""
+        samples = self.cutter.unusable(data)
+        if samples:
+            self.skip(samples)
+
+    def _drop_dangling(self) -> None:
+        """Bytes of an unfinished sample cannot become one any more: say so, and drop them."""
+        dangling = self.cutter.drop_dangling()
+        if dangling:
+            error = ProtocolError(
+                ErrorCode.INCOMPLETE_SAMPLE, f"{dangling} byte(s) of an unfinished sample were dropped"
+            )
+            self._tell(error.to_event())
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans with neighbours that touch made one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,129 @@
+"""A reader: a cursor in an event log, and the messages meant for this reader alone.
+
+Replies (`configured`, `pong`, `flow`, …) are not in the log. Each is kept with the log position at which it
+was said, so that a reader sees it after exactly the events that came before it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.live.log import EventLog
+from gateway.sessions.ports import Entry
+from protocol.close import CloseCode
+from protocol.events import Event, Flow
+
+MAX_REPLIES = 64
+"""Replies that may wait for a reader; one that lets more pile up is not reading."""
+
+
+class RepliesOverflow(Exception):
+    """A reader let more than `MAX_REPLIES` replies pile up."""
+
+
+@dataclass(slots=True)
+class _Reply:
+    after: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """How the reader's connection is to end, once it has read everything up to `after`."""
+
+    code: CloseCode
+    reason: str
+    after: int
+
+
+class Reader:
+    """One consumer of a session. `take` decides what is next; `wait` sleeps until there is something."""
+
+    def __init__(self, log: EventLog, after: int) -> None:
+        self._log = log
+        self.after = after
+        """Sequence number of the last event taken."""
+        self._replies: deque[_Reply] = deque()
+        self._farewell: Farewell | None = None
+        self._news = asyncio.Event()
+        self._unlisten: Callable[[], None] | None = log.listen(self._news.set)
+        self.on_stopped: Callable[[], None] | None = None
+        """Called once when the connection was told to end, so that it stops listening to its peer."""
+
+    @property
+    def backlog(self) -> int:
+        """Events that this reader has not taken yet."""
+        return self._log.committed - self.after
+
+    @property
+    def farewell(self) -> Farewell | None:
+        """How it ends, if it was told to."""
+        return self._farewell
+
+    def reply(self, event: Event) -> None:
+        """Say something to this reader only. A newer `flow` takes the place of one not yet taken.
+
+        Raises:
+            RepliesOverflow: too many replies wait already.
+        """
+        if isinstance(event, Flow):
+            self._replies = deque(kept for kept in self._replies if not isinstance(kept.event, Flow))
+        if len(self._replies) >= MAX_REPLIES:
+            raise RepliesOverflow
+        self._replies.append(_Reply(self._log.top, event))
+        self._news.set()
+
+    def reply_first(self, event: Event) -> None:
+        """Say something before everything else."""
+        self._replies.appendleft(_Reply(0, event))
+        self._news.set()
+
+    def finish(self, code: CloseCode, reason: str = "") -> None:
+        """End the connection after what was said so far. The first reason given stands."""
+        if self._farewell is not None:
+            return
+        self._farewell = Farewell(code, reason, self._log.top)
+        self._news.set()
+        if self.on_stopped is not None:
+            self.on_stopped()
+
+    def finish_when_read(self) -> None:
+        """There is nothing more to come: end once everything in the log was taken."""
+        self.finish(CloseCode.NORMAL, "ended")
+
+    def take(self, limit: int = 64) -> Sequence[Entry | Event]:
+        """What is next, in order; empty where nothing is.
+
+        Raises:
+            Evicted: this reader fell out of the log; `skip_to` goes on from the oldest held.
+        """
+        self._news.clear()
+        until = self._replies[0].after if self._replies else None
+        if until is not None and until <= self.after:
+            return (self._replies.popleft().event,)
+        entries = self._log.read(self.after, limit)
+        if until is not None:
+            entries = [entry for entry in entries if entry.seq <= until]
+        if entries:
+            self.after = entries[-1].seq
+        return entries
+
+    def skip_to(self, after: int) -> None:
+        """Move the cursor forward past events that are no longer held."""
+        self.after = max(self.after, after)
+
+    @property
+    def done(self) -> bool:
+        """Whether everything before the farewell was taken."""
+        return self._farewell is not None and not self._replies and self.after >= self._farewell.after
+
+    async def wait(self) -> None:
+        """Sleep until there may be something to take."""
+        await self._news.wait()
+
+    def close(self) -> None:
+        """Stop listening to the log. May be called twice."""
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None

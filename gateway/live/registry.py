@@ -1,0 +1,165 @@
+"""The live sessions of this node: made when somebody attaches, kept readable until they are purged."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.classify.scheduler import Scheduler
+from gateway.clock import Clock
+from gateway.live.announcer import Announcer
+from gateway.live.captions import Captions
+from gateway.live.log import EventLog
+from gateway.live.pipeline import Pipeline
+from gateway.live.session import Audience, LiveSession
+from gateway.sessions.model import Session
+from gateway.sessions.ports import EventStore
+from gateway.sessions.tail import BoundedTail
+from gateway.telemetry.metrics import Telemetry
+from gateway.transcribe.port import Transcriber
+from protocol.events import Summary
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OnFinished = Callable[[str, Summary], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """How much of a session's events can be replayed."""
+
+    events: int = 512
+    bytes: int = 256 * 1024
+    seconds: float = 120.0
+
+
+class Tasks:
+    """Background tasks with one owner, who ends them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work`; what it raises is logged, once."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and wait for it."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", exc_info=error)
+
+
+class LiveRegistry:
+    """Finds, makes and ends live sessions. Everything but the ends is synchronous."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        events: EventStore,
+        clock: Clock,
+        telemetry: Telemetry,
+        transcriber: Transcriber | None,
+        bounds: LogBounds = LogBounds(),
+        drain_s: float = 10.0,
+        on_finished: OnFinished,
+    ) -> None:
+        self._scheduler = scheduler
+        self._events = events
+        self._clock = clock
+        self._telemetry = telemetry
+        self._transcriber = transcriber
+        self._bounds = bounds
+        self._drain_s = drain_s
+        self._on_finished = on_finished
+        self._live: dict[str, LiveSession] = {}
+        self._logs: dict[str, EventLog] = {}
+        self._tasks = Tasks()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return iter(self._live.values())
+
+    def get(self, session_id: str) -> LiveSession | None:
+        """The live session, if it is here and not over."""
+        return self._live.get(session_id)
+
+    def log(self, session_id: str) -> EventLog | None:
+        """The event log, of a session that is over too until it is discarded."""
+        return self._logs.get(session_id)
+
+    def open(self, session: Session) -> LiveSession:
+        """The live session of `session`, made now if this is the first attach."""
+        live = self._live.get(session.id)
+        if live is None:
+            live = self._live[session.id] = self._build(session)
+        return live
+
+    def discard(self, session_id: str) -> None:
+        """Forget a session that is over."""
+        self._live.pop(session_id, None)
+        self._logs.pop(session_id, None)
+
+    async def aclose(self) -> None:
+        """End every task of every session. What is pending is not classified any more."""
+        await self._tasks.aclose()
+        self._live.clear()
+        self._logs.clear()
+
+    def _build(self, session: Session) -> LiveSession:
+        bounds = self._bounds
+        tail = BoundedTail(bounds.events, bounds.bytes, bounds.seconds)
+        event_log = EventLog(session.id, self._events, self._clock, tail)
+        self._logs[session.id] = event_log
+        announcer = Announcer(event_log, session.audio, self._telemetry)
+        audience = Audience()
+        captions = None
+        if self._transcriber is not None:
+            captions = Captions(
+                self._transcriber, announcer, session.audio, session.config, self._tasks.spawn
+            )
+        pipeline = Pipeline(
+            audio=session.audio,
+            config=session.config,
+            announcer=announcer,
+            scheduler=self._scheduler,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            tell=audience.tell_owner,
+            owner_backlog=lambda: audience.owner_backlog,
+            captions=captions,
+        )
+
+        async def finished(summary: Summary) -> None:
+            await self._on_finished(session.id, summary)
+            # The log stays readable; the ring and the analysis state go.
+            self._live.pop(session.id, None)
+
+        async def truncated() -> bool:
+            return (await self._events.record(session.id, limit=1)).truncated
+
+        return LiveSession(
+            event_log,
+            pipeline,
+            audience,
+            captions,
+            drain_s=self._drain_s,
+            spawn=self._tasks.spawn,
+            on_finished=finished,
+            truncated=truncated,
+        )

@@ -1,0 +1,278 @@
+"""The small machine below `settings`: what a value may be, how it is read from text and TOML, what went wrong.
+
+A kind reads text (an environment variable) or a TOML value, checks it, and describes itself for the
+reference page. It raises `Refused`, never anything else, so that all problems can be told at once.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field, dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, Protocol
+
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
+_MAX_SHOWN = 80
+
+HIDDEN = "(hidden)"
+
+
+class Refused(ValueError):
+    """A value is not one this setting takes."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the settings, told so that it can be put right."""
+
+    name: str
+    """The environment variable, or the key and the file it stands in."""
+    value: str | None
+    """What was given, shortened; `(hidden)` where it may be a secret, None where it does not matter."""
+    message: str
+    """What is wrong."""
+    hint: str = ""
+    """What to do about it."""
+
+
+class SettingsError(Exception):
+    """The settings can't be used. Says all that is wrong with them, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{one.name}: {one.message}" for one in problems))
+        self.problems = problems
+
+
+class Kind(Protocol):
+    """What values a setting takes."""
+
+    def read(self, text: str) -> Any:
+        """The value written as `text`; raises Refused."""
+        ...
+
+    def check(self, value: object) -> Any:
+        """`value`, out of TOML or code, in its final type; raises Refused."""
+        ...
+
+    def write(self, value: Any) -> str:
+        """`value` as it would be written in an environment variable."""
+        ...
+
+    def describe(self) -> str:
+        """The type and the range, for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number within [low, high]."""
+
+    low: float
+    high: float
+    whole: bool = False
+    """Refuse fractions."""
+
+    def read(self, text: str) -> int | float:
+        try:
+            return self.check(int(text) if self.whole else float(text))
+        except ValueError as error:
+            raise error if isinstance(error, Refused) else self._refusal() from None
+
+    def check(self, value: object) -> int | float:
+        right = type(value) is int or (type(value) is float and not self.whole and math.isfinite(value))
+        if not right or not self.low <= value <= self.high:  # type: ignore[operator]
+            raise self._refusal()
+        return value if self.whole else float(value)  # type: ignore[return-value, arg-type]
+
+    def write(self, value: Any) -> str:
+        return f"{value:.15g}"
+
+    def describe(self) -> str:
+        noun = "whole number" if self.whole else "number"
+        return f"{noun}, {self.write(self.low)} to {self.write(self.high)}"
+
+    def _refusal(self) -> Refused:
+        return Refused(f"must be a {self.describe().replace(', ', ' from ', 1)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Yes or no."""
+
+    def read(self, text: str) -> bool:
+        word = text.lower()
+        if word in ("true", "1", "yes", "on"):
+            return True
+        if word in ("false", "0", "no", "off"):
+            return False
+        raise Refused("must be true or false")
+
+    def check(self, value: object) -> bool:
+        if type(value) is not bool:
+            raise Refused("must be true or false")
+        return value
+
+    def write(self, value: Any) -> str:
+        return "true" if value else "false"
+
+    def describe(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One word of a list."""
+
+    of: type[StrEnum]
+
+    def read(self, text: str) -> StrEnum:
+        return self.check(text.lower())
+
+    def check(self, value: object) -> StrEnum:
+        try:
+            return self.of(value)  # type: ignore[arg-type]
+        except ValueError:
+            words = [one.value for one in self.of]
+            raise Refused(f"must be {one_of(words)}", did_you_mean(str(value), words)) from None
+
+    def write(self, value: Any) -> str:
+        return str(value)
+
+    def describe(self) -> str:
+        return ", ".join(f"`{one.value}`" for one in self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text that a function takes and brings into its final form."""
+
+    parse: Callable[[str], Any]
+    """Raises Refused."""
+    what: str
+    """What it is, for people."""
+
+    def read(self, text: str) -> Any:
+        return self.parse(text)
+
+    def check(self, value: object) -> Any:
+        if not isinstance(value, str):
+            raise Refused(f"must be text: {self.what}")
+        return self.parse(value)
+
+    def write(self, value: Any) -> str:
+        return str(value)
+
+    def describe(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list of texts, comma-separated in the environment; stored as a tuple."""
+
+    parse: Callable[[str], Any]
+    """Takes one of them; raises Refused. What it returns must survive `parse(str(it))`."""
+    what: str
+    """What they are, in the plural."""
+
+    def read(self, text: str) -> tuple[Any, ...]:
+        return tuple(self.parse(part.strip()) for part in text.split(",") if part.strip())
+
+    def check(self, value: object) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            return self.read(value)
+        if not isinstance(value, list | tuple):
+            raise Refused(f"must be a list of {self.what}")
+        return tuple(self.parse(str(part)) for part in value)
+
+    def write(self, value: Any) -> str:
+        return ",".join(str(one) for one in value)
+
+    def describe(self) -> str:
+        return f"{self.what}, comma-separated"
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """Another kind, or none at all."""
+
+    kind: Kind
+
+    def read(self, text: str) -> Any:
+        return None if text.lower() == "none" else self.kind.read(text)
+
+    def check(self, value: object) -> Any:
+        return None if value is None else self.kind.check(value)
+
+    def write(self, value: Any) -> str:
+        return "none" if value is None else self.kind.write(value)
+
+    def describe(self) -> str:
+        return f"{self.kind.describe()}, or `none`"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of a setting beside its name and its default."""
+
+    kind: Kind
+    help: str
+    group: str
+    unit: str = ""
+    alias: str | None = None
+    """Another environment variable that is read where the proper one is not set."""
+    secret: bool = False
+    """Its value is never shown."""
+    default_text: str = ""
+    """How the default is told where it depends on the machine."""
+
+    def show(self, value: object) -> str:
+        """`value` fit for people and logs."""
+        return HIDDEN if self.secret else shown(value)
+
+
+def setting(default: Any, kind: Kind, group: str, help: str, **more: Any) -> Any:
+    """A dataclass field that is a setting; a callable default is called when the settings are made."""
+    metadata = {"option": Option(kind, help, group, **more)}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def option_of(one: Field[Any]) -> Option:
+    """What was declared with `setting`."""
+    found: Option = one.metadata["option"]
+    return found
+
+
+def default_of(one: Field[Any]) -> Any:
+    """The default, made now where it depends on the machine."""
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return one.default
+
+
+def shown(value: object) -> str:
+    """`value` as one short line without credentials or control characters."""
+    line = "".join(char if char.isprintable() else "·" for char in str(value))
+    line = _CREDENTIALS.sub("//…@", line)
+    return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"
+
+
+def one_of(words: list[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *head, last = words
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the closest of `known`, or nothing."""
+    original = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), original, n=1, cutoff=0.6)
+    return f"did you mean {original[close[0]]}?" if close else ""

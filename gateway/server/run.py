@@ -1,0 +1,88 @@
+"""The gateway under uvicorn: sockets bound before anything starts, safe defaults, a clean end."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.server.websocket import VoiceWebSocketProtocol
+from gateway.settings import Settings
+
+_HARD_LIMIT_FACTOR = 4
+"""A message over the limit but under this many times it gets a typed error; beyond, only the close code."""
+_BACKLOG = 2048
+
+
+class CannotListen(Exception):
+    """The address can't be bound: it is taken, not ours, or not allowed."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound, listening socket; port 0 takes any free one.
+
+    Raises:
+        CannotListen: says why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CannotListen(f"can't listen on {host} port {port}: {reason}") from error
+
+
+class Server(uvicorn.Server):
+    """Serves one application on sockets that are bound already, and says when it does."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        log_config: dict[str, Any] | None,
+        on_ready: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",  # the one of uvicorn's parsers that caps the size of headers
+                ws=VoiceWebSocketProtocol,
+                ws_max_size=_HARD_LIMIT_FACTOR * settings.max_message_bytes,
+                ws_per_message_deflate=False,
+                ws_ping_interval=settings.heartbeat_s,
+                ws_ping_timeout=settings.heartbeat_s,
+                proxy_headers=False,  # the application decides whom to believe
+                server_header=False,
+                access_log=False,
+                log_config=log_config,
+                lifespan="on",
+                timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
+            )
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            # What lives as long as the process needs no looking at in each collection.
+            gc.collect()
+            gc.freeze()
+            if self._on_ready is not None:
+                self._on_ready()
+
+
+def run(
+    app: ASGIApp,
+    settings: Settings,
+    sock: socket.socket,
+    log_config: dict[str, Any] | None,
+    on_ready: Callable[[], None],
+) -> int:
+    """Serve until told to stop by a signal; returns the exit status."""
+    server = Server(app, settings, log_config, on_ready)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(server.serve([sock]))
+    return 0 if server.started else 1

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs the Debian packages that the gateway (run) or its tests (test) use.
+#
+#   run    what a virtual environment needs, and a voice for `undertone demo`
+#   test   the same, and the recordings that the tests listen to
+#
+# What is there already is left alone, so a second call is quick and needs no network and no rights.
+set -eu
+
+purpose=${1:-run}
+needed="python3-venv flite"
+case $purpose in
+run) ;;
+test) needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav" ;;
+*)
+    echo "usage: $0 run|test" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "not a Debian system: please see to the equivalents of: $needed" >&2
+    exit 0
+fi
+
+missing=
+for package in $needed; do
+    state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+    [ "$state" = "install ok installed" ] || missing="$missing $package"
+done
+# A Python with venv of its own (pyenv, a container image) needs no package for it.
+if python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    missing=$(echo "$missing" | sed 's/ python3-venv//')
+fi
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "please install as root:$missing" >&2
+        [ "$purpose" = run ] && python3 -c 'import ensurepip, venv' 2>/dev/null && exit 0
+        exit 1
+    fi
+    as_root=sudo
+fi
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+install() {
+    # shellcheck disable=SC2086 # one word for each package
+    $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+install 2>/dev/null || { $as_root apt-get update -qq && install; }

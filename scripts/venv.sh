@@ -1,0 +1,35 @@
+#!/bin/sh
+# Makes .venv and installs the gateway into it: for use (run), or with the tools of its developers (dev).
+set -eu
+
+purpose=${1:-run}
+venv=.venv
+
+python=
+for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "Python 3.11 or newer is needed, and not found" >&2
+    exit 1
+fi
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip="$venv/bin/python -m pip --quiet"
+$pip install --upgrade 'pip>=25.1'
+case $purpose in
+run) $pip install --editable '.[embedded]' ;;
+dev)
+    $pip install --editable '.[embedded]' --group dev
+    touch "$venv/dev.stamp"
+    ;;
+*)
+    echo "usage: $0 run|dev" >&2
+    exit 2
+    ;;
+esac
+touch "$venv/run.stamp"

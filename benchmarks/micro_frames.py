@@ -20,7 +20,8 @@ from gateway.audio.window import WindowCutter
 from protocol.audio import AudioEncoding, AudioFormat
 
 SESSIONS = 400
-SECONDS = 6
+TURNS = 60
+"""Frames of 100 ms for each session in one pass."""
 REPEATS = 5
 BASELINE = "baseline: list of frames, b''.join, frombuffer"
 
@@ -106,25 +107,25 @@ def _cpu_us_per_frame(make: Callable[[AudioFormat], Feed], fmt: AudioFormat, ses
     frames = _frames(fmt)
     feeds = [make(fmt) for _ in range(sessions)]
     nothing: list[Feed] = [_ignore] * sessions
-    _run(feeds, frames, seconds=2)
+    _run(feeds, frames, 20)
     gc.disable()
     try:
-        passes = [(_run(feeds, frames, SECONDS), _run(nothing, frames, SECONDS)) for _ in range(REPEATS)]
+        passes = [(_run(feeds, frames, TURNS), _run(nothing, frames, TURNS)) for _ in range(REPEATS)]
     finally:
         gc.enable()
     best = min(used for used, _ in passes) - min(idle for _, idle in passes)
-    return best / (sessions * SECONDS * 10) * 1e6
+    return best / (sessions * TURNS) * 1e6
 
 
 def _ignore(frame: bytes) -> None:
     """A session that costs nothing."""
 
 
-def _run(feeds: Sequence[Feed], frames: list[bytes], seconds: int) -> float:
-    """CPU seconds to feed every session `seconds` of audio, in turns of one frame."""
+def _run(feeds: Sequence[Feed], frames: list[bytes], turns: int) -> float:
+    """CPU seconds to feed every session `turns` frames, one at a time."""
     views = [memoryview(frame) for frame in frames]
     begun = time.process_time()
-    for turn in range(seconds * 10):
+    for turn in range(turns):
         view = views[turn % len(views)]
         for feed in feeds:
             feed(bytes(view))
@@ -151,18 +152,16 @@ def _kib_in_fresh_process(fmt: AudioFormat | None) -> float:
 def _kib_per_session(fmt: AudioFormat | None, sessions: int = 200) -> float:
     """Growth of the resident set for each session that has heard 2.9 s; None for the baseline."""
     frames = _frames(fmt or AudioFormat())
-    make = (lambda: _Baseline(AudioFormat())) if fmt is None else (lambda: _session(fmt, 1000))
-    _hear([make()], frames)
+
+    def make() -> Feed:
+        return _Baseline(AudioFormat()) if fmt is None else _session(fmt, 1000)
+
+    _run([make()], frames, 29)
     gc.collect()
     before = _resident_kib()
     feeds = [make() for _ in range(sessions)]
-    _hear(feeds, frames)
+    _run(feeds, frames, 29)
     return (_resident_kib() - before) / sessions
-
-
-def _hear(feeds: Sequence[Feed], frames: list[bytes]) -> None:
-    _run(feeds, frames, seconds=2)
-    _run(feeds, frames[:-1], seconds=1)
 
 
 def _resident_kib() -> float:

@@ -85,9 +85,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         clock=clock,
         telemetry=telemetry,
         transcriber=transcriber,
-        bounds=LogBounds(
-            settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds
-        ),
+        bounds=LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds),
         drain_s=settings.drain_grace_s,
         on_finished=finished,
     )

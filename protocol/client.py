@@ -29,8 +29,8 @@ from protocol.version import PROTOCOL, TICKET_PREFIX, Encoding
 
 MAX_UNREAD = 1_024
 """Events kept for the iterator. Full, the socket is left unread until some are taken; in the end the server
-sees a slow reader and closes with 4101. After `end`, or once the connection is over, the bound is lifted: what
-may still come is finite."""
+sees a slow reader and closes with 4101. After `end`, or once the connection is over, the bound is lifted:
+what may still come is finite."""
 
 _LAST_WORD_S = 1.0
 """Seconds granted to a server that refused, to close with its code."""

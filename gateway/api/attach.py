@@ -57,7 +57,7 @@ class Attachment:
 
 
 async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | None) -> Attachment:
-    """Find or make the session the query names, and take a place in it. The reader's first reply is `welcome`.
+    """Find or make the session the query names, and take a place in it; its reader begins with `welcome`.
 
     Raises:
         ProtocolError, UndertoneError: why not; `error_of` makes either fit for the wire.

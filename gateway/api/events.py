@@ -66,13 +66,12 @@ class EventRoutes:
                 try:
                     items = reader.take()
                 except Evicted as gone:
+                    self._gateway.telemetry.evicted()
                     yield _evicted(gone)
                     reader.skip_to(gone.oldest - 1)
                     continue
                 if items:
-                    yield b"".join(
-                        sse(event_log.epoch, item) for item in items if isinstance(item, Entry)
-                    )
+                    yield b"".join(sse(event_log.epoch, item) for item in items if isinstance(item, Entry))
                 elif not await _news(reader):
                     yield b": still here\n\n"
         finally:

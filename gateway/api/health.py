@@ -17,7 +17,8 @@ _PAGE = """<!doctype html>
 <style>
  body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem;
         color: #1d2a33; background: #fbfbf9; }}
- h1 {{ font-weight: 600; }} code {{ font-size: .95em; background: #ecefee; padding: .1em .3em; border-radius: 3px; }}
+ h1 {{ font-weight: 600; }}
+ code {{ font-size: .95em; background: #ecefee; padding: .1em .3em; border-radius: 3px; }}
  dt {{ margin-top: .8rem; }} dd {{ margin: 0; color: #4b5a63; }}
 </style></head><body>
 <h1>Undertone is running</h1>

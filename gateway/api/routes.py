@@ -71,7 +71,8 @@ class OriginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._policy.admits(scope):
-            problem = Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not call this gateway")
+            detail = "pages of this origin may not call this gateway"
+            problem = Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
             await problem.response()(scope, receive, send)
             return
         await self._app(scope, receive, send)

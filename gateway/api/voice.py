@@ -25,7 +25,8 @@ from protocol.close import CloseCode
 from protocol.connection import Audio, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Event, Flushed, Pong
+from protocol.events import Error, Event, Flushed, Pong
+from protocol.states import ConnectionState
 from protocol.version import Encoding, Negotiated, negotiate
 
 log = logging.getLogger(__name__)
@@ -75,13 +76,14 @@ class VoiceEndpoint:
         return None
 
     async def _admitted(self, websocket: WebSocket, agreed: Negotiated) -> None:
-        connection = ServerConnection(agreed.encoding)
         query: Mapping[str, str] = websocket.query_params
         try:
             attachment = await attach(self._gateway, query, _credential(websocket, agreed))
         except Exception as error:
-            await self._turn_away(websocket, connection, error_of(error))
+            await self._turn_away(websocket, ServerConnection(agreed.encoding), error_of(error))
             return
+        observes = attachment.role is Role.OBSERVER
+        connection = ServerConnection(agreed.encoding, read_only=observes)
         conversation = Conversation(self._gateway, websocket, connection, attachment)
         try:
             await conversation.run()
@@ -110,8 +112,7 @@ class Conversation:
         self._live = attachment.live
         self._pipeline = attachment.live.pipeline
         self._reader: Reader = attachment.reader
-        self._owner = attachment.role is Role.OWNER
-        self._confirmed = not self._owner
+        self._confirmed = attachment.role is not Role.OWNER
         self._flushes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -158,7 +159,6 @@ class Conversation:
                     self._confirmed = True
                     await self._attachment.confirm()
                 if isinstance(incoming, Audio):
-                    self._require_owner()
                     pipeline.feed(incoming.data)
                 else:
                     self._control(incoming)
@@ -178,18 +178,15 @@ class Conversation:
                 self._say(Pong(t=message.t))
             case Ack():
                 self._acknowledge(message.seq)
-            case _:
-                self._require_owner()
-                match message:
-                    case Configure():
-                        self._say(pipeline.configure(message))
-                        self._attachment.configured(pipeline.config)
-                    case Position():
-                        pipeline.position(message.sample)
-                    case Flush():
-                        self._start_flush(message)
-                    case End():
-                        self._attachment.end()
+            case Configure():
+                self._say(pipeline.configure(message))
+                self._attachment.configured(pipeline.config)
+            case Position():
+                pipeline.position(message.sample)
+            case Flush():
+                self._start_flush(message)
+            case End():
+                self._attachment.end()
 
     def _acknowledge(self, seq: int) -> None:
         top = self._live.log.top
@@ -207,10 +204,6 @@ class Conversation:
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
 
-    def _require_owner(self) -> None:
-        if not self._owner:
-            raise ProtocolError(ErrorCode.READ_ONLY, "an observer only reads")
-
     def _complain(self, error: ProtocolError) -> None:
         self._gateway.telemetry.error(error.code)
         self._say(error.to_event())
@@ -227,7 +220,6 @@ class Conversation:
 
     async def _write(self) -> None:
         reader, websocket, connection = self._reader, self._websocket, self._connection
-        encoding = connection.encoding
         while not reader.done:
             try:
                 items = reader.take()
@@ -236,8 +228,9 @@ class Conversation:
                 return
             for item in items:
                 if isinstance(item, Entry):
-                    await _send(websocket, _wire(item.encoded(encoding), encoding))
-                else:
+                    encoded = item.encoded(connection.encoding)
+                    await _send(websocket, connection.send(item.event, encoded=encoded))
+                elif connection.state is not ConnectionState.CLOSING or isinstance(item, Error):
                     await _send(websocket, connection.send(item))
             if not items and not reader.done:
                 await reader.wait()
@@ -248,6 +241,7 @@ class Conversation:
 
     async def _fell_behind(self, gone: Evicted) -> None:
         error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
+        self._gateway.telemetry.evicted()
         self._gateway.telemetry.error(error.code)
         self._gateway.telemetry.close(error.close_code)
         await _send(self._websocket, self._connection.send(error.to_event()))
@@ -271,10 +265,6 @@ def _credential(websocket: WebSocket, agreed: Negotiated) -> str | None:
 async def _accept(websocket: WebSocket, subprotocol: str | None) -> None:
     websocket.client_state = websocket.client_state.CONNECTED
     await websocket.accept(subprotocol)
-
-
-def _wire(data: bytes, encoding: Encoding) -> bytes | str:
-    return data.decode() if encoding is Encoding.JSON else data
 
 
 async def _send(websocket: WebSocket, data: bytes | str) -> None:

@@ -46,6 +46,8 @@ class Cut:
     """16 kHz index: `position16k_stop` less the window, for a full one; always less than the stop."""
     position16k_stop: int
     """16 kHz index: `position(end_sample)`."""
+    number: int
+    """Cuts of a session count from 1."""
     ring: Ring = field(repr=False, compare=False)
     """Where the samples lie."""
     exists_from: int = field(repr=False, compare=False)
@@ -75,6 +77,8 @@ class WindowCutter:
         "_grid",
         "_held",
         "_low",
+        "_made",
+        "_readable",
         "_resampler",
         "_ring",
         "_tap",
@@ -92,7 +96,9 @@ class WindowCutter:
         self._resampler = Resampler(fmt.sample_rate)
         self._grid = Grid(fmt.sample_rate, window_ms, hop_ms)
         self._ring = Ring(self._base)
-        self._held: deque[Cut] = deque(maxlen=waiting + 2)
+        self._held: deque[Cut] = deque()
+        self._readable = waiting + 2
+        self._made = 0
         self._tap: Tap | None = None
         self._calm = self._fed_from = self.next_sample = 0
         self._find_low()
@@ -279,7 +285,11 @@ class WindowCutter:
         stop16k = self._position(end)
         exists_from = min(max(start16k, self._grid.floor16k), stop16k)
         wanted = stop16k - exists_from
+        self._made += 1
+        while self._held and self._held[0].number <= self._made - self._readable:
+            self._held.popleft()
         cut = Cut(
+            number=self._made,
             start_sample=self._grid.start,
             end_sample=end,
             owned_start=self._grid.owned,

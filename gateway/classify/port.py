@@ -17,7 +17,7 @@ SAMPLE_RATE = 16_000
 """Hertz. Every classifier hears 16 kHz mono."""
 
 AnalysisState: TypeAlias = dict[str, Any]
-"""Plain values only (None, bool, int, float, str, bytes, list, dict with string keys): it must survive msgpack."""
+"""Plain values only (None, bool, int, float, str, bytes, list, dict by string): it must survive msgpack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,7 @@ class SurroundingsObservation:
 
 
 Observation: TypeAlias = (
-    ToneObservation
-    | SpeakerObservation
-    | QueueObservation
-    | TranscriptObservation
-    | SurroundingsObservation
+    ToneObservation | SpeakerObservation | QueueObservation | TranscriptObservation | SurroundingsObservation
 )
 
 

@@ -200,7 +200,7 @@ class Scheduler:
         self._signal()
 
     def close(self, lane: Lane) -> list[Job]:
-        """Take a session's lane out; the caller declares the windows returned. One in flight stays in flight."""
+        """Take a lane out; the caller declares the windows returned. One in flight stays in flight."""
         return self._queue.close(lane)
 
     async def run(self) -> None:

@@ -15,5 +15,5 @@ def check_config(environ: Mapping[str, str], config: str | None, out: TextIO, er
     except SettingsError as error:
         errors.write(explain(error.problems).rstrip("\n") + "\n")
         return ExitCode.USAGE
-    out.write(effective(settings).rstrip("\n") + "\n")
+    out.write(effective(settings))
     return ExitCode.OK

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from gateway.commands.demo_audio import DemoAudio, build
 from gateway.commands.exits import ExitCode
 from gateway.commands.outputs import Output
+from gateway.commands.picture import Picture
 from gateway.commands.sources import FRAME_MS, Source
 from gateway.commands.stream import StreamOptions, stream
 from gateway.commands.synth import RATE
@@ -23,9 +24,12 @@ NEXT = (
 )
 
 
-def demo(gateway: Gateway, output: Output, *, fast: bool, tell: Callable[[str], None]) -> ExitCode:
+def demo(
+    gateway: Gateway, picture: Picture, output: Output, *, fast: bool, tell: Callable[[str], None]
+) -> ExitCode:
     """Run the demo; `tell` prints a line for people. Raises CommandError."""
     audio = build()
+    picture.total_samples = len(audio.samples)
     with gateway() as url:
         options = StreamOptions(url=url, config={"num_speakers": 2}, fast=fast)
         code = asyncio.run(stream(options, source_of(audio), output))

@@ -272,9 +272,8 @@ class Pipeline:
         if self._settle(job):
             self.ledger.classify(job.owned_samples)
             self._telemetry.windows("classified")
-            self.announcer.observe(
-                observations, job.cut.owned_start, job.cut.end_sample, self.config, timing
-            )
+            self._telemetry.classified(job.owned_samples)
+            self.announcer.observe(observations, job.cut.owned_start, job.cut.end_sample, self.config, timing)
             self._settled()
 
     def window_failed(self, job: WindowJob, error: ClassifierError) -> None:
@@ -306,7 +305,9 @@ class Pipeline:
 
     def _advance(self, cuts: list[Cut]) -> None:
         """Book what the cutter took in, and submit the windows that became complete."""
-        self.ledger.receive(self.cutter.next_sample - self.ledger.next_sample)
+        samples = self.cutter.next_sample - self.ledger.next_sample
+        self.ledger.receive(samples)
+        self._telemetry.received(samples)
         for cut in cuts:
             self._submit(cut)
         self._caption()

@@ -5,7 +5,7 @@ import re
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from gateway.options import Refused
+from gateway.config.problems import Refused
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -1,52 +1,15 @@
-"""The small machine below `settings`: what a value may be, how it is read from text and TOML, what went wrong.
+"""What a setting may be: each kind reads text and TOML values, checks them, and describes itself.
 
-A kind reads text (an environment variable) or a TOML value, checks it, and describes itself for the
-reference page. It raises `Refused`, never anything else, so that all problems can be told at once.
+A kind raises `Refused`, never anything else, so that all that is wrong can be told at once.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, dataclass, field
-from difflib import get_close_matches
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
-_MAX_SHOWN = 80
-
-HIDDEN = "(hidden)"
-
-
-class Refused(ValueError):
-    """A value is not one this setting takes."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with the settings, told so that it can be put right."""
-
-    name: str
-    """The environment variable, or the key and the file it stands in."""
-    value: str | None
-    """What was given, shortened; `(hidden)` where it may be a secret, None where it does not matter."""
-    message: str
-    """What is wrong."""
-    hint: str = ""
-    """What to do about it."""
-
-
-class SettingsError(Exception):
-    """The settings can't be used. Says all that is wrong with them, not only the first."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{one.name}: {one.message}" for one in problems))
-        self.problems = problems
+from gateway.config.problems import Refused, did_you_mean, one_of
 
 
 class Kind(Protocol):
@@ -215,64 +178,3 @@ class Maybe:
 
     def describe(self) -> str:
         return f"{self.kind.describe()}, or `none`"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What is known of a setting beside its name and its default."""
-
-    kind: Kind
-    help: str
-    group: str
-    unit: str = ""
-    alias: str | None = None
-    """Another environment variable that is read where the proper one is not set."""
-    secret: bool = False
-    """Its value is never shown."""
-    default_text: str = ""
-    """How the default is told where it depends on the machine."""
-
-    def show(self, value: object) -> str:
-        """`value` fit for people and logs."""
-        return HIDDEN if self.secret else shown(value)
-
-
-def setting(default: Any, kind: Kind, group: str, help: str, **more: Any) -> Any:
-    """A dataclass field that is a setting; a callable default is called when the settings are made."""
-    metadata = {"option": Option(kind, help, group, **more)}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def option_of(one: Field[Any]) -> Option:
-    """What was declared with `setting`."""
-    found: Option = one.metadata["option"]
-    return found
-
-
-def default_of(one: Field[Any]) -> Any:
-    """The default, made now where it depends on the machine."""
-    if one.default_factory is not MISSING:
-        return one.default_factory()
-    return one.default
-
-
-def shown(value: object) -> str:
-    """`value` as one short line without credentials or control characters."""
-    line = "".join(char if char.isprintable() else "·" for char in str(value))
-    line = _CREDENTIALS.sub("//…@", line)
-    return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"
-
-
-def one_of(words: list[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
-    *head, last = words
-    return f"{', '.join(head)} or {last}" if head else last
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the closest of `known`, or nothing."""
-    original = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), original, n=1, cutoff=0.6)
-    return f"did you mean {original[close[0]]}?" if close else ""

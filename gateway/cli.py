@@ -1,0 +1,138 @@
+"""`undertone`: the command line's front door. The only module that may import the application."""
+
+import argparse
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.parsers import build_parser
+
+_START_S = 30.0
+"""Seconds a gateway inside the demo may take to start"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors become one line, never a traceback."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(_COMMANDS[arguments.command](arguments))
+    except CommandError as error:
+        for line in error.lines():
+            sys.stderr.write(line + "\n")
+        return int(error.code)
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at exit; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.BROKEN_PIPE)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from gateway.app import create_app
+    from gateway.server.run import CannotListen, listen, run
+    from gateway.settings import Settings, SettingsError, explain
+    from gateway.telemetry.logging import configure, logging_config
+
+    given = {"UNDERTONE_HOST": arguments.host, "UNDERTONE_PORT": arguments.port}
+    environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+    try:
+        settings = Settings.load(environ, arguments.config)
+        configure(settings.log_level, settings.log_format)
+        sock = listen(settings.host, settings.port)
+        app = create_app(settings)
+    except SettingsError as error:
+        raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
+    except CannotListen as error:
+        hint = "Another one may be running already; --port takes another port."
+        raise CommandError(str(error), hint=hint) from None
+    config = logging_config(settings.log_level, settings.log_format)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
+        return run(app, settings, sock, config, lambda: _announce(_base_url(sock)))
+    return ExitCode.OK
+
+
+def _announce(base: str) -> None:
+    where = "" if base.endswith(":8522") else f" --url {base}"
+    socket_url = base.replace("http", "ws", 1) + "/ws/voice"
+    sys.stdout.write(
+        f"Undertone listens on {base}\n\n"
+        f"  a recording   undertone stream{where} talk.wav\n"
+        f"  WebSocket     {socket_url}\n"
+        f"  REST          {base}/api/v1/sessions\n"
+        f"  health        {base}/readyz   {base}/metrics\n\n"
+        "Ctrl-C ends it.\n"
+    )
+    sys.stdout.flush()
+
+
+def _base_url(sock: socket.socket) -> str:
+    """The address to type, which a wildcard is not."""
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _embedded_gateway() -> Iterator[str]:
+    """A gateway with default settings on a free loopback port, in a thread of its own; yields its URL."""
+    from gateway.app import create_app
+    from gateway.server.run import Server, listen
+    from gateway.settings import Settings
+
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    settings = Settings.load({})
+    sock = listen("127.0.0.1", 0)
+    ready = threading.Event()
+    server = Server(create_app(settings), settings, None, ready.set)
+    thread = threading.Thread(target=server.run, args=([sock],), name="undertone-gateway", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(_START_S):
+            raise CommandError("the gateway inside the demo did not start", code=ExitCode.UNREACHABLE)
+        yield _base_url(sock)
+    finally:
+        server.should_exit = True
+        thread.join(settings.drain_grace_s)
+        sock.close()
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from gateway.commands.dispatch import run_stream
+
+    return run_stream(arguments)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from gateway.commands.dispatch import run_demo
+
+    return run_demo(arguments, _embedded_gateway)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from gateway.commands.dispatch import run_load
+
+    return run_load(arguments)
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    from gateway.commands.check_config import check_config
+
+    return check_config(os.environ, arguments.config, sys.stdout, sys.stderr)
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "stream": _stream,
+    "demo": _demo,
+    "load": _load,
+    "check-config": _check_config,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

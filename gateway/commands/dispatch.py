@@ -1,0 +1,159 @@
+"""From parsed arguments to a command's own options, and from there to its run.
+
+Heavy imports wait until a command needs them, so that `--help` and mistakes are answered at once.
+"""
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gateway.commands.exits import CommandError, ExitCode
+from protocol.audio import AudioEncoding, AudioFormat
+from protocol.control import SessionConfig
+from protocol.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from gateway.commands.demo import Gateway
+    from gateway.commands.outputs import Output
+    from gateway.commands.picture import Picture
+    from gateway.commands.sources import Source
+
+_SETTINGS = ("elcor", "hop_ms", "window_ms", "language", "num_speakers", "min_confidence")
+
+
+def run_stream(arguments: argparse.Namespace) -> ExitCode:
+    """`undertone stream`."""
+    from gateway.commands.picture import Picture
+    from gateway.commands.stream import StreamOptions, stream
+
+    _check_stream(arguments)
+    options = StreamOptions(
+        url=arguments.url,
+        config=session_config(arguments),
+        session_id=arguments.observe or arguments.session_id,
+        observe=arguments.observe is not None,
+        fast=arguments.fast,
+    )
+    source = _source(arguments)
+    name = source.name if source is not None else "watching"
+    picture = Picture(name=name, total_samples=source.total_samples if source is not None else None)
+    return asyncio.run(stream(options, source, _output(arguments, picture)))
+
+
+def run_demo(arguments: argparse.Namespace, gateway: "Gateway") -> ExitCode:
+    """`undertone demo`, with a gateway from outside."""
+    from gateway.commands.demo import demo
+    from gateway.commands.picture import Picture
+
+    picture = Picture(name="demo call")
+    tell = sys.stderr if arguments.json else sys.stdout
+    return demo(
+        gateway,
+        picture,
+        _output(arguments, picture),
+        fast=arguments.fast,
+        tell=lambda line: _print(line, tell),
+    )
+
+
+def run_load(arguments: argparse.Namespace) -> ExitCode:
+    """`undertone load`."""
+    import orjson
+
+    from gateway.commands import load_report
+    from gateway.commands.load import LoadOptions, exit_code, load
+
+    expectations = load_report.parse_expectations(arguments.expect) if arguments.expect else []
+    options = LoadOptions(
+        url=arguments.url,
+        sessions=arguments.sessions,
+        duration_s=arguments.duration,
+        ramp_s=arguments.ramp if arguments.ramp is not None else max(1.0, arguments.sessions / 100),
+        audio=_audio(rate=arguments.rate),
+        frame_ms=arguments.frame_ms,
+        config=session_config(arguments),
+        file=arguments.file,
+        pid=arguments.pid,
+    )
+    measured = load(options, errors=sys.stderr)
+    broken = load_report.broken(measured, expectations)
+    if arguments.json:
+        _print(orjson.dumps(load_report.as_json(measured, broken), option=orjson.OPT_INDENT_2).decode())
+    else:
+        for line in load_report.as_lines(measured, broken):
+            _print(line)
+    return exit_code(measured, broken)
+
+
+def session_config(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The session's settings that were given, checked. Raises CommandError."""
+    given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    if arguments.features is not None:
+        given["features"] = [one.strip() for one in arguments.features.split(",") if one.strip()]
+    try:
+        SessionConfig.from_mapping(given)
+    except ProtocolError as error:
+        raise _wrong_option(error) from None
+    return given
+
+
+def _check_stream(arguments: argparse.Namespace) -> None:
+    sources = sum([arguments.file is not None, arguments.mic, arguments.observe is not None])
+    if sources != 1:
+        message = "name one source of audio: FILE, -, --mic or --observe" if sources else "nothing to stream"
+        raise CommandError(message, hint="Try:  undertone stream talk.wav     or  undertone demo")
+    if arguments.observe is not None and (
+        arguments.fast or arguments.session_id or session_config(arguments)
+    ):
+        raise CommandError("--observe only watches: --fast, --session-id and settings don't go with it")
+    if arguments.session_id is not None and (arguments.fast or session_config(arguments)):
+        raise CommandError(
+            "--session-id attaches to a session that has its settings already",
+            hint="Give --fast and settings when the session is opened.",
+        )
+    if arguments.fast and arguments.mic:
+        raise CommandError("--fast does not go with --mic: a microphone has its own pace")
+
+
+def _source(arguments: argparse.Namespace) -> "Source | None":
+    from gateway.commands import sources
+
+    if arguments.observe is not None:
+        return None
+    audio = _audio(arguments.rate, arguments.channels, arguments.encoding)
+    if arguments.mic:
+        if audio.encoding is not AudioEncoding.PCM_S16LE:
+            raise CommandError("--encoding does not go with --mic")
+        return sources.open_microphone(audio)
+    forced = any(one is not None for one in (arguments.rate, arguments.channels, arguments.encoding))
+    raw = sources.RawFormat(audio, forced=forced)
+    if arguments.file == "-":
+        return sources.open_stdin(sys.stdin.buffer, raw)
+    return sources.open_file(arguments.file, raw)
+
+
+def _audio(rate: int | None = None, channels: int | None = None, encoding: str | None = None) -> AudioFormat:
+    given = {"sample_rate": rate, "channels": channels, "encoding": encoding}
+    try:
+        return AudioFormat.from_mapping(given)
+    except ProtocolError as error:
+        raise _wrong_option(error) from None
+
+
+def _wrong_option(error: ProtocolError) -> CommandError:
+    names = {"sample_rate": "--rate"}
+    option = names.get(error.param or "", "--" + (error.param or "").replace("_", "-"))
+    return CommandError(f"{option} {error.message}")
+
+
+def _output(arguments: argparse.Namespace, picture: "Picture") -> "Output":
+    from gateway.commands.outputs import choose_output
+
+    return choose_output(picture, json=arguments.json, plain=arguments.plain, no_color=arguments.no_color)
+
+
+def _print(line: str, stream: Any = None) -> None:
+    out = stream or sys.stdout
+    encoding = out.encoding or "utf-8"
+    out.write(line.encode(encoding, "replace").decode(encoding) + "\n")

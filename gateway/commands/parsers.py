@@ -1,0 +1,216 @@
+"""The command line, declared: `undertone --help` and docs/cli.md both come from here."""
+
+import argparse
+from importlib import metadata
+
+from gateway.commands.exits import MEANINGS
+from gateway.commands.link import DEFAULT_URL
+from protocol.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioEncoding
+from protocol.control import MAX_SPEAKERS, MAX_WINDOW_MS, MIN_HOP_MS, MIN_WINDOW_MS, Feature
+
+ABOUT = """\
+Undertone listens to speech and says, while it is spoken, HOW it is said: the tone and where it is going,
+who speaks, the words, and what state a phone call is in. Audio goes in over one WebSocket, events come out.
+Everything runs on this machine; audio is never stored."""
+
+EXAMPLES = """\
+  undertone demo                                   see what it does, in half a minute
+  undertone serve                                  run the gateway on http://127.0.0.1:8522
+  undertone stream talk.wav                        stream a recording to it and watch
+  arecord -f S16_LE -r 16000 | undertone stream -  the same, live from a microphone
+  undertone stream talk.wav --fast --json > events.jsonl
+                                                   analyse a file as fast as possible, for a program to read
+  undertone load --sessions 100 --duration 30 --expect p99=250ms,gaps=0
+                                                   how many sessions does this machine carry?"""
+
+_STREAM_ABOUT = f"""\
+Stream audio to a gateway and show what it hears.
+
+FILE is a WAV file: 8, 16, 24 or 32-bit, float, or G.711, of any rate and number of channels. `-` reads
+standard input: a WAV file, or raw PCM in the format of --rate, --channels and --encoding. Audio is sent in
+real time, as a microphone would, unless --fast is given.
+
+In a terminal a live view is drawn; elsewhere, or with --plain, there is one line for each thing heard.
+Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are resampled to the nearest of the two."""
+
+_LOAD_ABOUT = """\
+Run many sessions at real-time pace against a gateway and report latencies, gaps and errors, and with --pid
+what they cost the server. A latency runs from the moment the last sample of a window was due, whether or not
+it was sent in time, to the arrival of its event. Exits with 1 where a session failed or --expect is broken."""
+
+
+def version() -> str:
+    """The installed version; `unknown` where the project was not installed."""
+    try:
+        return metadata.version("undertone")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All of the command line; `command` of the result names what was asked for."""
+    parser = _parser(argparse.ArgumentParser, "undertone", ABOUT, epilog=_epilog())
+    parser.add_argument("--version", action="version", version=f"undertone {version()}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, told, about, add in (
+        ("serve", "run the gateway", "Run the gateway until Ctrl-C. Settings: docs/settings.md.", _serve),
+        ("stream", "stream audio to a gateway and watch", _STREAM_ABOUT, _stream),
+        ("demo", "see what it does: a gateway and a sample call, in half a minute", _DEMO_ABOUT, _demo),
+        ("load", "measure how many sessions a gateway carries", _LOAD_ABOUT, _load),
+        ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
+    ):
+        add(_parser(commands.add_parser, name, about, help=told))
+    return parser
+
+
+_DEMO_ABOUT = """\
+Start a gateway inside, stream a sample telephone call into it and show what it hears: dialling, ringing,
+music on hold, then two voices."""
+
+_CHECK_ABOUT = """\
+Check the settings as `serve` would read them. Prints each problem and what to do about it, or, where there
+is none, the settings in force."""
+
+
+def _parser(make, name: str, about: str, **more: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    parser: argparse.ArgumentParser = make(
+        name,
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **more,
+    )
+    return parser
+
+
+def _epilog() -> str:
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+    return f"examples:\n{EXAMPLES}\n\nexit codes:\n{codes}\n\n`undertone COMMAND --help` tells more."
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (UNDERTONE_HOST)")
+    parser.add_argument("--port", help="port to listen on, 0 for any free one (UNDERTONE_PORT)")
+    _config(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    _config(parser)
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="a TOML file with settings (UNDERTONE_CONFIG)")
+
+
+def _stream(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_argument_group("audio (one of these)")
+    source.add_argument("file", nargs="?", metavar="FILE", help="a WAV file, or - for standard input")
+    source.add_argument("--mic", action="store_true", help="the microphone (needs undertone[mic])")
+    source.add_argument("--observe", metavar="ID", help="send nothing; watch this session")
+    _where(parser)
+    _raw(parser)
+    _settings(parser)
+    how = parser.add_argument_group("how")
+    how.add_argument("--fast", action="store_true", help="as fast as the gateway allows; nothing is dropped")
+    how.add_argument("--session-id", metavar="ID", help="attach to this session instead of opening one")
+    _shown(parser)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fast", action="store_true", help="don't wait for real time")
+    _shown(parser)
+
+
+def _load(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sessions", type=_count, default=10, metavar="N", help="how many (default 10)")
+    parser.add_argument(
+        "--duration",
+        type=_seconds,
+        default=30.0,
+        metavar="S",
+        help="seconds of audio each sends (default 30)",
+    )
+    parser.add_argument(
+        "--ramp", type=_seconds, metavar="S", help="seconds over which they start (default: 100 a second)"
+    )
+    parser.add_argument(
+        "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the synthetic speech"
+    )
+    parser.add_argument(
+        "--frame-ms", type=_frame_ms, default=100, metavar="MS", help="audio in a message (default 100)"
+    )
+    parser.add_argument("--file", metavar="WAV", help="send this instead of synthetic speech, over and over")
+    parser.add_argument("--pid", type=_count, help="the server's process; also report its CPU and memory")
+    parser.add_argument(
+        "--expect",
+        metavar="BOUNDS",
+        help="fail where a figure is above its bound, such as p99=250ms,gaps=0; "
+        "known are p50 p95 p99 max calm_p99 gaps errors failed cpu rss",
+    )
+    _where(parser)
+    _settings(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url", default=DEFAULT_URL, help=f"the gateway, as host:port, http… or ws… (default {DEFAULT_URL})"
+    )
+
+
+def _raw(parser: argparse.ArgumentParser) -> None:
+    raw = parser.add_argument_group("format of audio without a header, and of the microphone")
+    raw.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default 16000)")
+    raw.add_argument("--channels", type=int, metavar="N", help=f"1 to {MAX_CHANNELS} (default 1)")
+    raw.add_argument("--encoding", choices=[str(one) for one in AudioEncoding], help="default pcm_s16le")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings of the session")
+    group.add_argument("--elcor", action="store_true", default=None, help="name the tone first, Elcor style")
+    group.add_argument(
+        "--hop-ms", type=int, metavar="MS", help=f"from one analysis to the next, {MIN_HOP_MS} to --window-ms"
+    )
+    group.add_argument(
+        "--window-ms",
+        type=int,
+        metavar="MS",
+        help=f"audio analysed at once, {MIN_WINDOW_MS} to {MAX_WINDOW_MS}",
+    )
+    group.add_argument("--language", metavar="TAG", help="what is spoken, such as en or en-GB")
+    group.add_argument("--num-speakers", type=int, metavar="N", help=f"how many speak, 1 to {MAX_SPEAKERS}")
+    group.add_argument(
+        "--min-confidence", type=float, metavar="X", help="leave out what is less sure, 0 to 1 (default 0.1)"
+    )
+    group.add_argument(
+        "--features", metavar="LIST", help=f"only these kinds of events, of {','.join(Feature)}"
+    )
+
+
+def _shown(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is printed")
+    group.add_argument("--json", action="store_true", help="one event a line, as JSON, and nothing else")
+    group.add_argument("--plain", action="store_true", help="plain lines, also in a terminal")
+    group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR does the same)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def _frame_ms(text: str) -> int:
+    if not text.isdecimal() or not 10 <= int(text) <= 300:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 10 to 300")
+    return int(text)

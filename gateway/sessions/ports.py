@@ -1,0 +1,247 @@
+"""What sessions need of a store: three ports, and the values that pass through them.
+
+Every adapter raises only the errors named here; what its own driver raises is translated at its edge.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from gateway.errors import NotFound
+from gateway.sessions.model import Session, Status
+from gateway.sessions.tickets import Role
+from protocol.codec import encode_event
+from protocol.events import DurableEvent
+from protocol.version import Encoding
+
+# Sessions -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions are meant; None means any."""
+
+    namespace_id: str | None = None
+    user_id: str | None = None
+    device_type: str | None = None
+    status: Status | None = None
+
+    def matches(self, session: Session) -> bool:
+        """Whether `session` is meant."""
+        return (
+            (self.namespace_id is None or session.namespace_id == self.namespace_id)
+            and (self.user_id is None or session.user_id == self.user_id)
+            and (self.device_type is None or session.device_type == self.device_type)
+            and (self.status is None or session.status is self.status)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many sessions that are not over one user of one tenant may have."""
+
+    namespace_id: str | None
+    user_id: str
+    at_most: int
+
+
+class QuotaReached(Exception):
+    """The session was not created: its user has as many as the quota allows."""
+
+
+class SessionStore(Protocol):
+    """Keeps sessions, each changed by whoever read it last."""
+
+    async def create(self, session: Session, quota: Quota | None = None) -> None:
+        """Keep a new session. Counting against `quota` and keeping it are one atomic step.
+
+        Raises:
+            AlreadyExists: there is one with this id.
+            QuotaReached: there is no room for it.
+        """
+        ...
+
+    async def get(self, session_id: str) -> Session | None:
+        """The session, or None."""
+        ...
+
+    async def update(self, session: Session, expected_version: int) -> Session:
+        """Replace the session of the same id; returns it with the new version, `expected_version + 1`.
+
+        Raises:
+            Conflict: the kept one has another version, or is gone. Nothing was changed.
+        """
+        ...
+
+    async def delete(self, session_id: str) -> bool:
+        """Forget the session. Whether there was one."""
+        ...
+
+    async def list(
+        self, wanted: SessionFilter = SessionFilter(), limit: int = 100, after: str | None = None
+    ) -> Sequence[Session]:
+        """At most `limit` sessions, newest first, that were created before session `after`.
+
+        Raises:
+            UnknownCursor: `after` is not there any more.
+        """
+        ...
+
+    async def count(self, wanted: SessionFilter = SessionFilter()) -> int:
+        """How many sessions are meant."""
+        ...
+
+
+# Events ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One durable event in a log, encoded at most once per encoding however many read it."""
+
+    seq: int
+    """From 1, +1 each, per session."""
+    type: str
+    """The event's type, as on the wire."""
+    final: bool
+    """Nothing will replace it, so it belongs in the record: all but interim transcripts."""
+    timestamp: float
+    """Seconds of session audio."""
+    at: float
+    """Monotonic seconds when it was made."""
+    event: DurableEvent = field(repr=False)
+    """What it says; never in a log line."""
+    _msgpack: bytes | None = field(default=None, repr=False)
+    _json: bytes | None = field(default=None, repr=False)
+
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The message on the wire, JSON as UTF-8."""
+        if encoding is Encoding.MSGPACK:
+            if self._msgpack is None:
+                self._msgpack = encode_event(self.event, encoding)
+            return self._msgpack
+        if self._json is None:
+            # orjson leaves its whole work buffer, 8 KiB, behind the bytes it returns; only a copy sheds it.
+            self._json = bytes(memoryview(encode_event(self.event, encoding)))
+        return self._json
+
+    @property
+    def size(self) -> int:
+        """Bytes it counts for against every bound: its length in msgpack."""
+        return len(self.encoded(Encoding.MSGPACK))
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What can be replayed after a cursor."""
+
+    epoch: str
+    """Identity of the stream; it changes only when the server lost history."""
+    oldest: int
+    """Number of the oldest event held; `top + 1` where none is."""
+    top: int
+    """Number of the newest committed event; 0 where there is none."""
+    entries: Sequence[Entry]
+    """In order, without holes; begins at the oldest held where the next one is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """A stretch of a session's record."""
+
+    entries: Sequence[Entry]
+    """Final events in order; their numbers may have holes where interim transcripts were."""
+    top: int
+    """Number of the newest event in the record; 0 where there is none."""
+    truncated: bool
+    """The record reached its bound; later events are missing from it."""
+
+
+class UnknownSession(NotFound):
+    """The store has no events of this session: it never opened, or they were purged."""
+
+
+OnCommit: TypeAlias = Callable[[int], None]
+"""Told the highest number that is safe to read."""
+
+
+class EventStore(Protocol):
+    """Keeps each session's events. Appending never waits; reading goes only as far as is committed."""
+
+    def open(self, session_id: str, on_commit: OnCommit) -> str:
+        """Begin, or take over, a session's stream; returns its epoch.
+
+        A stream that is there already keeps its epoch and its events: numbering goes on after `committed`,
+        and `on_commit` takes the place of the one before.
+        """
+        ...
+
+    def append(self, session_id: str, entry: Entry) -> None:
+        """Add the next event; `on_commit` is called once it is safe, before or after this returns.
+
+        Raises:
+            UnknownSession: the stream is not open.
+            ValueError: its number does not follow. Nothing was added.
+        """
+        ...
+
+    def committed(self, session_id: str) -> int:
+        """Number of the newest event that is safe; 0 where there is none.
+
+        Raises:
+            UnknownSession: the stream is not open.
+        """
+        ...
+
+    async def tail(self, session_id: str, after: int) -> Tail:
+        """What is held after number `after`.
+
+        Raises:
+            UnknownSession: the stream is not open.
+        """
+        ...
+
+    async def record(self, session_id: str, after: int = 0, limit: int = 1_000) -> RecordPage:
+        """At most `limit` final events that follow number `after`.
+
+        Raises:
+            UnknownSession: the stream is not open.
+        """
+        ...
+
+    async def purge(self, session_id: str) -> None:
+        """Forget everything of the session; nothing happens where there is nothing."""
+        ...
+
+
+# Tickets --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TicketGrant:
+    """What a ticket is good for."""
+
+    session_id: str
+    role: Role
+    expires_mono: float
+    """Monotonic seconds from which it is worth nothing."""
+
+
+class TicketStore(Protocol):
+    """Keeps single-use tickets, by hash only."""
+
+    async def issue(self, ticket_hash: str, grant: TicketGrant) -> None:
+        """Keep a ticket. At the store's bound the oldest ticket goes, and is counted."""
+        ...
+
+    async def redeem(self, ticket_hash: str, now: float) -> TicketGrant | None:
+        """Use the ticket up: of any number of attempts exactly one gets its grant, and none once it expired."""
+        ...
+
+    async def revoke(self, session_id: str) -> None:
+        """Make every ticket of the session worthless."""
+        ...
+
+    async def purge(self, now: float) -> int:
+        """Forget what has expired; returns how many that were."""
+        ...

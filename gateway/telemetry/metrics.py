@@ -1,0 +1,359 @@
+"""What the gateway counts.
+
+Facts are told to one `Telemetry` object, whose methods add integers and nothing more; all work is left to
+the moment somebody reads. What has a present state rather than a history (sessions, readers, queues) isn't
+recorded at all but looked up then, through the one source given to `watch`.
+
+All methods are called on the event loop's thread.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from gateway.telemetry.histogram import Histogram
+from protocol.close import NO_CLOSE_FRAME, CloseCode
+from protocol.events import GapReason
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""Media type of what `Telemetry.render` returns."""
+
+NO_STATUS = 1005
+"""RFC 6455 section 7.4.1: a close frame without a code. Never on the wire, but what a server is told."""
+
+_BATCH_BOUNDS = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
+_WAIT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_LAG_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 4.0)
+_CLOSE_CODES = frozenset({*CloseCode, NO_STATUS, NO_CLOSE_FRAME})
+
+Counts: TypeAlias = Mapping[str, int]
+Outcome: TypeAlias = Literal["classified", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The present state, taken when somebody reads the metrics."""
+
+    sessions: Counts = field(default_factory=dict)
+    """Sessions by status."""
+    readers: Counts = field(default_factory=dict)
+    """Connected readers of event logs, by role."""
+    windows_waiting: int = 0
+    """Windows waiting for dispatch."""
+    decoders: Counts = field(default_factory=dict)
+    """Decoder processes of the transcriber, by state."""
+    utterances: Counts = field(default_factory=dict)
+    """Utterances so far, by what became of them; only ever grows."""
+
+
+class Telemetry:
+    """Takes facts, and shows them in the Prometheus text format."""
+
+    __slots__ = (
+        "_registry",
+        "_source",
+        "audio_bytes",
+        "batch_size",
+        "classified_samples",
+        "classify_failures",
+        "classify_seconds",
+        "closes",
+        "errors",
+        "events",
+        "evictions",
+        "frames",
+        "gaps",
+        "lag_seconds",
+        "queue_wait_seconds",
+        "received_samples",
+        "refusals",
+        "window_outcomes",
+    )
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.audio_bytes = 0
+        self.received_samples = 0
+        self.classified_samples = 0
+        self.classify_failures = 0
+        self.evictions = 0
+        self.window_outcomes: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
+        self.gaps = {reason.value: 0 for reason in GapReason}
+        self.events: dict[str, int] = {}
+        self.closes: dict[str, int] = {}
+        self.errors: dict[str, int] = {}
+        self.refusals: dict[str, int] = {}
+        self.batch_size = Histogram(_BATCH_BOUNDS)
+        self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
+        self.classify_seconds = Histogram(_WAIT_BOUNDS)
+        self.lag_seconds = Histogram(_LAG_BOUNDS)
+        self._source: Callable[[], Snapshot] = Snapshot
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Declared(self))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    # Audio in ------------------------------------------------------------------------------------------
+
+    def frame(self, nbytes: int) -> None:
+        """A frame of audio came in."""
+        self.frames += 1
+        self.audio_bytes += nbytes
+
+    def received(self, samples: int) -> None:
+        """`samples` sample indices took their place in a session's audio."""
+        self.received_samples += samples
+
+    def windows(self, outcome: Outcome) -> None:
+        """A window was settled; `classified` or `gap` tells its samples."""
+        self.window_outcomes[outcome] += 1
+
+    def classified(self, samples: int) -> None:
+        """`samples` sample indices were classified."""
+        self.classified_samples += samples
+
+    def gap(self, reason: GapReason, samples: int) -> None:
+        """`samples` sample indices were declared a gap."""
+        self.gaps[reason.value] += samples
+
+    # Classifying ---------------------------------------------------------------------------------------
+
+    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: bool) -> None:
+        """A batch came back from the classifier.
+
+        Args:
+            size: windows in it.
+            waited_s: for each window, seconds from its arrival to its dispatch.
+            took_s: seconds in the classifier.
+            failed: there is no answer.
+        """
+        self.batch_size.observe(size)
+        self.classify_seconds.observe(took_s)
+        if failed:
+            self.classify_failures += 1
+        for waited in waited_s:
+            self.queue_wait_seconds.observe(waited)
+            if not failed:
+                self.lag_seconds.observe(waited + took_s)
+
+    # Events out ----------------------------------------------------------------------------------------
+
+    def event(self, type: str) -> None:
+        """A durable event of this type was said."""
+        self.events[type] = self.events.get(type, 0) + 1
+
+    def error(self, code: str) -> None:
+        """A peer was told of an error."""
+        self.errors[code] = self.errors.get(code, 0) + 1
+
+    def close(self, code: int) -> None:
+        """A WebSocket was closed, by either side. Codes that a peer made up are counted as one."""
+        label = str(int(code)) if code in _CLOSE_CODES else "other"
+        self.closes[label] = self.closes.get(label, 0) + 1
+
+    def refused(self, code: str) -> None:
+        """A handshake or request was refused before it became a session."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+
+    def evicted(self) -> None:
+        """A reader fell out of the event log and was told so."""
+        self.evictions += 1
+
+    # Reading -------------------------------------------------------------------------------------------
+
+    def watch(self, source: Callable[[], Snapshot]) -> None:
+        """Ask `source` for the present state each time somebody reads."""
+        self._source = source
+
+    def snapshot(self) -> Snapshot:
+        """The present state."""
+        return self._source()
+
+    def samples(self) -> Counts:
+        """The five counts of all sessions so far, and what is pending now."""
+        client_gap, gap = self.gaps[GapReason.CLIENT.value], sum(self.gaps.values())
+        next_sample = self.received_samples + client_gap
+        return {
+            "next": next_sample,
+            "received": self.received_samples,
+            "classified": self.classified_samples,
+            "gap": gap,
+            "client_gap": client_gap,
+            "pending": next_sample - self.classified_samples - gap,
+        }
+
+    def render(self) -> bytes:
+        """Everything in the Prometheus text exposition format 0.0.4."""
+        return generate_latest(self._registry)
+
+
+# Declarations ---------------------------------------------------------------------------------------------
+
+Value: TypeAlias = int | Counts | Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: what it is called, what it means, where its value is read."""
+
+    name: str
+    """Without the `_total` that counters get."""
+    kind: str
+    """`counter`, `gauge` or `histogram`."""
+    help: str
+    read: Callable[[Telemetry, Snapshot], Value]
+    label: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """The name to use in a query."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+    def collect(self, telemetry: Telemetry, snapshot: Snapshot) -> Metric:
+        """The metric as it stands."""
+        value = self.read(telemetry, snapshot)
+        if isinstance(value, Histogram):
+            histogram = HistogramMetricFamily(self.name, self.help)
+            histogram.add_metric([], list(value.cumulative()), value.total)
+            return histogram
+        make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        metric = make(self.name, self.help, labels=[self.label] if self.label else [])
+        samples = {"": value} if isinstance(value, int) else value
+        for label, number in samples.items():
+            metric.add_metric([label] if self.label else [], number)
+        return metric
+
+
+def _settled(counts: Counts) -> Counts:
+    return {kind: number for kind, number in counts.items() if kind != "pending"}
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("undertone_sessions", "gauge", "Sessions held, by status.", lambda _, now: now.sessions, "state"),
+    Family("undertone_frames", "counter", "Frames of audio received.", lambda t, _: t.frames),
+    Family("undertone_audio_bytes", "counter", "Bytes of audio received.", lambda t, _: t.audio_bytes),
+    Family(
+        "undertone_samples",
+        "counter",
+        "Sample indices of all sessions: next = classified + gap + undertone_pending_samples, "
+        "and received = next - client_gap.",
+        lambda t, _: _settled(t.samples()),
+        "kind",
+    ),
+    Family(
+        "undertone_pending_samples",
+        "gauge",
+        "Sample indices received and not settled yet.",
+        lambda t, _: t.samples()["pending"],
+    ),
+    Family(
+        "undertone_gap_samples",
+        "counter",
+        "Sample indices not classified, by reason.",
+        lambda t, _: t.gaps,
+        "reason",
+    ),
+    Family(
+        "undertone_windows",
+        "counter",
+        "Windows settled, by what became of them.",
+        lambda t, _: t.window_outcomes,
+        "outcome",
+    ),
+    Family(
+        "undertone_windows_waiting",
+        "gauge",
+        "Windows waiting for dispatch, over all sessions.",
+        lambda _, now: now.windows_waiting,
+    ),
+    Family("undertone_batch_size", "histogram", "Windows in a classify call.", lambda t, _: t.batch_size),
+    Family(
+        "undertone_queue_wait_seconds",
+        "histogram",
+        "From a window's last sample to its dispatch.",
+        lambda t, _: t.queue_wait_seconds,
+    ),
+    Family(
+        "undertone_classify_seconds",
+        "histogram",
+        "Duration of a classify call.",
+        lambda t, _: t.classify_seconds,
+    ),
+    Family(
+        "undertone_classify_failures",
+        "counter",
+        "Classify calls without an answer.",
+        lambda t, _: t.classify_failures,
+    ),
+    Family(
+        "undertone_lag_seconds",
+        "histogram",
+        "From a window's last sample to its answer.",
+        lambda t, _: t.lag_seconds,
+    ),
+    Family("undertone_events", "counter", "Durable events, by type.", lambda t, _: t.events, "type"),
+    Family(
+        "undertone_readers",
+        "gauge",
+        "Connected readers of events, by role.",
+        lambda _, now: now.readers,
+        "role",
+    ),
+    Family(
+        "undertone_reader_evictions",
+        "counter",
+        "Readers that fell out of the event log.",
+        lambda t, _: t.evictions,
+    ),
+    Family(
+        "undertone_websocket_closes",
+        "counter",
+        "WebSockets closed, by close code; 1005 is a close without a code, 1006 a connection lost.",
+        lambda t, _: t.closes,
+        "code",
+    ),
+    Family("undertone_errors", "counter", "Errors told to peers, by code.", lambda t, _: t.errors, "code"),
+    Family(
+        "undertone_refusals",
+        "counter",
+        "WebSocket handshakes refused before they were accepted, by code.",
+        lambda t, _: t.refusals,
+        "code",
+    ),
+    Family(
+        "undertone_transcribe_decoders",
+        "gauge",
+        "Decoder processes of the transcriber, by state.",
+        lambda _, now: now.decoders,
+        "state",
+    ),
+    Family(
+        "undertone_transcribe_utterances",
+        "counter",
+        "Utterances, by what became of them.",
+        lambda _, now: now.utterances,
+        "outcome",
+    ),
+)
+"""Every metric of our own. `process_*` and `python_gc_*` come with the Prometheus client."""
+
+
+class _Declared(Collector):
+    """Reads every declared family off a `Telemetry` object."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def collect(self) -> Iterable[Metric]:
+        snapshot = self._telemetry.snapshot()
+        return [family.collect(self._telemetry, snapshot) for family in FAMILIES]

@@ -1,0 +1,100 @@
+"""A real gateway in a process of its own, on a free port of the loopback interface."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+START_S = 30.0
+
+
+@dataclass
+class GatewayProcess:
+    """A running gateway: where it is, and what it logged so far."""
+
+    process: subprocess.Popen[str]
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/ws/voice"
+
+    def records(self) -> list[dict[str, object]]:
+        """The structured log so far."""
+        return [json.loads(line) for line in self.log if line.startswith("{")]
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+def start_gateway(**settings: str) -> GatewayProcess:
+    """Start `undertone serve` on a free port with `settings` (names without their prefix)."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERTONE_")}
+    environment |= {f"UNDERTONE_{name}": value for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--port", "0"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    gateway = GatewayProcess(process)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    threading.Thread(target=gateway.log.extend, args=(process.stderr,), daemon=True).start()
+    watchdog = threading.Timer(START_S, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if found:
+                gateway.url = found.group()
+                break
+        else:
+            raise AssertionError("the gateway did not start:\n" + "".join(gateway.log))
+    finally:
+        watchdog.cancel()
+    threading.Thread(target=lambda: list(process.stdout or ()), daemon=True).start()
+    return gateway
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[GatewayProcess]:
+    """The gateway most tests share: as it comes, without words (they have a gateway of their own)."""
+    running = start_gateway(TRANSCRIBER="none")
+    yield running
+    assert running.stop() == 0
+    assert not [line for line in running.log if "Traceback" in line]
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., GatewayProcess]]:
+    """Starts gateways with settings of the test's own, and ends them."""
+    started: list[GatewayProcess] = []
+
+    def start(**settings: str) -> GatewayProcess:
+        running = start_gateway(**settings)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.stop()

@@ -1,0 +1,95 @@
+"""Stand-ins beside the ports, for tests that look at one part only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.classify.port import ClassifierError, Observation
+from gateway.classify.scheduler import Job, Lane, Timing
+from gateway.clock import ManualClock
+from gateway.live.announcer import Announcer
+from gateway.live.log import EventLog
+from gateway.live.pipeline import Pipeline
+from gateway.sessions.ports import Entry
+from gateway.sessions.tail import BoundedTail
+from gateway.stores.memory import MemoryEventStore
+from gateway.telemetry.metrics import Telemetry
+from protocol.audio import AudioFormat
+from protocol.control import SessionConfig
+from protocol.events import DurableEvent, Event
+
+
+@dataclass
+class HandScheduler:
+    """A scheduler whose answers the test gives by hand, in any order a real one could."""
+
+    jobs: list[Job] = field(default_factory=list)
+    closed: bool = False
+
+    def submit(self, lane: Lane, job: Job) -> None:
+        """Keep the job; windows beyond the lane's depth are shed as the real one sheds them."""
+        self.jobs.append(job)
+        while lane.depth is not None and len(self.jobs) > lane.depth + 1:
+            self.jobs.pop(1).shed()
+
+    def close(self, lane: Lane) -> list[Job]:
+        self.closed = True
+        left, self.jobs = self.jobs, []
+        return left
+
+    def answer(self, observations: list[Observation] | None = None) -> None:
+        """Classify the oldest window."""
+        if self.jobs:
+            job = self.jobs.pop(0)
+            job.window()
+            job.classified(observations or [], Timing(0.001, 0.002))
+
+    def fail(self) -> None:
+        """Fail the oldest window."""
+        if self.jobs:
+            self.jobs.pop(0).failed(ClassifierError("by hand"))
+
+    def shed(self) -> None:
+        """Shed the oldest window, as a passed deadline does."""
+        if self.jobs:
+            self.jobs.pop(0).shed()
+
+
+@dataclass
+class Bench:
+    """One pipeline on a bench: no sockets, no tasks, time by hand."""
+
+    pipeline: Pipeline
+    scheduler: HandScheduler
+    log: EventLog
+    clock: ManualClock
+    told: list[Event]
+
+    @property
+    def events(self) -> list[DurableEvent]:
+        """Every durable event so far."""
+        entries: list[Entry] = list(self.log.read(0, 100_000))
+        return [entry.event for entry in entries]
+
+
+def bench(
+    audio: AudioFormat | None = None,
+    config: SessionConfig | None = None,
+    owner_backlog: Callable[[], int] = lambda: 0,
+) -> Bench:
+    """A pipeline with a scheduler answered by hand and a memory event store."""
+    clock, scheduler, told = ManualClock(), HandScheduler(), []
+    audio = audio or AudioFormat()
+    telemetry = Telemetry()
+    store = MemoryEventStore(clock)
+    event_log = EventLog("s" * 22, store, clock, BoundedTail(100_000, 2**30, 1e9))
+    pipeline = Pipeline(
+        audio=audio,
+        config=config or SessionConfig(),
+        announcer=Announcer(event_log, audio, telemetry),
+        scheduler=scheduler,  # type: ignore[arg-type]
+        clock=clock,
+        telemetry=telemetry,
+        tell=told.append,
+        owner_backlog=owner_backlog,
+    )
+    return Bench(pipeline, scheduler, event_log, clock, told)

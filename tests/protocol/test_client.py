@@ -1,0 +1,562 @@
+"""The asyncio client against a real WebSocket server on loopback that speaks the server's end by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from websockets.asyncio.server import ServerConnection as Socket
+from websockets.asyncio.server import serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from protocol.audio import AudioEncoding, AudioFormat
+from protocol.client import MAX_UNREAD, Client, ConnectFailed, ConnectionLost, connect
+from protocol.close import CloseCode
+from protocol.connection import Audio, ServerConnection
+from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
+from protocol.errors import ProtocolError
+from protocol.events import Drain, Error, Event, Flow, FlowState, Summary, Tone, UnknownEvent, Welcome
+from protocol.states import StateError
+from protocol.version import Encoding, negotiate
+from tests.vectors.messages import EVENTS
+
+WELCOME = EVENTS["welcome"]
+TONE = EVENTS["tone"]
+SUMMARY = EVENTS["summary"]
+FATAL = EVENTS["error, fatal"]
+assert isinstance(WELCOME, Welcome)
+assert isinstance(TONE, Tone)
+assert isinstance(SUMMARY, Summary)
+
+
+class Peer:
+    """The server's end of one socket."""
+
+    def __init__(self, socket: Socket) -> None:
+        assert socket.request is not None
+        self.socket = socket
+        self.request = socket.request
+        offered = [one.strip() for one in self.request.headers["Sec-WebSocket-Protocol"].split(",")]
+        self.negotiated = negotiate(offered)
+        self.connection = ServerConnection(self.negotiated.encoding)
+
+    async def say(self, *events: Event) -> None:
+        for event in events:
+            await self.socket.send(self.connection.send(event))
+
+    async def hear(self) -> Audio | ControlMessage:
+        return self.connection.receive(await self.socket.recv())
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self.socket.close(code, reason)
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
+    """A server whose every socket follows `script`; its failure fails the test."""
+    failed: list[BaseException] = []
+
+    async def handle(socket: Socket) -> None:
+        try:
+            await script(Peer(socket))
+        except BaseException as broken:
+            failed.append(broken)
+
+    def select(_: Socket, offered: Any) -> Subprotocol | None:
+        name = negotiate(list(offered)).subprotocol
+        return Subprotocol(name) if name else None
+
+    async with serve(handle, "127.0.0.1", 0, select_subprotocol=select, **options) as server:
+        host, port = next(iter(server.sockets)).getsockname()[:2]
+        yield f"ws://{host}:{port}"
+    if failed:
+        raise failed[0]
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """The test's coroutine, within ten seconds."""
+    asyncio.run(asyncio.wait_for(test, 10))
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_conversation_from_welcome_to_summary(encoding: Encoding) -> None:
+    """Audio and every control message arrive in order; events iterate; `end` gives the summary."""
+    heard: list[Audio | ControlMessage] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        while not isinstance(message := await peer.hear(), End):
+            heard.append(message)
+        await peer.say(TONE, SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url, encoding=encoding) as client:
+            assert client.welcome == WELCOME
+            await client.send(b"\x01\x02" * 1_600)
+            await client.configure(hop_ms=500)
+            await client.flush("a")
+            await client.ping(1.5)
+            await client.ack(0)
+            await client.position(3_200)
+            assert client.next_sample == 3_200
+            assert await client.end() == SUMMARY
+            assert [event async for event in client] == [TONE, SUMMARY]
+            assert (client.close_code, client.close_reason) == (CloseCode.NORMAL, "")
+        assert heard == [
+            Audio(b"\x01\x02" * 1_600),
+            Configure(hop_ms=500),
+            Flush("a"),
+            Ping(1.5),
+            Ack(0),
+            Position(3_200),
+        ]
+
+    run(test())
+
+
+def test_the_opening_says_what_is_wanted() -> None:
+    """Format, settings, ticket and key travel in query, subprotocols and header, no secret in the URL."""
+    seen: list[Request] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(peer.request)
+        assert peer.negotiated.ticket == "t-1"
+        await peer.say(WELCOME)
+        await peer.close()
+
+    async def test() -> None:
+        audio = AudioFormat(AudioEncoding.MULAW, 8_000, 2)
+        config = {"elcor": True, "hop_ms": 500, "features": ["tone", "queue"], "language": None}
+        async with (
+            gateway(script) as url,
+            connect(url + "/?x=1", audio=audio, config=config, ticket="t-1", bearer="a.b", role="observer"),
+        ):
+            pass
+
+    run(test())
+    parts = urlsplit(seen[0].path)
+    assert parts.path == "/ws/voice"
+    assert "t-1" not in parts.query
+    assert {name: values[0] for name, values in parse_qs(parts.query).items()} == {
+        "x": "1",
+        "encoding": "mulaw",
+        "sample_rate": "8000",
+        "channels": "2",
+        "elcor": "true",
+        "hop_ms": "500",
+        "features": "queue,tone",
+        "role": "observer",
+    }
+    assert seen[0].headers["Authorization"] == "Bearer a.b"
+    assert "permessage-deflate" not in seen[0].headers.get("Sec-WebSocket-Extensions", "")
+
+
+def test_a_resume_asks_for_what_was_missed_and_repeats_nothing() -> None:
+    """`after` and `epoch` are asked for; an event seen before isn't shown again; the audio goes on where told."""
+    seen: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(peer.request.path)
+        await peer.say(replace(WELCOME, next_sample=48_000, recovered=True))
+        await peer.say(EVENTS["speaker"], EVENTS["transcript"], SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with (
+            gateway(script) as url,
+            connect(url, session_id="abc", after=4, epoch="e-5f3a") as client,
+        ):
+            assert client.next_sample == 48_000
+            assert [event async for event in client] == [EVENTS["transcript"], SUMMARY]
+
+    run(test())
+    assert parse_qs(urlsplit(seen[0]).query) == {"session_id": ["abc"], "after": ["4"], "epoch": ["e-5f3a"]}
+
+
+def test_long_audio_is_cut_to_messages_the_server_takes() -> None:
+    """Any length may be given; the bytes arrive whole and in order, at most a second and 64 KiB a message."""
+    pcm = bytes(range(256)) * 1_000
+    heard: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        while isinstance(message := await peer.hear(), Audio):
+            heard.append(message.data)
+        await peer.say(SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            await client.send(pcm[:101])
+            await client.send(pcm[101:])
+            assert client.next_sample == len(pcm) // 2
+            await client.end()
+
+    run(test())
+    assert b"".join(heard) == pcm
+    assert max(map(len, heard)) <= 32_000
+
+
+def test_lossless_send_waits_for_credit() -> None:
+    """Never a sample past `limit`; raised, the rest follows."""
+    heard = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal heard
+        limit = 32_000
+        await peer.say(replace(WELCOME, limit=limit))
+        while isinstance(message := await peer.hear(), Audio):
+            heard += len(message.data) // 2
+            assert heard <= limit
+            if heard == limit:
+                limit += 16_000
+                flow = Flow(
+                    received=heard,
+                    classified=heard,
+                    limit=limit,
+                    lag_ms=0.0,
+                    dropped_ms=0.0,
+                    state=FlowState.OK,
+                )
+                await peer.say(flow)
+        await peer.say(SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            assert client.credit == 32_000
+            await client.send(bytes(2 * 100_000))
+            assert client.credit is not None
+            assert client.credit < 16_000
+            await client.end()
+
+    run(test())
+    assert heard == 100_000
+
+
+def test_a_close_while_waiting_for_credit_ends_the_wait() -> None:
+    """A sender that waits learns that the connection is gone."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(replace(WELCOME, limit=16_000), FATAL)
+        await peer.close(CloseCode.FLOOD)
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            with pytest.raises(ConnectionLost) as lost:
+                await client.send(bytes(2 * 20_000))
+            assert (lost.value.code, lost.value.error_event) == (4009, FATAL)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "error"),
+    [
+        (FATAL, CloseCode.FLOOD, FATAL),
+        (Drain(retry_after_ms=100), CloseCode.SERVICE_RESTART, None),
+        (TONE, CloseCode.READER_TOO_SLOW, None),
+    ],
+)
+def test_iterating_ends_with_what_happened(last: Event, code: CloseCode, error: Error | None) -> None:
+    """Every event before the close is seen first; then the loss says code, reason and the fatal error."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME, last)
+        await peer.close(code, "why")
+
+    async def test() -> None:
+        seen: list[Event | UnknownEvent] = []
+        async with gateway(script) as url, connect(url) as client:
+            with pytest.raises(ConnectionLost) as lost:
+                async for event in client:
+                    seen.append(event)
+            assert (lost.value.code, lost.value.reason, lost.value.error_event) == (code, "why", error)
+            for attempt in (client.send(b"\x00\x00"), client.ping(), client.end()):
+                with pytest.raises(ConnectionLost):
+                    await attempt
+        assert seen == [last]
+
+    run(test())
+
+
+def test_a_lost_socket_is_1006() -> None:
+    """A connection cut without a close frame is told apart."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        peer.socket.transport.abort()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            with pytest.raises(ConnectionLost) as lost:
+                await client.end()
+            assert lost.value.code == client.close_code == 1006
+
+    run(test())
+
+
+@pytest.mark.parametrize("first", [b"\xff", b"text", "text"])
+def test_a_server_that_speaks_otherwise_is_no_session(first: bytes | str) -> None:
+    """Garbage instead of `welcome` is a failed connect, not a traceback of a codec."""
+
+    async def script(peer: Peer) -> None:
+        await peer.socket.send(first)
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(ConnectFailed, match="not an Undertone server"):
+                await connect(url).__aenter__()
+
+    run(test())
+
+
+def test_garbage_later_ends_the_connection() -> None:
+    """A server that breaks the protocol is left with 4008; events before it are kept."""
+    codes: list[int | None] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME, TONE)
+        await peer.socket.send(b"\xc1")
+        await peer.socket.wait_closed()
+        codes.append(peer.socket.close_code)
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            events = aiter(client)
+            assert await anext(events) == TONE
+            with pytest.raises(ConnectionLost, match="malformed_message"):
+                await anext(events)
+
+    run(test())
+    assert codes == [4008]
+
+
+def test_refused_after_accept_is_told_with_error_and_code() -> None:
+    """`error` and close instead of `welcome` make a failed connect that knows both."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(FATAL)
+        await peer.close(CloseCode.OVERLOADED)
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(ConnectFailed, match="far faster") as failed:
+                await connect(url).__aenter__()
+            assert (failed.value.code, failed.value.error, failed.value.status) == (4100, FATAL, None)
+
+    run(test())
+
+
+def test_closed_before_welcome() -> None:
+    """A close without a word is a failed connect with its code."""
+
+    async def script(peer: Peer) -> None:
+        await peer.close(CloseCode.INTERNAL, "sorry")
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(ConnectFailed, match="sorry") as failed:
+                await connect(url).__aenter__()
+            assert failed.value.code == 1011
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [('{"title":"t","detail":"no capacity"}', "no capacity"), ("busy", "HTTP 503"), ("[1]", "HTTP 503")],
+)
+def test_refused_before_accept_is_told_with_status(body: str, reason: str) -> None:
+    """An HTTP refusal carries its status, and the problem document's words where there is one."""
+
+    def refuse(socket: Socket, _: Request) -> Response:
+        return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, body)
+
+    async def script(peer: Peer) -> None:
+        raise AssertionError("must not be accepted")
+
+    async def test() -> None:
+        async with gateway(script, process_request=refuse) as url:
+            with pytest.raises(ConnectFailed) as failed:
+                await connect(url).__aenter__()
+            assert (failed.value.reason, failed.value.status) == (reason, 503)
+
+    run(test())
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "nonsense", "ftp://127.0.0.1", "ws://127.0.0.1:99999"])
+def test_addresses_that_lead_nowhere(url: str) -> None:
+    """An unreachable or impossible address is one clear error."""
+
+    async def test() -> None:
+        with pytest.raises(ConnectFailed) as failed:
+            await connect(url).__aenter__()
+        assert failed.value.reason
+        assert failed.value.status is None
+
+    run(test())
+
+
+def test_a_silent_server_times_out() -> None:
+    """A server that accepts and says nothing isn't waited for without end."""
+
+    async def script(peer: Peer) -> None:
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(ConnectFailed, match="no answer within"):
+                await connect(url, open_timeout=0.05).__aenter__()
+
+    run(test())
+
+
+def test_end_loses_no_event_however_many_wait() -> None:
+    """More events than the iterator's bound, none taken before `end`: all are there afterwards, in order."""
+    count = MAX_UNREAD + 300
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        await peer.say(*(replace(TONE, seq=seq) for seq in range(1, count + 1)))
+        while not isinstance(await peer.hear(), End):
+            pass
+        await peer.say(replace(SUMMARY, seq=count + 1))
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            await client.end()
+            seqs = [event.seq async for event in client if isinstance(event, Tone | Summary)]
+            assert seqs == list(range(1, count + 2))
+
+    run(test())
+
+
+def test_unread_events_are_bounded() -> None:
+    """A client that doesn't iterate stops reading instead of hoarding."""
+    sent = MAX_UNREAD + 200
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        await peer.say(*(replace(TONE, seq=seq) for seq in range(1, sent + 1)))
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            await _until(lambda: client.connection.last_seq == MAX_UNREAD)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert client.connection.last_seq == MAX_UNREAD
+            assert await anext(aiter(client)) == TONE
+            await _until(lambda: client.connection.last_seq == MAX_UNREAD + 1)
+
+    run(test())
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def test_one_task_sends_while_another_iterates() -> None:
+    """Sending and iterating at once lose nothing, and the iterator ends with the session."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        seq = 0
+        while isinstance(await peer.hear(), Audio):
+            seq += 1
+            await peer.say(replace(TONE, seq=seq))
+        await peer.say(replace(SUMMARY, seq=seq + 1))
+        await peer.close()
+
+    async def collect(client: Client) -> list[str]:
+        return [event.type async for event in client]
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            collected = asyncio.create_task(collect(client))
+            for _ in range(50):
+                await client.send(bytes(3_200))
+            await client.end()
+            assert await collected == ["tone"] * 50 + ["summary"]
+
+    run(test())
+
+
+def test_own_mistakes_are_not_the_connections_fault() -> None:
+    """Audio after `end` and an invalid setting raise at once and leave the connection alive."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        assert await peer.hear() == Ping(1)
+        assert await peer.hear() == End()
+        await peer.say(SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            with pytest.raises(ProtocolError, match="hop_ms"):
+                await client.configure(hop_ms=1)
+            await client.ping(1)
+            ended = asyncio.create_task(client.end())
+            await _until(lambda: client.connection.state == "ending")
+            with pytest.raises(StateError):
+                await client.send(b"\x00\x00")
+            await ended
+
+    run(test())
+
+
+def test_leaving_early_closes_the_socket_and_ends_the_reader() -> None:
+    """Leaving the context, also by an exception, closes with 1000 and leaves no task behind."""
+    codes: list[int | None] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        await peer.socket.wait_closed()
+        codes.append(peer.socket.close_code)
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(KeyError):
+                async with connect(url) as client:
+                    raise KeyError
+            assert client.close_code == 1000
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            assert "undertone-client-reader" not in names
+
+    run(test())
+    assert codes == [1000]
+
+
+def test_cancelling_a_waiting_iterator_leaves_the_client_usable() -> None:
+    """A cancelled wait for an event takes none with it."""
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        await go.wait()
+        await peer.say(TONE, SUMMARY)
+        await peer.close()
+
+    async def test() -> None:
+        async with gateway(script) as url, connect(url) as client:
+            waiting = asyncio.create_task(anext(aiter(client)))  # type: ignore[arg-type]
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            go.set()
+            assert [event async for event in client] == [TONE, SUMMARY]
+
+    run(test())

@@ -1,4 +1,4 @@
-"""What can go wrong with a session, in terms of the gateway; the edges translate it for the wire and for HTTP."""
+"""What can go wrong with a session, in the gateway's own terms; its edges translate it for their peers."""
 
 from gateway.sessions.model import Status
 

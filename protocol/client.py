@@ -34,13 +34,15 @@ what may still come is finite."""
 
 _LAST_WORD_S = 1.0
 """Seconds granted to a server that refused, to close with its code."""
+_CLOSE_S = 2.0
+"""Seconds granted to the closing handshake before the socket is cut."""
 
 
 class ClientError(Exception):
     """Base of what this client raises about its connection."""
 
 
-class ConnectFailed(ClientError):  # noqa: N818 - reads as what happened
+class ConnectFailed(ClientError):
     """No session came about.
 
     Attributes:
@@ -60,7 +62,7 @@ class ConnectFailed(ClientError):  # noqa: N818 - reads as what happened
         self.error = error
 
 
-class ConnectionLost(ClientError):  # noqa: N818 - reads as what happened
+class ConnectionLost(ClientError):
     """The connection ended before the session did; `protocol.close.reconnect(code)` says what to do.
 
     Attributes:
@@ -234,18 +236,25 @@ class Client:
         except ProtocolError as broken:
             self.connection.closed(CloseCode.PROTOCOL_VIOLATION, str(broken))
             await self._socket.close(CloseCode.PROTOCOL_VIOLATION)
-        except asyncio.CancelledError:
-            self.connection.closed(CloseCode.NORMAL, "closed by this side")
-            raise
-        finally:
-            self._done = True
-        async with self._changed:
-            self._changed.notify_all()
+        await self._finish()
 
     async def _shut(self) -> None:
         """Close from this side, where the server hasn't, and let every waiter see it."""
-        await self._socket.close()
+        self.connection.closed(CloseCode.NORMAL, "closed by this side")
+        await self._finish()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._discard())
+            group.create_task(self._socket.close())
+
+    async def _discard(self) -> None:
+        """Unread messages would hide the server's close frame behind them."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
+
+    async def _finish(self) -> None:
         async with self._changed:
+            self._done = True
             self._changed.notify_all()
 
     async def _lift_bound(self) -> None:
@@ -370,6 +379,7 @@ async def _socket(address: str, encoding: Encoding, ticket: str | None, bearer: 
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             open_timeout=None,
+            close_timeout=_CLOSE_S,
             proxy=None if is_loopback(address) else True,
         )
     except InvalidStatus as refused:

@@ -58,7 +58,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Configure(Control):
-    """Change settings from the next window on; answered by `configured`. None leaves a setting as it is."""
+    """Change settings from the next window on; answered by `configured`. What is left out stays as it is."""
 
     type: ClassVar[str] = "configure"
     hop_ms: int | None = None

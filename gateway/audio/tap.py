@@ -22,7 +22,7 @@ class Block:
     """A piece of the stream."""
 
     start_sample: int
-    """At the client's rate."""
+    """At the client's rate; the first after a jump may be less than a 16 kHz sample early."""
     end_sample: int
     """At the client's rate; the next block's `start_sample`, unless the clock jumped."""
     start16k: int

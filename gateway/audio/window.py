@@ -338,9 +338,9 @@ class WindowCutter:
         return min(self._low, max(self._tap.at, self._fed_from - BLOCK))
 
     def _find_low(self) -> None:
-        """The oldest sample that cuts and the window being filled want, and one for a flush that has none."""
+        """The oldest 16 kHz sample that cuts and the window being filled want."""
         ring = self._ring
-        low = self._grid.start16k - 1
+        low = self._grid.start16k
         for cut in self._held:
             if cut.ring is ring and cut.exists_from < low:
                 low = cut.exists_from

@@ -1,5 +1,7 @@
 """Addresses as people type them, and connection failures as one line each."""
 
+import os
+import socket
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.commands.exits import CommandError, ExitCode
@@ -44,6 +46,18 @@ def unreachable(url: str, reason: str) -> CommandError:
     return CommandError(
         f"no gateway answers at {_shown(url)}: {reason}", hint=hint, code=ExitCode.UNREACHABLE
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """The operating system's own words for a failed connection, where it is behind `error`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "no such host"
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def not_opened(url: str, status: int) -> CommandError:

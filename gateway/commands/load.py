@@ -16,7 +16,7 @@ import soxr
 
 from gateway.commands import synth
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.link import unreachable, voice_url
+from gateway.commands.link import reason_of, unreachable, voice_url
 from gateway.commands.load_session import LoadSession, ready_made
 from gateway.commands.load_stats import Tally
 from gateway.commands.procfs import Usage, usage
@@ -156,7 +156,7 @@ class LoadRun:
         except TimeoutError:
             raise unreachable(url, "no answer in time") from None
         except OSError as error:
-            raise unreachable(url, error.strerror or str(error)) from None
+            raise unreachable(url, reason_of(error)) from None
         self._wheel.add(session)
 
     def _session(self, url: str, index: int) -> LoadSession:

@@ -60,7 +60,7 @@ def broken(measured: Measured, expectations: Sequence[Expectation]) -> list[str]
         if figure is None:
             told.append(f"expected {one.name} ≤ {one.limit:g} {unit}".rstrip() + ", but it was not measured")
         elif figure > one.limit:
-            told.append(f"expected {one.name} ≤ {one.limit:g} {unit}, got {figure:.4g} {unit}".rstrip())
+            told.append(f"expected {one.name} ≤ {one.limit:g} {unit}, got {_rounded(figure)} {unit}".rstrip())
     return told
 
 
@@ -113,7 +113,7 @@ def as_lines(measured: Measured, failed: Sequence[str]) -> list[str]:
         *_latency_lines(measured),
         f"Gaps        {tally.gap_samples:,} samples" + (f" ({_counts(tally.gaps)})" if tally.gaps else ""),
         f"Errors      {_counts(tally.errors)}",
-        f"Closes      {_counts({str(code): count for code, count in tally.closes.items()})}",
+        f"Closes      {', '.join(f'{count} with {code}' for code, count in tally.closes.items()) or 'none'}",
     ]
     lines += [f"Failed      {count} × {reason}" for reason, count in tally.failures.most_common(8)]
     lines += _server_lines(measured)
@@ -190,6 +190,10 @@ def _figures(measured: Measured) -> Mapping[str, float | None]:
 
 def _trusted(measured: Measured) -> bool:
     return measured.own_busy <= TRUSTED_BUSY and measured.late_frames == 0
+
+
+def _rounded(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -9,34 +9,46 @@ from protocol.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Audio
 from protocol.control import MAX_SPEAKERS, MAX_WINDOW_MS, MIN_HOP_MS, MIN_WINDOW_MS, Feature
 
 ABOUT = """\
-Undertone listens to speech and says, while it is spoken, HOW it is said: the tone and where it is going,
-who speaks, the words, and what state a phone call is in. Audio goes in over one WebSocket, events come out.
-Everything runs on this machine; audio is never stored."""
+Undertone listens to speech and says, while it is spoken, HOW it is said: the
+tone and where it is going, who speaks, the words, and what state a phone call
+is in. Audio goes in over one WebSocket, events come out. Everything runs on
+your own machine, and audio is never written to a disk."""
 
 EXAMPLES = """\
-  undertone demo                                   see what it does, in half a minute
-  undertone serve                                  run the gateway on http://127.0.0.1:8522
-  undertone stream talk.wav                        stream a recording to it and watch
-  arecord -f S16_LE -r 16000 | undertone stream -  the same, live from a microphone
+  # See what it does, in half a minute
+  undertone demo
+  # Run the gateway on http://127.0.0.1:8522
+  undertone serve
+  # Stream a recording to it and watch; the same, live from a microphone
+  undertone stream talk.wav
+  arecord -f S16_LE -r 16000 | undertone stream -
+  # Analyse a file as fast as possible, for a program to read
   undertone stream talk.wav --fast --json > events.jsonl
-                                                   analyse a file as fast as possible, for a program to read
-  undertone load --sessions 100 --duration 30 --expect p99=250ms,gaps=0
-                                                   how many sessions does this machine carry?"""
+  # Does this machine carry 100 sessions?
+  undertone load --sessions 100 --duration 30 --expect p99=250ms,gaps=0"""
 
 _STREAM_ABOUT = f"""\
 Stream audio to a gateway and show what it hears.
 
-FILE is a WAV file: 8, 16, 24 or 32-bit, float, or G.711, of any rate and number of channels. `-` reads
-standard input: a WAV file, or raw PCM in the format of --rate, --channels and --encoding. Audio is sent in
-real time, as a microphone would, unless --fast is given.
+FILE is a WAV file: 8, 16, 24 or 32-bit, float, or G.711, of any rate and
+number of channels. `-` reads standard input: a WAV file, or raw PCM in the
+format of --rate, --channels and --encoding. A FILE without a header is raw PCM
+where one of these three is given.
 
-In a terminal a live view is drawn; elsewhere, or with --plain, there is one line for each thing heard.
-Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are resampled to the nearest of the two."""
+Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are
+resampled to the nearer of the two. 24 and 32-bit samples are sent as 16-bit ones, which is what the
+gateway analyses; floats are sent as floats.
+
+Audio is sent in real time, as a microphone would, unless --fast is given. In a
+terminal a live view is drawn; elsewhere, or with --plain, there is one line for
+each thing heard. Ctrl-C ends the session properly; twice, at once."""
 
 _LOAD_ABOUT = """\
-Run many sessions at real-time pace against a gateway and report latencies, gaps and errors, and with --pid
-what they cost the server. A latency runs from the moment the last sample of a window was due, whether or not
-it was sent in time, to the arrival of its event. Exits with 1 where a session failed or --expect is broken."""
+Run many sessions at real-time pace against a gateway and report latencies,
+gaps and errors, and with --pid what they cost the server. A latency runs from
+the moment the last sample of a window was due, whether or not it was sent in
+time, to the arrival of its event; `calm p99` is the median of the p99s of each
+second. Exits with 1 where a session failed or --expect is broken."""
 
 
 def version() -> str:
@@ -64,12 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _DEMO_ABOUT = """\
-Start a gateway inside, stream a sample telephone call into it and show what it hears: dialling, ringing,
-music on hold, then two voices."""
+Start a gateway inside, stream a sample telephone call into it and show what it
+hears: dialling, ringing, music on hold, then two voices."""
 
 _CHECK_ABOUT = """\
-Check the settings as `serve` would read them. Prints each problem and what to do about it, or, where there
-is none, the settings in force."""
+Check the settings as `serve` would read them. Prints each problem and what to
+do about it, or, where there is none, the settings in force."""
 
 
 def _parser(make, name: str, about: str, **more: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from gateway.commands.sources import Source
 from protocol import events as ev
 from protocol.audio import AudioFormat
 from protocol.client import Client, ConnectFailed, ConnectionLost, connect
+from protocol.close import NO_CLOSE_FRAME
+from protocol.states import StateError
 
 SUMMARY_WAIT_S = 60.0
 """Seconds the gateway may take, after the last audio, for its last events"""
@@ -40,26 +42,27 @@ class StreamOptions:
 
 
 class Interrupt:
-    """Ctrl-C (and SIGTERM) as an event: the first ends the session properly, the second at once."""
+    """Ctrl-C (and SIGTERM) as an event: where `gentle`, the first only asks; the second ends at once."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
+        self.gentle = False
         self._task = asyncio.current_task()
 
     def __call__(self) -> None:
-        if self.event.is_set() and self._task is not None:
+        if (self.event.is_set() or not self.gentle) and self._task is not None:
             self._task.cancel()
         self.event.set()
 
     @contextlib.contextmanager
-    def installed(self) -> Any:
+    def installed(self) -> Iterator[None]:
         """Listen for the signals while inside."""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
         for one in signals:
             loop.add_signal_handler(one, self)
         try:
-            yield self
+            yield
         finally:
             for one in signals:
                 loop.remove_signal_handler(one)
@@ -82,56 +85,66 @@ class Streaming:
         self.delays_s: deque[float] = deque(maxlen=10_000)
         """Seconds from the moment the last sample of an event's audio was due to the event's arrival"""
 
-    async def run(self, stop: asyncio.Event) -> ExitCode:
-        """Until the summary, a lost connection (raises CommandError) or `stop`."""
+    async def run(self, interrupt: "Interrupt") -> ExitCode:
+        """Until the summary, a lost connection (raises CommandError) or Ctrl-C."""
         drawing = asyncio.create_task(self._draw())
         receiving = asyncio.create_task(self._receive())
-        sending = asyncio.create_task(self._send() if self._source is not None else _forever())
-        stopping = asyncio.create_task(stop.wait())
+        sending = asyncio.create_task(self._send())
+        stopping = asyncio.create_task(interrupt.event.wait())
+        interrupt.gentle = True
         try:
             await asyncio.wait({receiving, sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            await self._end(receiving, sending, interrupted=stop.is_set())
+            if interrupt.event.is_set():
+                await _cancelled(sending)
+                await self._stop(receiving)
+                return ExitCode.INTERRUPTED
+            await self._complete(receiving, sending)
+            return ExitCode.OK
         finally:
             await _cancelled(sending, receiving, stopping, drawing)
-        return ExitCode.INTERRUPTED if stop.is_set() else ExitCode.OK
 
-    async def _end(
-        self, receiving: asyncio.Task[None], sending: asyncio.Task[None], *, interrupted: bool
-    ) -> None:
-        """Say `end` where audio was sent, and wait for what is still to come."""
-        if receiving.done():
-            await _cancelled(sending)
-        elif self._source is not None:
-            if interrupted:
-                await _cancelled(sending)
-            failure = sending.exception() if not sending.cancelled() else None
-            wait_s = INTERRUPTED_WAIT_S if interrupted else SUMMARY_WAIT_S
-            self._output.finishing()
-            await self._say_end(receiving, wait_s, patient=not interrupted)
-            if failure is not None:
-                raise failure
-        elif interrupted:
+    async def _stop(self, receiving: asyncio.Task[None]) -> None:
+        """Ctrl-C: ask for the summary of what was sent, but don't insist."""
+        if self._source is None:
             return
-        else:
-            await receiving
-        if self.summary is None and not interrupted:
-            raise _without_summary(self._client)
+        self._output.finishing()
+        with contextlib.suppress(TimeoutError, ConnectionLost, StateError):
+            async with asyncio.timeout(INTERRUPTED_WAIT_S):
+                await self._client.end()
+                await receiving
 
-    async def _say_end(self, receiving: asyncio.Task[None], wait_s: float, *, patient: bool) -> None:
+    async def _complete(self, receiving: asyncio.Task[None], sending: asyncio.Task[None]) -> None:
+        """All audio is sent, or the gateway has ended the session by itself."""
+        failure = sending.exception() if sending.done() else None
+        if isinstance(failure, ConnectionLost | StateError):
+            # The gateway had its last word meanwhile; the receiver knows it, or is about to.
+            await asyncio.wait({receiving}, timeout=INTERRUPTED_WAIT_S)
+        if receiving.done():
+            receiving.result()
+            if self._source is not None:
+                message = "the session was ended from elsewhere before all audio was sent"
+                raise CommandError(message, code=ExitCode.LOST)
+        else:
+            self._output.finishing()
+            await self._last_events(receiving)
+        if failure is not None:
+            raise failure
+        if self.summary is None:
+            raise link.lost(self._client.close_code or NO_CLOSE_FRAME, self._client.close_reason, None)
+
+    async def _last_events(self, receiving: asyncio.Task[None]) -> None:
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(SUMMARY_WAIT_S):
                 await self._client.end()
                 await receiving
         except TimeoutError:
-            if patient:
-                message = f"the gateway sent no summary within {wait_s:.0f} s of the last audio"
-                raise CommandError(message, code=ExitCode.LOST) from None
-        except ConnectionLost:
-            if patient:
-                raise
+            message = f"the gateway sent no summary within {SUMMARY_WAIT_S:.0f} s of the last audio"
+            raise CommandError(message, code=ExitCode.LOST) from None
 
     async def _send(self) -> None:
-        assert self._source is not None
+        if self._source is None:
+            await asyncio.Event().wait()
+            return
         audio = self._source.audio
         self._base = self._client.next_sample
         if not self._fast:
@@ -181,7 +194,7 @@ async def stream(
                 _check_format(client.welcome.audio, source)
                 output.opened(client.welcome, watching=options.observe)
                 running = Streaming(client, source, output, clock=clock or SystemClock(), fast=options.fast)
-                return await running.run(interrupt.event)
+                return await running.run(interrupt)
         except ConnectionLost as error:
             raise link.lost(error.code, error.reason, error.error_event) from None
         except asyncio.CancelledError:
@@ -216,7 +229,7 @@ async def _connected(options: StreamOptions, source: Source | None) -> AsyncIter
             raise link.not_opened(url, error.status) from None
         if error.code is not None:
             raise link.lost(error.code, error.reason, None) from None
-        raise link.unreachable(url, error.reason) from None
+        raise link.unreachable(url, link.reason_of(error)) from None
     try:
         yield client
     finally:
@@ -227,15 +240,6 @@ def _check_format(audio: AudioFormat, source: Source | None) -> None:
     if source is not None and audio != source.audio:
         message = f"the session was opened for {audio.to_dict()}, not for the audio given"
         raise CommandError(message, hint="Leave --session-id out to open a session that fits.")
-
-
-def _without_summary(client: Client) -> CommandError:
-    code = client.close_code or 1006
-    return link.lost(code, client.close_reason or "", None)
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()
 
 
 async def _cancelled(*tasks: "asyncio.Task[Any]") -> None:

@@ -46,7 +46,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def _samples(samples: int, audio: AudioFormat) -> str:
-    return f"{clock(audio.seconds(samples), tenths=True):>9}  {samples:>13,} samples"
+    return f"{clock(audio.seconds(samples), tenths=True):<9} {samples:,} samples"
 
 
 def _sent_by(summary: ev.Summary) -> str:

@@ -26,6 +26,7 @@ _STYLES = {
     "tense": "magenta",
     "subdued": "blue",
 }
+_LEGEND = {"dtmf_tone": "dialling", "ringback": "ringing", "hold_music": "music"}
 _OTHERS = ("green", "bright_cyan", "bright_magenta", "bright_yellow", "bright_blue", "bright_green")
 
 
@@ -177,7 +178,7 @@ def _timeline(picture: Picture, columns: int, glyphs: Glyphs) -> list[Text]:
         strip.append(sign, style=style)
         voices.append(picture.voices.get(second, " ")[-1:], style="dim")
     axis.append(_axis(first, last, columns), style="dim")
-    return [strip, voices, axis, _legend(picture, letters, glyphs)]
+    return [strip, voices, axis, *_legend(picture, letters, range(first, last + 1), glyphs)]
 
 
 def _cell(mark: str | None, picture: Picture, letters: dict[str, str], glyphs: Glyphs) -> tuple[str, str]:
@@ -199,18 +200,20 @@ def _axis(first: int, last: int, columns: int) -> str:
     return axis
 
 
-def _legend(picture: Picture, letters: dict[str, str], glyphs: Glyphs) -> Text:
-    line = _labelled("")
+def _legend(picture: Picture, letters: dict[str, str], shown: range, glyphs: Glyphs) -> list[Text]:
+    """What the signs on the strip stand for: tones on one line, everything else on the next."""
+    tones, others = _labelled(""), _labelled("")
+    marks = {picture.strip[second] for second in shown if second in picture.strip}
     for label, letter in letters.items():
-        line.append(letter, style=f"black on {tone_style(label, picture.tone_labels)}")
-        line.append(f" {humanised(label).lower()}  ", style="dim")
-    queue = {glyphs.queue[mark[6:]]: mark[6:] for mark in picture.strip.values() if mark[6:] in glyphs.queue}
-    names = {"dtmf_tone": "dialling", "ringback": "ringing"}
-    for sign, label in queue.items():
-        line.append(f"{sign} {names.get(label, humanised(label))}  ", style="dim")
-    if picture.gap_count:
-        line.append(f"{glyphs.gap} not analysed", style="dim")
-    return line
+        if f"tone:{label}" in marks:
+            tones.append(letter, style=f"black on {tone_style(label, picture.tone_labels)}")
+            tones.append(f" {humanised(label).lower()}  ", style="dim")
+    for label, sign in glyphs.queue.items():
+        if f"queue:{label}" in marks:
+            others.append(f"{sign} {_LEGEND.get(label, humanised(label))}  ", style="dim")
+    if "gap" in marks:
+        others.append(glyphs.gap, style="bold red").append(" not analysed", style="not bold dim")
+    return [tones, others]
 
 
 def _transcript(picture: Picture, width: int, room: int) -> list[Text]:

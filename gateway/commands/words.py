@@ -47,7 +47,7 @@ UNICODE = Glyphs(
         "busy": "!",
         "dtmf_tone": "#",
         "silence": "_",
-        "dead_air": "_",
+        "dead_air": "=",
     },
     dash="—",
     check="✓",

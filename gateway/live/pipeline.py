@@ -105,6 +105,8 @@ class Pipeline:
         self._settle_listeners: list[Callable[[], None]] = []
         self._speaking = False
         self._set_delivery(config.delivery)
+        if captions is not None:
+            self.cutter.tap()  # from here on the cutter keeps what comes in until it was taken
 
     # What comes in -------------------------------------------------------------------------------------
 

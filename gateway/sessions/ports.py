@@ -235,7 +235,7 @@ class TicketStore(Protocol):
         ...
 
     async def redeem(self, ticket_hash: str, now: float) -> TicketGrant | None:
-        """Use the ticket up: of any number of attempts exactly one gets its grant, and none once it expired."""
+        """Use the ticket up: of many attempts exactly one gets its grant, and none once it expired."""
         ...
 
     async def revoke(self, session_id: str) -> None:

@@ -8,7 +8,7 @@ from gateway.sessions.ports import Entry
 
 
 class BoundedTail:
-    """The newest entrys, bounded in number, bytes and age. What passes a bound goes, the oldest first.
+    """The newest entries, bounded in number, bytes and age. What passes a bound goes, the oldest first.
 
     The newest entry is kept even where it alone passes the bound in bytes; only age removes it.
     """
@@ -47,9 +47,9 @@ class BoundedTail:
         """
         if self._top and entry.seq != self._top + 1:
             raise ValueError(f"event {entry.seq} where {self._top + 1} was due")
+        self._bytes += entry.size
         self._entries.append(entry)
         self._top = entry.seq
-        self._bytes += entry.size
         while len(self._entries) > 1 and self._over():
             self._drop()
         self.expire(now)
@@ -61,7 +61,7 @@ class BoundedTail:
             self._drop()
 
     def since(self, after: int, limit: int | None = None) -> Sequence[Entry]:
-        """At most `limit` entries that follow number `after`, in order; from the oldest held where it is gone."""
+        """At most `limit` entries that follow number `after`, in order, or from the oldest held on."""
         start = max(after + 1 - self.oldest, 0)
         count = len(self._entries) - start
         if count <= 0:

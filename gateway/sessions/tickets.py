@@ -21,7 +21,7 @@ def new_secret() -> str:
 
 
 def digest(secret: str) -> str:
-    """SHA-256 of a secret in hexadecimal. The secret is random and long, so it needs neither salt nor stretching."""
+    """SHA-256 of a secret in hexadecimal. Secrets are long and random: no salt or stretching is due."""
     return sha256(secret.encode()).hexdigest()
 
 

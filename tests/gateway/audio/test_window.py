@@ -233,6 +233,14 @@ def test_cuts_wait_for_their_reader(rate: int) -> None:
         cutter.samples(made[-1])
 
 
+def test_three_later_cuts_and_most_of_a_hop_leave_it_readable() -> None:
+    """With two waiting, the first of four windows is still whole when nearly a fifth has come."""
+    cutter = WindowCutter(PLAIN, 400, 200, waiting=2)
+    cuts = cutter.feed(pcm(ramp(0, 6_400 + 4 * 3_200 - 1)))
+    assert len(cuts) == 4
+    assert cutter.samples(cuts[0]).tolist() == ramp(0, 6_400)
+
+
 def test_the_ring_holds_one_window_and_grows_only_for_waiting_cuts() -> None:
     """32 KiB while windows are read in time, at most the waiting hops more when not, and back again."""
     cutter = WindowCutter(PLAIN, 1_000, 1_000, waiting=2)
@@ -338,20 +346,30 @@ def test_the_tap_gives_the_stream_in_aligned_blocks() -> None:
     assert joined(blocks) == ramp(0, 24_000)
 
 
+def test_the_tap_misses_nothing_of_a_long_frame() -> None:
+    """A frame of ten windows reaches the tap whole, although the windows themselves were given up."""
+    cutter = WindowCutter(PLAIN, 200, 200, waiting=0)
+    cutter.tap()
+    cutter.feed(pcm(ramp(0, 1_000)))
+    cutter.tap()
+    cutter.feed(pcm(ramp(1_000, 32_000)))
+    assert joined(cutter.tap()) == ramp(0, 32_000)
+
+
 def test_the_tap_jumps_with_the_clock() -> None:
     """After a skip the next block begins at the new place, and the end of what came before isn't lost."""
     cutter = WindowCutter(AudioFormat(sample_rate=48_000), 1_000, 1_000, waiting=2)
     cutter.tap()
     cutter.feed(noise(AudioFormat(), 24_000))
     cutter.flush()
-    cutter.skip(480_000)
+    cutter.skip(481_200)
     cutter.feed(noise(AudioFormat(), 24_000))
     blocks = cutter.tap()
     cutter.flush()
     blocks += cutter.tap()
     starts = [(block.start_sample, block.start16k) for block in blocks]
-    assert starts[:6] == [(4_800 * k, 1_600 * k) for k in range(5)] + [(480_000, 160_000)]
-    assert blocks[-1].end_sample == 504_000
+    assert starts[:6] == [(4_800 * k, 1_600 * k) for k in range(5)] + [(481_200, 160_400)]
+    assert blocks[-1].end_sample == 505_200
     assert sum(len(block.samples16k) for block in blocks) == 16_000
 
 

@@ -1,6 +1,7 @@
 """The pipeline: every sample has one fate, and what is said of it is true."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def check(on: Bench) -> None:
     client = [gap for gap in gaps if gap.reason is GapReason.CLIENT]
     assert counts["client_gap_samples"] == sum(gap.end_sample - gap.start_sample for gap in client)
     spans = sorted((gap.start_sample, gap.end_sample) for gap in gaps)
-    assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False)), "gaps overlap"
+    assert all(one[1] <= two[0] for one, two in pairwise(spans)), "gaps overlap"
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,250 @@
+"""Everything in this process's memory: one node, and nothing outlives it. The event loop is the only lock."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
+from operator import itemgetter
+from secrets import token_urlsafe
+
+from gateway.clock import Clock
+from gateway.errors import AlreadyExists, Conflict, UnknownCursor
+from gateway.sessions.model import Session
+from gateway.sessions.ports import (
+    Entry,
+    OnCommit,
+    Quota,
+    QuotaReached,
+    RecordPage,
+    SessionFilter,
+    Tail,
+    TicketGrant,
+    UnknownSession,
+)
+from gateway.sessions.tail import BoundedTail
+from protocol.codec import decode_event
+from protocol.events import DurableEvent, Transcript
+from protocol.version import Encoding
+
+_ANY = SessionFilter()
+_DECODED_AT_ONCE = 64
+"""Events decoded before others get their turn: about a millisecond."""
+
+
+class MemorySessionStore:
+    """Sessions by id. Unbounded by itself: admission, quotas and the reaper bound it."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._active: dict[tuple[str | None, str], set[str]] = {}
+
+    async def create(self, session: Session, quota: Quota | None = None) -> None:
+        if session.id in self._sessions:
+            raise AlreadyExists("there is a session with this id")
+        if quota is not None:
+            active = self._active.get((quota.namespace_id, quota.user_id), ())
+            if len(active) >= quota.at_most:
+                raise QuotaReached
+        self._keep(session)
+
+    async def get(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    async def update(self, session: Session, expected_version: int) -> Session:
+        kept = self._sessions.get(session.id)
+        if kept is None or kept.version != expected_version:
+            raise Conflict("the session was changed or deleted meanwhile")
+        updated = replace(session, version=expected_version + 1)
+        self._keep(updated)
+        return updated
+
+    async def delete(self, session_id: str) -> bool:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return False
+        self._release(session)
+        return True
+
+    async def list(
+        self, wanted: SessionFilter = _ANY, limit: int = 100, after: str | None = None
+    ) -> Sequence[Session]:
+        return list(islice(filter(wanted.matches, self._older_than(after)), limit))
+
+    async def count(self, wanted: SessionFilter = _ANY) -> int:
+        return sum(map(wanted.matches, self._sessions.values()))
+
+    def _older_than(self, after: str | None) -> Iterator[Session]:
+        if after is None:
+            return reversed(self._sessions.values())
+        if after not in self._sessions:
+            raise UnknownCursor("the session to go on from is gone; list from the beginning")
+        # Updating a key keeps its place, so the dict stays in the order of creation.
+        newer = sum(1 for _ in takewhile(after.__ne__, reversed(self._sessions)))
+        return islice(reversed(self._sessions.values()), newer + 1, None)
+
+    def _keep(self, session: Session) -> None:
+        self._sessions[session.id] = session
+        if session.user_id is None:
+            return
+        if session.over:
+            self._release(session)
+        else:
+            self._active.setdefault((session.namespace_id, session.user_id), set()).add(session.id)
+
+    def _release(self, session: Session) -> None:
+        if session.user_id is None:
+            return
+        user = (session.namespace_id, session.user_id)
+        active = self._active.get(user)
+        if active is not None:
+            active.discard(session.id)
+            if not active:
+                del self._active[user]
+
+
+@dataclass(slots=True)
+class _Record:
+    """Final events, as bytes: a third of what they take as objects."""
+
+    max_bytes: int
+    kept: list[tuple[int, float, bytes]] = field(default_factory=list)
+    size: int = 0
+    truncated: bool = False
+
+    def add(self, entry: Entry) -> None:
+        if self.truncated or self.size + entry.size > self.max_bytes:
+            # Nothing after the first one missing: a record with holes would lie about what was said.
+            self.truncated = True
+            return
+        self.size += entry.size
+        self.kept.append((entry.seq, entry.at, entry.encoded(Encoding.MSGPACK)))
+
+    def after(self, seq: int, limit: int) -> list[tuple[int, float, bytes]]:
+        start = bisect_right(self.kept, seq, key=itemgetter(0))
+        return self.kept[start : start + limit]
+
+
+@dataclass(slots=True)
+class _Stream:
+    epoch: str
+    on_commit: OnCommit
+    tail: BoundedTail
+    record: _Record
+
+
+class MemoryEventStore:
+    """Events by session, committed at once. Past `record_bytes` a record takes no more and says so."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        record_bytes: int = 4 * 1024 * 1024,
+        tail_events: int = 512,
+        tail_bytes: int = 256 * 1024,
+        tail_s: float = 120.0,
+    ) -> None:
+        self._clock = clock
+        self._record_bytes = record_bytes
+        self._tail_bounds = (tail_events, tail_bytes, tail_s)
+        self._streams: dict[str, _Stream] = {}
+
+    def open(self, session_id: str, on_commit: OnCommit) -> str:
+        stream = self._streams.get(session_id)
+        if stream is None:
+            tail, record = BoundedTail(*self._tail_bounds), _Record(self._record_bytes)
+            stream = self._streams[session_id] = _Stream(token_urlsafe(9), on_commit, tail, record)
+        stream.on_commit = on_commit
+        return stream.epoch
+
+    def append(self, session_id: str, entry: Entry) -> None:
+        stream = self._stream(session_id)
+        if entry.seq != stream.tail.top + 1:
+            raise ValueError(f"event {entry.seq} where {stream.tail.top + 1} was due")
+        stream.tail.append(entry, self._clock.monotonic())
+        if entry.final:
+            stream.record.add(entry)
+        stream.on_commit(entry.seq)
+
+    def committed(self, session_id: str) -> int:
+        return self._stream(session_id).tail.top
+
+    async def tail(self, session_id: str, after: int) -> Tail:
+        stream = self._stream(session_id)
+        tail = stream.tail
+        tail.expire(self._clock.monotonic())
+        return Tail(stream.epoch, tail.oldest, tail.top, tail.since(after))
+
+    async def record(self, session_id: str, after: int = 0, limit: int = 1_000) -> RecordPage:
+        record = self._stream(session_id).record
+        kept, top, truncated = record.after(after, limit), record.kept, record.truncated
+        page = RecordPage([], top[-1][0] if top else 0, truncated)
+        entries: list[Entry] = []
+        for number, (seq, at, data) in enumerate(kept, 1):
+            entries.append(_revived(seq, at, data))
+            if number % _DECODED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return replace(page, entries=entries)
+
+    async def purge(self, session_id: str) -> None:
+        self._streams.pop(session_id, None)
+
+    def _stream(self, session_id: str) -> _Stream:
+        try:
+            return self._streams[session_id]
+        except KeyError:
+            raise UnknownSession from None
+
+
+def _revived(seq: int, at: float, data: bytes) -> Entry:
+    event = decode_event(data, Encoding.MSGPACK)
+    if not isinstance(event, DurableEvent):  # written by this process, so it can't be
+        raise TypeError(f"event {seq} of a record is not durable")
+    final = not isinstance(event, Transcript) or event.is_final
+    return Entry(seq, event.type, final, event.timestamp, at, event, data)
+
+
+class MemoryTicketStore:
+    """Tickets by hash, at most `capacity`: at the bound the oldest goes, as the one most likely abandoned."""
+
+    def __init__(self, capacity: int = 65_536) -> None:
+        self._capacity = capacity
+        self._grants: dict[str, TicketGrant] = {}
+        self._of: dict[str, set[str]] = {}
+        self.evicted = 0
+        """Tickets that went because the store was full."""
+
+    def __len__(self) -> int:
+        return len(self._grants)
+
+    async def issue(self, ticket_hash: str, grant: TicketGrant) -> None:
+        self._take(ticket_hash)
+        while len(self._grants) >= self._capacity:
+            self._take(next(iter(self._grants)))
+            self.evicted += 1
+        self._grants[ticket_hash] = grant
+        self._of.setdefault(grant.session_id, set()).add(ticket_hash)
+
+    async def redeem(self, ticket_hash: str, now: float) -> TicketGrant | None:
+        grant = self._take(ticket_hash)
+        return grant if grant is not None and now < grant.expires_mono else None
+
+    async def revoke(self, session_id: str) -> None:
+        for ticket_hash in tuple(self._of.get(session_id, ())):
+            self._take(ticket_hash)
+
+    async def purge(self, now: float) -> int:
+        old = [one for one, grant in self._grants.items() if now >= grant.expires_mono]
+        for ticket_hash in old:
+            self._take(ticket_hash)
+        return len(old)
+
+    def _take(self, ticket_hash: str) -> TicketGrant | None:
+        grant = self._grants.pop(ticket_hash, None)
+        if grant is not None:
+            hashes = self._of[grant.session_id]
+            hashes.discard(ticket_hash)
+            if not hashes:
+                del self._of[grant.session_id]
+        return grant

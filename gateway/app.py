@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import SystemClock
 from gateway.live.registry import LiveRegistry, LogBounds
-from gateway.live.session import Farewell
-from gateway.sessions.lifecycle import Input
+from gateway.live.session import ENDED, Farewell
+from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
-from gateway.sessions.reaper import Activity, Reaper
+from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
 from gateway.settings import Settings
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
@@ -55,6 +55,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
     clock, telemetry = SystemClock(), Telemetry()
     events = MemoryEventStore(clock, record_bytes=settings.record_bytes)
     timers = _timers(settings)
+
+    def activity(session_id: str) -> Activity | None:
+        return live.activity(session_id)
+
     service = SessionService(
         MemorySessionStore(),
         MemoryTicketStore(),
@@ -62,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         clock,
         timers,
         max_sessions_per_user=settings.max_sessions_per_user,
+        activity=activity,
     )
     classifier = AcousticClassifier(workers=settings.classify_workers)
     transcriber = _transcriber(settings)
@@ -76,8 +81,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         observer=telemetry,
     )
 
-    async def finished(session_id: str, summary: Summary) -> None:
-        await service.end(session_id, summary)
+    async def finished(session_id: str, summary: Summary, counts: Mapping[str, int]) -> None:
+        await service.end(session_id, summary, counts)
 
     live = LiveRegistry(
         scheduler=scheduler,
@@ -89,7 +94,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         drain_s=settings.drain_grace_s,
         on_finished=finished,
     )
-    reaper = Reaper(service, clock, timers, activity=_activity(live), on_decision=_decision(live))
+    reaper = Reaper(
+        service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=live.discard
+    )
     parts = _Parts(scheduler, reaper, classifier, transcriber, live, set())
     gateway = Gateway(
         settings=settings,
@@ -164,26 +171,21 @@ def _transcriber(settings: Settings) -> Transcriber | None:
         raise
 
 
-def _activity(live: LiveRegistry):  # type: ignore[no-untyped-def]
-    def activity(session_id: str) -> Activity | None:
-        found = live.get(session_id)
-        if found is None:
-            return None
-        return Activity(found.audience.count, found.pipeline.traffic.last_activity)
-
-    return activity
-
-
-_EXPIRY = {
-    Input.IDLE: ProtocolError(ErrorCode.IDLE_TIMEOUT, "no audio and no ping for too long", fatal=True),
+_OVER = Farewell.of(ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True))
+_FAREWELLS = {
+    Input.IDLE: Farewell.of(
+        ProtocolError(ErrorCode.IDLE_TIMEOUT, "no audio and no ping for too long", fatal=True)
+    ),
+    Input.END: ENDED,
 }
-_EXPIRED = ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True)
 
 
-def _decision(live: LiveRegistry):  # type: ignore[no-untyped-def]
-    async def decided(session: Session, due: Input) -> None:
+def _ender(live: LiveRegistry) -> OnDecision:
+    """Ends a live session whose time has come, with a word about why."""
+
+    async def end(session: Session, reason: Input) -> None:
         found = live.get(session.id)
         if found is not None:
-            await found.finish(Farewell.of(_EXPIRY.get(due, _EXPIRED)))
+            await found.finish(_FAREWELLS.get(reason, _OVER))
 
-    return decided
+    return end

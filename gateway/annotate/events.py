@@ -116,6 +116,7 @@ def _family(observation: Observation) -> Feature:
 
 
 def _tone(seen: ToneObservation, confidence: float, context: Context) -> Tone:
+    affect = (affect_of(seen.affect) if seen.affect else None) or affect_of(seen.label)
     direction = _member(ShiftDirection, seen.shift_direction)
     magnitude = _unit(seen.shift_magnitude)
     sentence = subtext(
@@ -134,7 +135,7 @@ def _tone(seen: ToneObservation, confidence: float, context: Context) -> Tone:
         speaker_id=seen.speaker_id or context.speaker_id,
         shift_magnitude=magnitude,
         shift_direction=direction,
-        affect=seen.affect or affect_of(seen.label),
+        affect=affect,
         subtext=sentence,
         prosody_flags=tuple(seen.prosody_flags),
         valence=_unit(seen.valence),

@@ -39,7 +39,7 @@ def subtext(
         affect: the model's own affect word, used where the label is not a known one.
     """
     tone = tone_of(label) or (tone_of(affect) if affect else None)
-    name = tone.affect if tone else affect or affect_of(label)
+    name = (affect_of(affect) if affect else None) or affect_of(label)
     if name is None:
         return "With a tone that can't be told:" if elcor else "The tone can't be told."
     shift = direction if direction in (_RISING, _FALLING) else None

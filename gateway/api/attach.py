@@ -37,7 +37,7 @@ class Attachment:
 
     async def confirm(self) -> None:
         """The client has spoken, so it has its welcome: the previous resume token is no longer needed."""
-        await self.gateway.service.confirm(self.session.id)
+        await self.gateway.service.confirm(self.session.id, self.session.attaches)
 
     def configured(self, config: SessionConfig) -> None:
         """Keep a change of configuration with the session."""
@@ -45,13 +45,14 @@ class Attachment:
 
     def end(self) -> None:
         """Begin the orderly end; the reader is told when it is reached."""
+        self.live.keep(self.gateway.service.drain(self.session.id))
         self.live.begin_finish()
 
     async def leave(self) -> None:
         """The socket is gone. A session that lost its owner waits for it to come back."""
         was_owner = self.live.audience.leave(self.reader)
         if was_owner and not self.live.ending:
-            await self.gateway.service.lose(self.session.id)
+            await self.gateway.service.lose(self.session.id, self.session.attaches)
         elif self.role is Role.OBSERVER:
             await self.gateway.service.unobserve(self.session.id)
 

@@ -35,10 +35,10 @@ class EventRoutes:
         gateway = self._gateway
         session = await gateway.service.observe(request.path_params["session_id"])
         event_log = gateway.live.log(session.id)
-        if event_log is None:
+        if event_log is None and not session.over:
             event_log = gateway.live.open(session).log
         resume = _last_event_id(request)
-        if session.over and resume == (event_log.epoch, event_log.committed):
+        if event_log is None or (session.over and resume == (event_log.epoch, event_log.committed)):
             # 204 is how an EventSource is told not to come back (HTML Living Standard, 9.2.3).
             return Response(status_code=HTTPStatus.NO_CONTENT)
         live = gateway.live.get(session.id)

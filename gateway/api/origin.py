@@ -47,7 +47,8 @@ class OriginPolicy:
 
     def address(self, scope: Scope) -> Address:
         """The address the client used: what a trusted proxy says, else the socket's own."""
-        scheme = _WEB.get(scope["scheme"], scope["scheme"])
+        scheme: str = scope["scheme"]
+        scheme = _WEB.get(scheme, scheme)
         if not self.from_trusted_proxy(scope):
             return Address(scheme, _socket_authority(scope, scheme))
         headers = Headers(scope=scope)

@@ -12,7 +12,7 @@ from gateway.api.body import new_session_from_body, read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
 from gateway.sessions.model import Session, Status
-from gateway.sessions.ports import SessionFilter
+from gateway.sessions.ports import RecordPage, SessionFilter, UnknownSession
 from protocol.version import Encoding
 
 PREFIX = "/api/v1/sessions"
@@ -59,7 +59,7 @@ class SessionRoutes:
             )
         query = request.query_params
         status = query.get("status")
-        if status is not None and status not in Status:
+        if status is not None and status not in set(Status):
             raise _bad_query("status", f"must be one of {', '.join(Status)}")
         wanted = SessionFilter(
             device_type=query.get("device_type"),
@@ -111,7 +111,10 @@ class SessionRoutes:
         session = await self._session(request)
         after = _whole(request, "after", 0, 0, 2**53)
         limit = _whole(request, "limit", MAX_PAGE, 1, MAX_PAGE)
-        page = await self._gateway.events.record(session.id, after=after, limit=limit)
+        try:
+            page = await self._gateway.events.record(session.id, after=after, limit=limit)
+        except UnknownSession:  # nobody has attached yet
+            page = RecordPage((), 0, False)
         entries = page.entries
         more = bool(entries) and len(entries) == limit
         return _json(

@@ -22,9 +22,11 @@ class Pacer:
         self.slipped_s = 0.0
         """Seconds the schedule was moved because the source or the machine stalled"""
 
-    def due(self, sample: int) -> float | None:
-        """Monotonic seconds when the audio before `sample` would have been heard; None before the start."""
-        return None if self._origin is None else self._origin + sample / self._rate
+    def since(self, sample: int) -> float | None:
+        """Seconds since the audio before `sample` would have been heard; None before the start."""
+        if self._origin is None:
+            return None
+        return self._clock.monotonic() - self._origin - sample / self._rate
 
     async def until(self, sample: int) -> None:
         """Wait until the audio before `sample` would have been heard; the first call starts the schedule."""

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.clock import Clock, SystemClock
 from gateway.commands import link
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.outputs import REDRAWS_S, AnyEvent, Output
@@ -71,15 +70,11 @@ class Interrupt:
 class Streaming:
     """One run over one connection: a task that sends, one that receives, one that draws."""
 
-    def __init__(
-        self, client: Client, source: Source | None, output: Output, *, clock: Clock, fast: bool
-    ) -> None:
+    def __init__(self, client: Client, source: Source | None, output: Output, pacer: Pacer | None) -> None:
         self._client = client
         self._source = source
         self._output = output
-        self._clock = clock
-        self._fast = fast
-        self._pacer: Pacer | None = None
+        self._pacer = pacer
         self._base = 0
         self.summary: ev.Summary | None = None
         self.delays_s: deque[float] = deque(maxlen=10_000)
@@ -147,8 +142,6 @@ class Streaming:
             return
         audio = self._source.audio
         self._base = self._client.next_sample
-        if not self._fast:
-            self._pacer = Pacer(audio.sample_rate, clock=self._clock)
         async for block in self._source.frames():
             if self._pacer is not None:
                 heard = self._client.next_sample - self._base + audio.samples(len(block))
@@ -169,9 +162,9 @@ class Streaming:
         if self._pacer is None or isinstance(event, ev.Transcript):
             return
         if isinstance(event, ev.ClassifiedEvent):
-            due = self._pacer.due(event.end_sample - self._base)
-            if due is not None:
-                self.delays_s.append(max(0.0, self._clock.monotonic() - due))
+            delay_s = self._pacer.since(event.end_sample - self._base)
+            if delay_s is not None:
+                self.delays_s.append(max(0.0, delay_s))
 
     async def _draw(self) -> None:
         while True:
@@ -180,11 +173,15 @@ class Streaming:
 
 
 async def stream(
-    options: StreamOptions, source: Source | None, output: Output, *, clock: Clock | None = None
+    options: StreamOptions, source: Source | None, output: Output, *, pacer: Pacer | None = None
 ) -> ExitCode:
-    """Run one session to its end. Raises CommandError for all that can go wrong."""
+    """Run one session to its end. `pacer` stands in for real time.
+
+    Raises CommandError for all that can go wrong with the gateway or the connection.
+    """
     interrupt = Interrupt()
     if source is not None:
+        pacer = None if options.fast else pacer or Pacer(source.audio.sample_rate)
         for note in source.notes:
             output.note(note)
     running: Streaming | None = None
@@ -193,7 +190,7 @@ async def stream(
             async with _connected(options, source) as client:
                 _check_format(client.welcome.audio, source)
                 output.opened(client.welcome, watching=options.observe)
-                running = Streaming(client, source, output, clock=clock or SystemClock(), fast=options.fast)
+                running = Streaming(client, source, output, pacer)
                 return await running.run(interrupt)
         except ConnectionLost as error:
             raise link.lost(error.code, error.reason, error.error_event) from None

@@ -3,7 +3,6 @@
 A kind raises `Refused`, never anything else, so that all that is wrong can be told at once.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,7 +47,7 @@ class Number:
             raise error if isinstance(error, Refused) else self._refusal() from None
 
     def check(self, value: object) -> int | float:
-        right = type(value) is int or (type(value) is float and not self.whole and math.isfinite(value))
+        right = type(value) is int or (type(value) is float and not self.whole)
         if not right or not self.low <= value <= self.high:  # type: ignore[operator]
             raise self._refusal()
         return value if self.whole else float(value)  # type: ignore[return-value, arg-type]

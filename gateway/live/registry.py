@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from gateway.live.captions import Captions
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
 from gateway.live.session import Audience, LiveSession
+from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Session
 from gateway.sessions.ports import EventStore
 from gateway.sessions.tail import BoundedTail
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OnFinished = Callable[[str, Summary], Awaitable[None]]
+OnFinished = Callable[[str, Summary, Mapping[str, int]], Awaitable[None]]
+"""Told a session's id, its closing account and its statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,13 @@ class LiveRegistry:
         """The event log, of a session that is over too until it is discarded."""
         return self._logs.get(session_id)
 
+    def activity(self, session_id: str) -> Activity | None:
+        """What goes on in a session; None where it is not held here."""
+        found = self._live.get(session_id)
+        if found is None:
+            return None
+        return Activity(found.audience.count, found.pipeline.traffic.last_activity)
+
     def open(self, session: Session) -> LiveSession:
         """The live session of `session`, made now if this is the first attach."""
         live = self._live.get(session.id)
@@ -146,7 +155,7 @@ class LiveRegistry:
         )
 
         async def finished(summary: Summary) -> None:
-            await self._on_finished(session.id, summary)
+            await self._on_finished(session.id, summary, pipeline.counts())
             # The log stays readable; the ring and the analysis state go.
             self._live.pop(session.id, None)
 

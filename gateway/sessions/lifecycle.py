@@ -1,11 +1,11 @@
 """The life of a session, as one table.
 
 A session is *created* and waits for its owner. With an owner it is *live*; without one, but with somebody
-who watches or may come back, it is *detached*. Both go on where they were: audio position, events and settings
-are the session's, not the socket's. When it is to end, by the client's wish, because nothing was heard for too
-long or because its time is up, it is *draining*: no more audio is taken, and what was taken is classified.
-Then it is *closed*. A session that nobody came to, or back to, is *expired*; one whose node was lost is
-*failed*. These three are terminal: nothing leads out of them.
+who watches or may come back, it is *detached*. Both go on where they were: audio position, events and
+settings are the session's, not the socket's. When it is to end, by the client's wish, because nothing was
+heard for too long or because its time is up, it is *draining*: no more audio is taken, and what was taken is
+classified. Then it is *closed*. A session that nobody came to, or back to, is *expired*; one whose node was
+lost is *failed*. These three are terminal: nothing leads out of them.
 
 Draining is left backwards in one case only. Idleness is decided first and acted upon after the store has it,
 and in between somebody may have spoken: then the session is live again (`revive`).
@@ -167,7 +167,7 @@ def due(
     if session.status is Status.DRAINING:
         return None
     age = now - session.created_mono
-    if session.status is Status.CREATED and age >= timers.connect_deadline_s and not subscribers:
+    if session.status is Status.CREATED and age >= timers.connect_deadline_s:
         return Input.CONNECT_DEADLINE
     if age >= timers.session_ttl_s:
         return Input.TOTAL_EXPIRED

@@ -1,11 +1,10 @@
 """Everything in this process's memory: one node, and nothing outlives it. The event loop is the only lock."""
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
-from operator import itemgetter
+from operator import attrgetter
 from secrets import token_urlsafe
 
 from gateway.clock import Clock
@@ -16,6 +15,7 @@ from gateway.sessions.ports import (
     OnCommit,
     Quota,
     QuotaReached,
+    Recorded,
     RecordPage,
     SessionFilter,
     Tail,
@@ -23,13 +23,9 @@ from gateway.sessions.ports import (
     UnknownSession,
 )
 from gateway.sessions.tail import BoundedTail
-from protocol.codec import decode_event
-from protocol.events import DurableEvent, Transcript
 from protocol.version import Encoding
 
 _ANY = SessionFilter()
-_DECODED_AT_ONCE = 64
-"""Events decoded before others get their turn: about a millisecond."""
 
 
 class MemorySessionStore:
@@ -45,7 +41,7 @@ class MemorySessionStore:
         if quota is not None:
             active = self._active.get((quota.namespace_id, quota.user_id), ())
             if len(active) >= quota.at_most:
-                raise QuotaReached
+                raise QuotaReached([self._sessions[one] for one in active])
         self._keep(session)
 
     async def get(self, session_id: str) -> Session | None:
@@ -105,10 +101,8 @@ class MemorySessionStore:
 
 @dataclass(slots=True)
 class _Record:
-    """Final events, as bytes: a third of what they take as objects."""
-
     max_bytes: int
-    kept: list[tuple[int, float, bytes]] = field(default_factory=list)
+    kept: list[Recorded] = field(default_factory=list)
     size: int = 0
     truncated: bool = False
 
@@ -118,11 +112,12 @@ class _Record:
             self.truncated = True
             return
         self.size += entry.size
-        self.kept.append((entry.seq, entry.at, entry.encoded(Encoding.MSGPACK)))
+        self.kept.append(Recorded(entry.seq, entry.encoded(Encoding.MSGPACK)))
 
-    def after(self, seq: int, limit: int) -> list[tuple[int, float, bytes]]:
-        start = bisect_right(self.kept, seq, key=itemgetter(0))
-        return self.kept[start : start + limit]
+    def page(self, after: int, limit: int) -> RecordPage:
+        start = bisect_right(self.kept, after, key=attrgetter("seq"))
+        top = self.kept[-1].seq if self.kept else 0
+        return RecordPage(self.kept[start : start + limit], top, self.truncated)
 
 
 @dataclass(slots=True)
@@ -177,15 +172,7 @@ class MemoryEventStore:
         return Tail(stream.epoch, tail.oldest, tail.top, tail.since(after))
 
     async def record(self, session_id: str, after: int = 0, limit: int = 1_000) -> RecordPage:
-        record = self._stream(session_id).record
-        kept, top, truncated = record.after(after, limit), record.kept, record.truncated
-        page = RecordPage([], top[-1][0] if top else 0, truncated)
-        entries: list[Entry] = []
-        for number, (seq, at, data) in enumerate(kept, 1):
-            entries.append(_revived(seq, at, data))
-            if number % _DECODED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return replace(page, entries=entries)
+        return self._stream(session_id).record.page(after, limit)
 
     async def purge(self, session_id: str) -> None:
         self._streams.pop(session_id, None)
@@ -195,14 +182,6 @@ class MemoryEventStore:
             return self._streams[session_id]
         except KeyError:
             raise UnknownSession from None
-
-
-def _revived(seq: int, at: float, data: bytes) -> Entry:
-    event = decode_event(data, Encoding.MSGPACK)
-    if not isinstance(event, DurableEvent):  # written by this process, so it can't be
-        raise TypeError(f"event {seq} of a record is not durable")
-    final = not isinstance(event, Transcript) or event.is_final
-    return Entry(seq, event.type, final, event.timestamp, at, event, data)
 
 
 class MemoryTicketStore:

@@ -1,9 +1,10 @@
-"""Settings: read from the environment and TOML, checked all at once, documented from the same declarations."""
+"""Settings: read from the environment and TOML, checked all at once, documented where declared."""
 
 import dataclasses
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 import gateway.settings
 from gateway.config.kinds import Number
-from gateway.config.options import HIDDEN, Given, Schema, option_of, setting, variable
+from gateway.config.options import Given, Schema, option_of, setting, variable
+from gateway.config.problems import HIDDEN
 from gateway.config.reference import EXAMPLE
 from gateway.settings import Problem, Settings, SettingsError, effective, explain, reference
 
@@ -231,9 +233,11 @@ def test_loading_raises_only_settings_errors(environ: dict[str, str]) -> None:
     try:
         Settings.load(environ)
     except SettingsError as error:
-        assert error.problems
-        for problem in error.problems:
-            assert (problem.value or "").isprintable()
+        problems = error.problems
+    else:
+        return
+    assert problems
+    assert all((problem.value or "").isprintable() for problem in problems)
 
 
 def test_explanations_are_for_people() -> None:
@@ -252,8 +256,8 @@ def test_the_effective_settings_can_be_loaded_again() -> None:
     """What `check-config` prints is an environment that gives the same settings."""
     settings = Settings(
         port=0,
-        trusted_proxies=("10.0.0.0/8",),
-        allowed_origins=("https://a.org", "https://b.org"),  # type: ignore[arg-type]
+        trusted_proxies=(ip_network("10.0.0.0/8"),),
+        allowed_origins=("https://a.org", "https://b.org"),
     )
     lines = dict(line.split("=", 1) for line in effective(settings).splitlines())
     assert len(lines) == len(NAMES)

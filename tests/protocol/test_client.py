@@ -1,86 +1,32 @@
 """The asyncio client against a real WebSocket server on loopback that speaks the server's end by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection as Socket
-from websockets.asyncio.server import serve
 from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
 
 from protocol.audio import AudioEncoding, AudioFormat
 from protocol.client import MAX_UNREAD, Client, ConnectFailed, ConnectionLost, connect
 from protocol.close import CloseCode
-from protocol.connection import Audio, ServerConnection
+from protocol.connection import Audio
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ProtocolError
 from protocol.events import Drain, Error, Event, Flow, FlowState, Summary, Tone, UnknownEvent, Welcome
 from protocol.states import StateError
-from protocol.version import Encoding, negotiate
+from protocol.version import Encoding
+from tests.protocol.loopback import Peer, gateway, run
 from tests.vectors.messages import EVENTS
 
 WELCOME = cast(Welcome, EVENTS["welcome"])
 TONE = cast(Tone, EVENTS["tone"])
 SUMMARY = cast(Summary, EVENTS["summary"])
 FATAL = cast(Error, EVENTS["error, fatal"])
-
-
-class Peer:
-    """The server's end of one socket."""
-
-    def __init__(self, socket: Socket) -> None:
-        assert socket.request is not None
-        self.socket = socket
-        self.request = socket.request
-        offered = [one.strip() for one in self.request.headers["Sec-WebSocket-Protocol"].split(",")]
-        self.negotiated = negotiate(offered)
-        self.connection = ServerConnection(self.negotiated.encoding)
-
-    async def say(self, *events: Event) -> None:
-        for event in events:
-            await self.socket.send(self.connection.send(event))
-
-    async def hear(self) -> Audio | ControlMessage:
-        return self.connection.receive(await self.socket.recv())
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self.socket.close(code, reason)
-
-
-Script = Callable[[Peer], Awaitable[None]]
-
-
-@asynccontextmanager
-async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
-    """A server whose every socket follows `script`; its failure fails the test."""
-    failed: list[BaseException] = []
-
-    async def handle(socket: Socket) -> None:
-        try:
-            await script(Peer(socket))
-        except BaseException as broken:
-            failed.append(broken)
-
-    def select(_: Socket, offered: Any) -> Subprotocol | None:
-        name = negotiate(list(offered)).subprotocol
-        return Subprotocol(name) if name else None
-
-    async with serve(handle, "127.0.0.1", 0, select_subprotocol=select, **options) as server:
-        host, port = next(iter(server.sockets)).getsockname()[:2]
-        yield f"ws://{host}:{port}"
-    if failed:
-        raise failed[0]
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    """The test's coroutine, within ten seconds."""
-    asyncio.run(asyncio.wait_for(test, 10))
 
 
 @pytest.mark.parametrize("encoding", list(Encoding))

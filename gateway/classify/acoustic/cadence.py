@@ -37,8 +37,8 @@ class Tone(IntEnum):
 
 
 RINGING_S: dict[Tone, tuple[float, float]] = {Tone.US_RINGING: (0.8, 30.0), Tone.EUROPEAN: (0.7, 2.2)}
-"""Length of one burst that says ringing by itself. The North American pair has no other use, so its burst may still
-be going on; one of 425 Hz must have ended, since a dial tone doesn't."""
+"""Length of one burst that says ringing by itself. The North American pair has no other use, so its burst may
+still be going on; one of 425 Hz must have ended, since a dial tone doesn't."""
 SHORT_S = (0.12, 0.68)
 """Busy: on and off times, two bursts running."""
 UK_ON_S = (0.25, 0.6)
@@ -48,7 +48,7 @@ KEEP_S: dict[tuple[Tone, str], float] = {
     (Tone.UK_RINGING, "ringback"): 3.0,
     (Tone.EUROPEAN, "ringback"): 6.0,
 }
-"""Seconds without the tone after which ringing has stopped: the longest pause of its networks and one second."""
+"""Seconds without the tone after which ringing has stopped: the longest pause of its networks, plus one."""
 KEEP_BUSY_S = 1.5
 
 
@@ -85,17 +85,17 @@ def advance(state: AnalysisState, blocks: ToneBlocks, owned: int, end_s: float) 
     bursts = [_Burst(int(t), float(a), float(b)) for t, a, b in state.get("bursts", ())]
     for tone, start, stop in _groups(blocks, owned, end_s):
         _extend(bursts, tone, start, stop)
-    bursts = [b for i, b in enumerate(bursts) if b.length > SHORTEST_S or i == len(bursts) - 1][-REMEMBERED:]
-    label = _decide(bursts, end_s) or str(state.get("label", ""))
+    solid = [burst for burst in bursts if burst.length > SHORTEST_S]
+    label = _decide(solid, end_s) or _still(state, solid)
+    keep = KEEP_S.get((Tone(solid[-1].tone), label), KEEP_BUSY_S) if solid else KEEP_BUSY_S
     state.clear()
-    if not bursts or not (label or end_s - bursts[-1].stop < KEEP_BUSY_S):
+    if not bursts or end_s - bursts[-1].stop > keep:
         return None
-    tone = Tone(bursts[-1].tone)
-    if label and end_s - bursts[-1].stop > KEEP_S.get((tone, label), KEEP_BUSY_S):
+    state["bursts"] = [[b.tone, b.start, b.stop] for b in bursts[-REMEMBERED:]]
+    if not label:
         return None
-    state["bursts"] = [[b.tone, b.start, b.stop] for b in bursts]
-    state["label"] = label
-    return _progress(tone, label, bursts) if label else None
+    state["label"], state["tone"] = label, solid[-1].tone
+    return _progress(Tone(solid[-1].tone), label, solid)
 
 
 def _groups(blocks: ToneBlocks, owned: int, end_s: float) -> list[tuple[int, float, float]]:
@@ -114,18 +114,25 @@ def _groups(blocks: ToneBlocks, owned: int, end_s: float) -> list[tuple[int, flo
 
 
 def _extend(bursts: list[_Burst], tone: int, start: float, stop: float) -> None:
-    last = bursts[-1] if bursts else None
-    if last is not None and last.tone == tone and start - last.stop < HOLE_S:
-        last.stop = stop
+    """Add a group that holds a tone; a blip too short for a burst doesn't part the burst around it."""
+    if bursts and bursts[-1].tone != tone and bursts[-1].length <= SHORTEST_S:
+        bursts.pop()
+    if bursts and bursts[-1].tone == tone and start - bursts[-1].stop < HOLE_S:
+        bursts[-1].stop = stop
         return
-    if last is not None and last.length <= SHORTEST_S:
+    if bursts and bursts[-1].length <= SHORTEST_S:
         bursts.pop()
     bursts.append(_Burst(tone, start, stop))
 
 
+def _still(state: AnalysisState, bursts: list[_Burst]) -> str:
+    """The label told before, if its tone is still the one heard."""
+    return str(state["label"]) if bursts and state.get("tone") == bursts[-1].tone and "label" in state else ""
+
+
 def _decide(bursts: list[_Burst], now: float) -> str:
     """The label that the latest bursts support, or an empty string."""
-    if not bursts or bursts[-1].length <= SHORTEST_S:
+    if not bursts:
         return ""
     last = bursts[-1]
     tone, ended = Tone(last.tone), now - last.stop > HOLE_S

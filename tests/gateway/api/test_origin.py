@@ -1,0 +1,111 @@
+"""Whom the gateway believes, and which pages may come in."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from gateway.api.origin import OriginPolicy
+
+PROXY = "10.0.0.7"
+
+
+def scope(
+    headers: dict[str, str] | None = None,
+    client: tuple[str, int] | None = ("127.0.0.1", 50_000),
+    server: tuple[str, int | None] | None = ("127.0.0.1", 8522),
+    scheme: str = "http",
+) -> dict[str, Any]:
+    raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return {"type": "http", "scheme": scheme, "client": client, "server": server, "headers": raw}
+
+
+def policy(*allowed: str) -> OriginPolicy:
+    return OriginPolicy(allowed, [ip_network("10.0.0.0/24")])
+
+
+def test_a_strangers_headers_change_nothing() -> None:
+    """Neither Host nor forwarding headers move the address."""
+    said = {"host": "evil.example", "x-forwarded-proto": "https", "forwarded": "proto=https;host=evil"}
+    address = policy().address(scope(said))
+    assert (address.http("/x"), address.websocket("/y")) == (
+        "http://127.0.0.1:8522/x",
+        "ws://127.0.0.1:8522/y",
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"host": "voice.example"}, "http://voice.example/"),
+        ({"host": "voice.example", "x-forwarded-proto": "https"}, "https://voice.example/"),
+        ({"host": "inner", "x-forwarded-host": "voice.example"}, "http://voice.example/"),
+        ({"host": "a", "x-forwarded-proto": "https, http"}, "https://a/"),
+        (
+            {"host": "a", "forwarded": 'for=1.2.3.4;proto=https;host="v.example:444", for=x'},
+            "https://v.example:444/",
+        ),
+        ({"host": "bad host/<script>"}, "http://10.0.0.1:8522/"),
+        ({}, "http://10.0.0.1:8522/"),
+    ],
+)
+def test_a_trusted_proxy_is_believed(headers: dict[str, str], expected: str) -> None:
+    """What it says of scheme and host counts, as far as it is a host at all."""
+    asked = scope(headers, client=(PROXY, 1), server=("10.0.0.1", 8522))
+    assert policy().address(asked).http("/") == expected
+
+
+def test_an_address_without_its_schemes_own_port_is_short() -> None:
+    """As people and browsers write it, IPv6 in brackets."""
+    assert policy().address(scope(server=("::1", 80))).http("/") == "http://[::1]/"
+    assert policy().address(scope(server=("h", 443), scheme="wss")).websocket("/") == "wss://h/"
+    assert policy().address(scope(server=None)).http("/") == "http://127.0.0.1/"
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        (None, True),
+        ("http://127.0.0.1:8522", True),
+        ("http://localhost:8522", True),
+        ("https://app.example", True),
+        ("https://127.0.0.1:8522", False),
+        ("http://127.0.0.1", False),
+        ("http://127.0.0.1:8523", False),
+        ("http://rebound.example:8522", False),
+        ("https://app.example.evil", False),
+        ("https://app.example:444", False),
+        ("http://app.example", False),
+        ("HTTPS://APP.EXAMPLE", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_pages_are_admitted_by_exact_origin(origin: str | None, admitted: bool) -> None:
+    """The gateway's own, localhost on loopback, the list; no suffix, no other port or scheme, no null."""
+    headers = {"host": "rebound.example:8522"} | ({"origin": origin} if origin is not None else {})
+    assert policy("https://app.example").admits(scope(headers)) is admitted
+
+
+def test_behind_a_proxy_the_own_origin_is_the_outer_one() -> None:
+    """The page was served from the proxy's name, and from there it may connect."""
+    headers = {"host": "voice.example", "x-forwarded-proto": "https", "origin": "https://voice.example"}
+    assert policy().admits(scope(headers, client=(PROXY, 1), scheme="ws"))
+    assert not policy().admits(scope(headers, scheme="ws"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.168.1.4", False), ("x", False)],
+)
+def test_who_is_on_this_machine(peer: str, expected: bool) -> None:
+    """Loopback peers, unless a trusted proxy speaks for others from there."""
+    assert policy().from_this_machine(scope(client=(peer, 1))) is expected
+    trusting = OriginPolicy((), [ip_network("127.0.0.0/8"), ip_network("::1/128")])
+    assert not trusting.from_this_machine(scope(client=(peer, 1)))
+
+
+def test_a_peer_without_an_address_is_nobody() -> None:
+    """A Unix socket's peer is neither this machine nor a proxy."""
+    assert not policy().from_this_machine(scope(client=None))
+    assert not policy().from_trusted_proxy(scope(client=None))

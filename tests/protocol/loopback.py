@@ -1,0 +1,70 @@
+"""A WebSocket server on loopback that speaks the server's end of the protocol by a script."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection as Socket
+from websockets.asyncio.server import serve
+from websockets.typing import Subprotocol
+
+from protocol.connection import Audio, ServerConnection
+from protocol.control import ControlMessage
+from protocol.events import Event
+from protocol.version import negotiate
+
+
+class Peer:
+    """The server's end of one socket."""
+
+    def __init__(self, socket: Socket) -> None:
+        assert socket.request is not None
+        self.socket = socket
+        self.request = socket.request
+        offered = [one.strip() for one in self.request.headers["Sec-WebSocket-Protocol"].split(",")]
+        self.negotiated = negotiate(offered)
+        self.connection = ServerConnection(self.negotiated.encoding)
+
+    async def say(self, *events: Event) -> None:
+        """Send events."""
+        for event in events:
+            await self.socket.send(self.connection.send(event))
+
+    async def hear(self) -> Audio | ControlMessage:
+        """The next message."""
+        return self.connection.receive(await self.socket.recv())
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and wait for the client's close."""
+        await self.socket.close(code, reason)
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
+    """A server whose every socket follows `script`; what the script raises is raised here at the end."""
+    failed: list[BaseException] = []
+
+    async def handle(socket: Socket) -> None:
+        try:
+            await script(Peer(socket))
+        except BaseException as broken:
+            failed.append(broken)
+
+    def select(_: Socket, offered: Any) -> Subprotocol | None:
+        name = negotiate(list(offered)).subprotocol
+        return Subprotocol(name) if name else None
+
+    async with serve(handle, "127.0.0.1", 0, select_subprotocol=select, **options) as server:
+        host, port = next(iter(server.sockets)).getsockname()[:2]
+        yield f"ws://{host}:{port}"
+    if failed:
+        raise failed[0]
+
+
+def run(test: Coroutine[Any, Any, None], seconds: float = 10) -> None:
+    """The test's coroutine, within a bound."""
+    asyncio.run(asyncio.wait_for(test, seconds))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.parsers import build_parser
+from gateway.commands.words import clean
 
 _START_S = 30.0
 """Seconds a gateway inside the demo may take to start"""
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(_COMMANDS[arguments.command](arguments))
     except CommandError as error:
         for line in error.lines():
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(clean(line) + "\n")
         return int(error.code)
     except BrokenPipeError:
         # The interpreter flushes standard output once more at exit; there is nobody left to tell.

@@ -34,7 +34,7 @@ what may still come is finite."""
 
 _LAST_WORD_S = 1.0
 """Seconds granted to a server that refused, to close with its code."""
-_CLOSE_S = 2.0
+_CLOSE_S = 3.0
 """Seconds granted to the closing handshake before the socket is cut."""
 
 

@@ -194,16 +194,12 @@ def _from_msgpack(data: bytes | str, limit: int) -> dict[str, Any]:
         raise _malformed("text where a binary message was agreed on")
     _check_size(len(data), limit)
     try:
-        wire = msgpack.unpackb(data, ext_hook=_no_extensions)
+        wire = msgpack.unpackb(data)
     except (ValueError, msgpack.UnpackException):
         raise _malformed("not one msgpack value") from None
     if type(wire) is not dict:
         raise _malformed("not a msgpack map")
     return wire
-
-
-def _no_extensions(code: int, data: bytes) -> Any:
-    raise ValueError("extension types are not part of the protocol")
 
 
 def _check_size(size: int, limit: int) -> None:

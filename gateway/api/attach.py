@@ -34,6 +34,8 @@ class Attachment:
     live: LiveSession
     reader: Reader
     role: Role
+    welcome: Welcome
+    """To be said before anything is heard."""
 
     async def confirm(self) -> None:
         """The client has spoken, so it has its welcome: the previous resume token is no longer needed."""
@@ -58,7 +60,7 @@ class Attachment:
 
 
 async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | None) -> Attachment:
-    """Find or make the session the query names, and take a place in it; its reader begins with `welcome`.
+    """Find or make the session the query names, and take a place in it.
 
     Raises:
         ProtocolError, UndertoneError: why not; `error_of` makes either fit for the wire.
@@ -83,8 +85,8 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
         live.pipeline.attached()
     else:
         live.audience.observers.add(reader)
-    reader.reply_first(_welcome(gateway, live, after, recovered, attached.resume_token))
-    return Attachment(gateway, session, live, reader, role)
+    welcome = _welcome(gateway, live, after, recovered, attached.resume_token)
+    return Attachment(gateway, session, live, reader, role, welcome)
 
 
 def error_of(error: Exception) -> ProtocolError:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Attachment, attach, error_of
 from gateway.api.context import Gateway
@@ -117,6 +117,10 @@ class Conversation:
 
     async def run(self) -> None:
         """Until the peer leaves or everything was said."""
+        try:
+            await _send(self._websocket, self._connection.send(self._attachment.welcome))
+        except WebSocketDisconnect:
+            return
         reading = asyncio.create_task(self._read(), name="voice-read")
         writing = asyncio.create_task(self._write(), name="voice-write")
         deadline: asyncio.TimerHandle | None = None
@@ -249,7 +253,7 @@ class Conversation:
 
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
-        if isinstance(outcome, Exception) and not isinstance(outcome, OSError | RuntimeError):
+        if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
             session_id = self._live.session_id
             log.error("a conversation failed", exc_info=outcome, extra={"session_id": session_id})
 

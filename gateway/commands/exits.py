@@ -39,7 +39,5 @@ class CommandError(Exception):
 
     def lines(self) -> list[str]:
         """What to print on standard error, without a traceback."""
-        told = [f"undertone: {self.message}"]
-        if self.hint:
-            told.append(f"  {self.hint}")
-        return told
+        told = f"undertone: {self.message}".splitlines()
+        return [*told, f"  {self.hint}"] if self.hint else told

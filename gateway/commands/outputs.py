@@ -17,7 +17,16 @@ from rich.text import Text
 from gateway.commands.picture import Picture
 from gateway.commands.summary import summary_lines
 from gateway.commands.view import draw
-from gateway.commands.words import Glyphs, audio_words, clock, glyphs_for, humanised, queue_words, shift_glyph
+from gateway.commands.words import (
+    Glyphs,
+    audio_words,
+    clean,
+    clock,
+    glyphs_for,
+    humanised,
+    queue_words,
+    shift_glyph,
+)
 from protocol import events as ev
 from protocol.codec import encode_event
 from protocol.version import Encoding
@@ -165,7 +174,7 @@ class PlainOutput:
 
     def _write(self, line: str) -> None:
         encoding = self._stream.encoding or "utf-8"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.write(clean(line).encode(encoding, "replace").decode(encoding) + "\n")
         self._stream.flush()
 
 

@@ -48,13 +48,19 @@ class Source:
     close: Callable[[], None] = lambda: None
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """The audio in order, in blocks of about `FRAME_MS`; never blocks the event loop for long."""
-        if not self.blocking:
-            for block in self.blocks:
-                yield block
-            return
-        async for block in _threaded(self.blocks):
-            yield block
+        """The audio in order, in blocks of about `FRAME_MS`; never blocks the event loop for long.
+
+        Raises CommandError where reading fails midway.
+        """
+        try:
+            if self.blocking:
+                async for block in _threaded(self.blocks):
+                    yield block
+            else:
+                for block in self.blocks:
+                    yield block
+        except OSError as error:
+            raise CommandError(f"cannot read {self.name}: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from gateway.commands.words import Glyphs, clock
+from gateway.commands.words import Glyphs, clean, clock
 from protocol import events as ev
 from protocol.audio import AudioFormat
 
@@ -27,7 +27,7 @@ def summary_lines(
     if delays_s:
         rows.append(("Delay", _delays(delays_s)))
     lines = [Text(" Summary", style="bold")]
-    lines += [Text(f"   {label:<{_LABEL}}", style="").append(value) for label, value in rows]
+    lines += [Text(f"   {label:<{_LABEL}}", style="").append(clean(value)) for label, value in rows]
     if summary.record_truncated:
         lines.append(Text("   The session's record is incomplete: it reached its bound.", style="yellow"))
     return lines

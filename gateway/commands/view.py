@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from gateway.commands.picture import Line, Notice, Picture
-from gateway.commands.words import Glyphs, audio_words, bar, clock, humanised, queue_words, shift_glyph
+from gateway.commands.words import Glyphs, audio_words, bar, clean, clock, humanised, queue_words, shift_glyph
 
 MIN_WIDTH = 40
 MAX_WIDTH = 110
@@ -261,6 +261,8 @@ def _labelled(label: str) -> Text:
 
 
 def _fitted(line: Text, width: int) -> Text:
+    # Labels and words come from elsewhere: nothing in them may steer the terminal.
+    line.plain = clean(line.plain)
     line.truncate(width, overflow="crop")
     line.no_wrap = True
     return line

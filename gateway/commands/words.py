@@ -80,6 +80,11 @@ def glyphs_for(encoding: str | None) -> Glyphs:
     return UNICODE
 
 
+def clean(text: str) -> str:
+    """`text` with a space for each character that could steer a terminal; as long as before."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+
+
 def clock(seconds: float, *, tenths: bool = False) -> str:
     """Minutes and seconds: `1:05`, `1:05.3`, `1:02:03`."""
     ticks = round(seconds * 10) if tenths else int(seconds) * 10

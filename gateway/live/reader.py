@@ -74,11 +74,6 @@ class Reader:
         self._replies.append(_Reply(self._log.top, event))
         self._news.set()
 
-    def reply_first(self, event: Event) -> None:
-        """Say something before everything else."""
-        self._replies.appendleft(_Reply(0, event))
-        self._news.set()
-
     def finish(self, code: CloseCode, reason: str = "") -> None:
         """End the connection after what was said so far. The first reason given stands."""
         if self._farewell is not None:

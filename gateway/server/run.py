@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -83,6 +84,8 @@ def run(
 ) -> int:
     """Serve until told to stop by a signal; returns the exit status."""
     server = Server(app, settings, log_config, on_ready)
+    # uvicorn raises the signal again once all is closed; by then it has been obeyed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve([sock]))
     return 0 if server.started else 1

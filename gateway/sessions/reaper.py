@@ -216,19 +216,15 @@ class Reaper:
             for session, reason in endings:
                 group.create_task(self._end(session, reason, tally))
 
-    async def _end(
-        self, session: Session, reason: Input, slots: asyncio.Semaphore, tally: Counter[str]
-    ) -> None:
-        async with slots:
-            try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    await self._on_decision(session, reason)
-            except Exception:
-                tally["failed"] += 1
-                extra = {"session_id": session.truncated_id}
-                log.exception("a live session could not be ended", extra=extra)
-            else:
-                tally["collected"] += 1
+    async def _end(self, session: Session, reason: Input, tally: Counter[str]) -> None:
+        try:
+            async with self._slots, asyncio.timeout(_PATIENCE_S):
+                await self._on_decision(session, reason)
+        except Exception:
+            tally["failed"] += 1
+            log.exception("a live session could not be ended", extra={"session_id": session.truncated_id})
+        else:
+            tally["collected"] += 1
 
 
 def _decide(session: Session, now: float, activity: Activity | None, timers: Timers) -> Decision | None:

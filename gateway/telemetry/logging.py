@@ -79,15 +79,16 @@ def clean(text: str, *, lines: bool = False) -> str:
     """`text` without credentials, full ids, peers' addresses and control characters.
 
     Args:
-        lines: line feeds may stay, as in a traceback.
+        lines: line feeds may stay, as in a traceback. What is too long loses its beginning, not its end.
     """
-    if len(text) > _MAX_TEXT:
+    if len(text) > _MAX_TEXT and not lines:
         text = f"{text[:_MAX_TEXT]}… (cut)"
     text = text.encode("utf-8", "backslashreplace").decode()
     text = (_CONTROL_BUT_LINES if lines else _CONTROL).sub(" ", text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    return text
+    # Only now: cut before, a credential could lose the name it is known by.
+    return f"(cut) …{text[-_MAX_TEXT:]}" if len(text) > _MAX_TEXT and lines else text
 
 
 def clean_field(key: str, value: object, depth: int = 0) -> Any:
@@ -120,7 +121,7 @@ class Redact(logging.Filter):
         except Exception:
             # A wrong format string must not take the line away, and its arguments may be anything.
             message = str(record.msg)
-        record.msg, record.args = clean(message), None
+        record.msg, record.args = clean(message).rstrip(), None
         for key, value in extras(record).items():
             setattr(record, key, clean_field(key, value))
         if record.exc_info and not record.exc_text:

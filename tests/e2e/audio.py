@@ -24,7 +24,7 @@ def recording(path: str) -> tuple[int, npt.NDArray[np.int16]]:
 
 def speech() -> npt.NDArray[np.int16]:
     """Some seconds of a real reader, 16 kHz."""
-    rate, samples = recording(LIBRIVOX.format("0880"))
+    rate, samples = recording(LIBRIVOX.format("0870"))
     assert rate == 16_000
     return samples
 

@@ -24,6 +24,7 @@ class GatewayProcess:
     process: subprocess.Popen[str]
     url: str = ""
     log: list[str] = field(default_factory=list)
+    readers: list[threading.Thread] = field(default_factory=list)
 
     @property
     def pid(self) -> int:
@@ -41,7 +42,13 @@ class GatewayProcess:
         """SIGTERM, and the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
+        status = self.process.wait(timeout=20)
+        for thread in self.readers:
+            thread.join(timeout=5)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return status
 
 
 def start_gateway(**settings: str) -> GatewayProcess:
@@ -59,7 +66,8 @@ def start_gateway(**settings: str) -> GatewayProcess:
     gateway = GatewayProcess(process)
     assert process.stderr is not None
     assert process.stdout is not None
-    threading.Thread(target=gateway.log.extend, args=(process.stderr,), daemon=True).start()
+    gateway.readers.append(threading.Thread(target=gateway.log.extend, args=(process.stderr,)))
+    gateway.readers[0].start()
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
     try:
@@ -72,7 +80,8 @@ def start_gateway(**settings: str) -> GatewayProcess:
             raise AssertionError("the gateway did not start:\n" + "".join(gateway.log))
     finally:
         watchdog.cancel()
-    threading.Thread(target=lambda: list(process.stdout or ()), daemon=True).start()
+    gateway.readers.append(threading.Thread(target=process.stdout.read))
+    gateway.readers[-1].start()
     return gateway
 
 

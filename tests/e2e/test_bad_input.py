@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -349,6 +350,7 @@ def test_connecting_after_the_deadline_is_too_late(launch: Callable[..., Gateway
             status = client.get(f"/api/v1/sessions/{session['id']}").json()["status"]
             if status == "expired":
                 break
+            time.sleep(0.02)
         else:
             pytest.fail(f"still {status}")
     assert refused(running, f"?session_id={session['id']}") == (4004, "session_expired")

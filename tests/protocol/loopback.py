@@ -3,16 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection as Socket
 from websockets.asyncio.server import serve
 from websockets.typing import Subprotocol
 
+from protocol.client import Client
 from protocol.connection import Audio, ServerConnection
 from protocol.control import ControlMessage
-from protocol.events import Event
+from protocol.events import Error, Event, Flow, Summary, Tone, UnknownEvent, Welcome
 from protocol.version import negotiate
+from tests.vectors.messages import EVENTS
+
+WELCOME = cast(Welcome, EVENTS["welcome"])
+TONE = cast(Tone, EVENTS["tone"])
+SUMMARY = cast(Summary, EVENTS["summary"])
+FLOW = cast(Flow, EVENTS["flow"])
+FATAL = cast(Error, EVENTS["error, fatal"])
 
 
 class Peer:
@@ -68,3 +76,9 @@ async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
 def run(test: Coroutine[Any, Any, None], seconds: float = 10) -> None:
     """The test's coroutine, within a bound."""
     asyncio.run(asyncio.wait_for(test, seconds))
+
+
+async def collect(client: Client, seen: list[Event | UnknownEvent]) -> None:
+    """Iterate to the end; what came before a failure stays in `seen`."""
+    async for event in client:
+        seen.append(event)  # noqa: PERF401 - a comprehension would lose them

@@ -343,6 +343,7 @@ def test_absent_fields_take_their_defaults() -> None:
         ({"type": "gap", "seq": True}, "seq"),
         ({"type": "gap", "seq": 1.0}, "seq"),
         ({"type": "gap", "timestamp": "1"}, "timestamp"),
+        ({"type": "tone", "confidence": True}, "confidence"),
         ({"type": "tone", "prosody_flags": "fast"}, "prosody_flags"),
         ({"type": "tone", "prosody_flags": [1]}, "prosody_flags"),
         ({"type": "summary", "events": {"tone": "3"}}, "events"),

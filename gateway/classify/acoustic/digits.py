@@ -21,6 +21,19 @@ RELEASE = 2
 _TAIL = DTMF_STEPS - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Digits confirmed in one window."""
+
+    keys: str
+    """In order; empty where there were none."""
+    share: float
+    """Mean share of the energy that their confirming blocks had in the pair; 0 where there were none."""
+
+
+NOTHING = Heard("", 0.0)
+
+
 @dataclass(slots=True)
 class _Run:
     """Where a digit stands between two blocks."""
@@ -49,23 +62,24 @@ class _Run:
         return key
 
 
-def advance(state: AnalysisState, blocks: ToneBlocks, owned: int) -> str:
+def advance(state: AnalysisState, blocks: ToneBlocks, owned: int) -> Heard:
     """The digits confirmed in the last `owned` samples of the window, in order; updates `state`.
 
     An empty `state` means that nothing is known of what came before.
     """
     if not blocks.maybe_digits:
         state.clear()
-        return ""
+        return NOTHING
     run = _Run(*state.get("run", ()))
     steps, energy = _with_tail(state, blocks, owned)
-    digit, _ = tones.dtmf_digits(steps, energy)
-    heard = "".join(run.step(KEYPAD[d] if d >= 0 else "") for d in digit.tolist())
+    digit, share = tones.dtmf_digits(steps, energy)
+    keys = [run.step(KEYPAD[d] if d >= 0 else "") for d in digit.tolist()]
+    shares = [part for key, part in zip(keys, share.tolist(), strict=True) if key]
     onward = tones.rotation(-owned)[DTMF]
     state["tail"] = (steps[-_TAIL:] * onward).astype("<c8").tobytes()
     state["energy"] = energy[-_TAIL:].astype("<f4").tobytes()
     state["run"] = [run.held, run.quiet, run.candidate, run.count]
-    return heard
+    return Heard("".join(keys), sum(shares) / len(shares)) if shares else NOTHING
 
 
 def _with_tail(state: AnalysisState, blocks: ToneBlocks, owned: int) -> tuple[Complex, Float]:

@@ -51,9 +51,9 @@ def test_queue_states_never_hide_a_tone() -> None:
 def test_queue_state_ends_with_speech_or_silence_about_it() -> None:
     """A queue state holds until somebody speaks, or until it is no longer repeated."""
     ringing = queue(0, 2, "ringback")
-    assert picture(ringing).queue_now() is ringing
+    assert picture(ringing).queue_now() == ringing
     assert picture(ringing, tone(2, "Calm")).queue_now() is None
-    assert picture(ringing, flow(13)).queue_now() is ringing
+    assert picture(ringing, flow(13)).queue_now() == ringing
     assert picture(ringing, flow(15)).queue_now() is None
 
 
@@ -66,7 +66,8 @@ def test_digits_add_up() -> None:
 def test_final_words_replace_interim_ones() -> None:
     """Words in progress are shown apart and vanish once they are final."""
     made = picture(words(0, 1, "real", final=False))
-    assert made.interim is not None
+    unfinished = made.interim
+    assert unfinished is not None
     made.apply(words(0, 2, "really\n  nice", final=True, who="Speaker A"))
     assert made.interim is None
     assert [(line.text, line.speaker) for line in made.lines] == [("really nice", "Speaker A")]

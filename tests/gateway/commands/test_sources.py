@@ -153,7 +153,7 @@ def test_reading_error_reaches_the_sender() -> None:
         raise OSError("gone")
 
     source = Source(name="x", audio=AudioFormat(), total_samples=None, blocks=failing(), blocking=True)
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(CommandError, match="cannot read x: gone"):
         frames(source)
 
 

@@ -132,6 +132,7 @@ def test_it_always_fits(width: int, height: int, text: str, label: str, ascii_on
     lines = draw(made, width, height, ASCII if ascii_only else UNICODE)
     assert len(lines) == height
     assert all(line.cell_len <= max(width, MIN_WIDTH) for line in lines)
+    assert all(line.plain.isprintable() for line in lines)
 
 
 def test_letters_are_unique() -> None:

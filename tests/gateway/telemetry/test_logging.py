@@ -1,12 +1,11 @@
 """Logs are one line each, structured, and tell no secrets: tested with canaries."""
 
-import copy
 import io
 import json
 import logging
 import logging.config
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from gateway.telemetry.logging import (
     Redact,
     clean,
     clean_field,
+    configure,
     logging_config,
 )
 
@@ -26,21 +26,6 @@ SESSION = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 CANARY = "canary-7f3a9c"
 
 Emit = Callable[..., str]
-
-
-@pytest.fixture
-def restored() -> Iterator[None]:
-    """Puts logging back as it was."""
-    root = logging.getLogger()
-    names = ("uvicorn", "websockets", "httpx", "httpcore", "asyncio", "tests.canary")
-    before = (root.level, list(root.handlers))
-    loggers = {name: copy.copy(logging.getLogger(name).__dict__) for name in names}
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    for name, state in loggers.items():
-        logging.getLogger(name).__dict__.update(state)
-    logging.captureWarnings(False)
 
 
 @pytest.fixture
@@ -176,7 +161,7 @@ def test_any_text_stays_on_one_line(format: str, text: str, key: str) -> None:
         .configure_formatter(logging_config("info", format)["formatters"]["line"])
         .format(record)
     )
-    assert len(line.splitlines()) == 1
+    assert len(line.encode().decode().splitlines()) == 1
     assert "\x1b" not in line
     if format == "json":
         assert json.loads(line)["logger"] == "n"
@@ -199,6 +184,17 @@ def test_libraries_never_write_frames_and_headers(emit: Callable[..., Emit], nam
     assert log("theirs", name=name) != ""
 
 
+def test_configure_sets_the_process_up(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines go to standard error, redacted, with the stack where one was asked for."""
+    configure("info", "text")
+    logging.getLogger("tests.canary").info("ticket=%s", CANARY, stack_info=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"ticket={REDACTED}" in err
+    assert "test_configure_sets_the_process_up" in err
+    assert CANARY not in err
+
+
 def test_the_level_holds_for_everybody(emit: Callable[..., Emit]) -> None:
     """At `warning` neither we nor the libraries write information."""
     log = emit("json", "warning")
@@ -211,6 +207,17 @@ def test_what_does_not_fit_is_cut_and_said_to_be() -> None:
     long = clean("a" * 1_000_000)
     assert len(long) < 10_000
     assert long.endswith("(cut)")
+
+
+def test_a_long_traceback_keeps_its_end_and_no_secret() -> None:
+    """The exception stands last, and the cut can't part a credential from its name."""
+    end = "\nValueError: at last"
+    for gap in range(8_150, 8_200):
+        kept = clean("a" * 10_000 + f"\nticket={CANARY}\n" + "b" * (gap - len(end)) + end, lines=True)
+        assert kept.endswith(end)
+        assert len(kept) < 10_000
+        assert CANARY not in kept
+        assert CANARY[-4:] not in kept
 
 
 def test_values_of_any_kind_become_plain_data() -> None:

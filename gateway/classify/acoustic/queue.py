@@ -1,0 +1,209 @@
+"""What state the call is in: silence, dead air, hold music, ringing, busy, and the digits somebody keys.
+
+One state at a time, decided from the part of the window that no earlier one covered and from what the
+session's state carries. A state is told when it begins, and again every ten seconds while it lasts, so that a
+late observer learns it; digits are told once. Talking, and sounds that are none of these, are told by no event.
+
+Confidences are scores from the measured margin, not calibrated probabilities:
+
+- `dtmf_tone`: the mean share of the block's energy in the pair (0.7 to 1);
+- `ringback`, `busy`: 0.5 to 0.9, growing with each repetition of the cadence (`cadence.Progress`);
+- `silence`: 0.5 at the threshold of quiet, 0.9 from 20 dB below; `dead_air` 0.1 less, since that somebody
+  ought to be speaking is an inference;
+- `hold_music`: 0.5 to 0.85 by the margin of `music.Meter`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.classify.acoustic import cadence, digits, music
+from gateway.classify.acoustic.features import Features
+from gateway.classify.acoustic.tones import ToneBlocks
+from gateway.classify.port import SAMPLE_RATE, AnalysisState, QueueObservation, Window
+
+REPEAT_S = 10.0
+"""Seconds after which a state that lasts is told again."""
+SILENCE_S = 2.0
+"""Seconds of quiet that make a silence rather than a pause."""
+DEAD_AIR_S = 5.0
+"""Seconds of quiet after speech that make dead air."""
+QUIET_DB = -50.0
+"""dBFS below which a frame is quiet whatever else it is."""
+QUIET_CAP_DB = -35.0
+"""dBFS above which no frame is quiet, however steady the noise."""
+FLOOR_MARGIN_DB = 6.0
+"""Noise this close to the session's noise floor is quiet."""
+FLOOR_RISE_DB = 1.0
+"""Decibels a second by which the noise floor may rise."""
+NOISE_FLATNESS = 0.08
+"""Spectral flatness from which a faint sound is noise rather than something to listen to."""
+CLICK_S = 0.05
+"""Seconds of sound that don't break a silence."""
+SPEECH_S = 0.3
+"""Seconds of speech in a window that count as somebody talking."""
+JUMP_S = 0.02
+"""Seconds by which windows may seem apart, from rounding, without audio missing between them."""
+FRAME = 640
+"""Samples in a feature frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The owned part of a window in seconds."""
+
+    seconds: float
+    speech: float
+    """Speech that isn't a signalling tone."""
+    tone: float
+    loud: float
+    """Neither quiet nor a click's worth."""
+    trailing: float
+    """Quiet at the end."""
+    depth_db: float
+    """How far the quiet lies below its threshold."""
+
+
+def observe(
+    features: Features, i: int, blocks: ToneBlocks, state: AnalysisState, window: Window
+) -> list[QueueObservation]:
+    """What changed in the state of the call with this window.
+
+    Args:
+        features: of the whole batch; `i` is this window's row.
+        blocks: `tones.detect` for the same row.
+        state: the classifier's state of the session; `tones` and `queue` in it are updated.
+    """
+    tone_state: AnalysisState = state.setdefault("tones", {})
+    mine: AnalysisState = state.setdefault("queue", {})
+    if _jumped(mine, window):
+        _forget(tone_state, mine)
+    mine["end_s"] = window.end_s
+    keyed = digits.advance(tone_state.setdefault("digits", {}), blocks, window.owned)
+    signal = cadence.advance(tone_state.setdefault("progress", {}), blocks, window.owned, window.end_s)
+    label, confidence = _settle(mine, features, i, blocks, window)
+    out: list[QueueObservation] = []
+    if keyed.keys:
+        out.append(
+            QueueObservation(label="dtmf_tone", confidence=round(min(1.0, keyed.share), 3), digits=keyed.keys)
+        )
+    if signal is not None and label == "speech":
+        tone_state["progress"] = {}
+    elif signal is not None:
+        mine["spoke"] = False
+        mine.pop("music", None)
+        label, confidence = signal.label, signal.confidence
+    extra = {"tone_hz": list(signal.hertz)} if signal is not None and label == signal.label else {}
+    if _due(mine, label, window.end_s):
+        out.append(QueueObservation(label=label, confidence=round(confidence, 3), extra=extra))
+    return out
+
+
+def _jumped(mine: AnalysisState, window: Window) -> bool:
+    begin = window.end_s - window.owned / SAMPLE_RATE
+    return "end_s" in mine and abs(begin - float(mine["end_s"])) > JUMP_S
+
+
+def _forget(tone_state: AnalysisState, mine: AnalysisState) -> None:
+    """Audio is missing: what needs it unbroken begins anew. The state that was told, and when, stays."""
+    tone_state.clear()
+    mine.pop("music", None)
+    mine["quiet_s"] = 0.0
+
+
+def _due(mine: AnalysisState, label: str, now: float) -> bool:
+    """Whether `label` is to be told now; notes that it was."""
+    changed = label != mine.get("label", "")
+    mine["label"] = label
+    if label in ("", "speech"):
+        return False
+    if not changed and now - float(mine["told_s"]) < REPEAT_S - JUMP_S:
+        return False
+    mine["told_s"] = now
+    return True
+
+
+def _settle(
+    mine: AnalysisState, features: Features, i: int, blocks: ToneBlocks, window: Window
+) -> tuple[str, float]:
+    """The state by everything but call progress, and its confidence."""
+    label = str(mine.get("label", ""))
+    label = "" if label in ("ringback", "busy") else label
+    first, count = _owned_frames(features, i, window)
+    if count <= first:
+        return label, 0.0
+    meter = music.restore(mine)
+    heard = _hear(mine, meter, features, i, slice(first, count), blocks, window)
+    music.save(meter, mine)
+    mine["quiet_s"] = _quiet(float(mine.get("quiet_s", 0.0)), heard)
+    if mine["quiet_s"] >= SILENCE_S:
+        mine.pop("music", None)
+        dead = bool(mine.get("spoke")) and mine["quiet_s"] >= DEAD_AIR_S
+        clear = 0.5 + 0.4 * min(1.0, max(0.0, heard.depth_db / 20.0))
+        return ("dead_air", clear - 0.1) if dead else ("silence", clear)
+    if meter.is_music or (label == "hold_music" and meter.evidence > 0.0):
+        mine["spoke"] = False
+        return "hold_music", 0.5 + 0.35 * math.tanh(max(0.0, meter.margin) / 4.0)
+    if heard.speech >= min(SPEECH_S, 0.5 * heard.seconds):
+        mine["spoke"] = True
+        return "speech", 0.0
+    return ("" if heard.loud > CLICK_S and label != "speech" else label), 0.0
+
+
+def _quiet(before: float, heard: _Heard) -> float:
+    unbroken = heard.loud <= CLICK_S and heard.tone <= CLICK_S and heard.speech <= CLICK_S
+    return before + heard.seconds if unbroken else heard.trailing
+
+
+def _owned_frames(features: Features, i: int, window: Window) -> tuple[int, int]:
+    """Frames [first, count) whose centres lie in the owned part."""
+    hop = round(features.frame_hop_s * SAMPLE_RATE)
+    begin = len(window.samples) - window.owned - FRAME // 2
+    return max(0, -(-begin // hop)), int(features.frames[i])
+
+
+def _hear(
+    mine: AnalysisState,
+    meter: music.Meter,
+    features: Features,
+    i: int,
+    owned: slice,
+    blocks: ToneBlocks,
+    window: Window,
+) -> _Heard:
+    level, flatness = features.level_db[i, owned], features.flatness[i, owned]
+    speech = features.speech[i, owned]
+    frame_s = features.frame_hop_s
+    seconds = window.owned / SAMPLE_RATE
+    tone_s = 0.0
+    if blocks.mask.any():
+        centres = np.arange(owned.start, owned.stop) * round(frame_s * SAMPLE_RATE) + FRAME // 2
+        tone = blocks.tone_at(centres)
+        tone_s = float(np.count_nonzero(tone)) * frame_s
+        speech = speech & ~tone
+    if tone_s > 0.2 * seconds:
+        meter.evidence = 0.0
+    else:
+        music.listen(meter, level, features.flux[i, owned], flatness, seconds)
+    threshold = _threshold(mine, level, seconds)
+    loud = np.flatnonzero((level > QUIET_DB) & ((level > threshold) | (flatness < NOISE_FLATNESS)))
+    trailing = len(level) - 1 - int(loud[-1]) if len(loud) else len(level)
+    return _Heard(
+        seconds=seconds,
+        speech=float(np.count_nonzero(speech)) * frame_s,
+        tone=tone_s,
+        loud=len(loud) * frame_s,
+        trailing=trailing * frame_s,
+        depth_db=threshold - float(level.mean()),
+    )
+
+
+def _threshold(mine: AnalysisState, level: npt.NDArray[np.float32], seconds: float) -> float:
+    """dBFS below which noise is quiet: a little above the quietest tenth of late, within fixed bounds."""
+    tenth = len(level) // 10
+    low = float(np.partition(level, tenth)[tenth])
+    floor = min(low, float(mine.get("floor_db", low)) + FLOOR_RISE_DB * seconds)
+    mine["floor_db"] = max(-120.0, floor)
+    return min(QUIET_CAP_DB, max(QUIET_DB, floor + FLOOR_MARGIN_DB))

@@ -1,0 +1,259 @@
+"""What every session store must do. A new adapter adds a factory to `STORES`, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import AlreadyExists, Conflict, UnknownCursor
+from gateway.sessions.model import Session, Status
+from gateway.sessions.ports import Quota, QuotaReached, SessionFilter, SessionStore
+from gateway.stores.memory import MemorySessionStore
+from tests.gateway.sessions.kit import in_status, run, session
+
+Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[SessionStore]]
+Scenario: TypeAlias = Callable[[SessionStore], Awaitable[None]]
+Play: TypeAlias = Callable[[Scenario], None]
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[SessionStore]:
+    yield MemorySessionStore()
+
+
+STORES: dict[str, Factory] = {"memory": memory}
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES.keys(), scope="module")
+def play(request: pytest.FixtureRequest) -> Play:
+    """Plays a scenario on a fresh store."""
+
+    def play(scenario: Scenario) -> None:
+        async def on_stage() -> None:
+            async with request.param() as store:
+                await scenario(store)
+
+        run(on_stage())
+
+    return play
+
+
+class TestKeeping:
+    def test_a_session_comes_back_as_it_went_in(self, play: Play) -> None:
+        """Every field survives, and an id that is not there is None."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = in_status(Status.LIVE, namespace_id="n", user_id="u", resume_hash="h", attaches=2)
+            await store.create(one)
+            assert await store.get(one.id) == one
+            assert await store.get("no such session") is None
+
+        play(scenario)
+
+    def test_an_id_is_taken_once(self, play: Play) -> None:
+        """A second session of the same id is refused and leaves the first alone."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session(user_id="first")
+            await store.create(one)
+            with pytest.raises(AlreadyExists):
+                await store.create(replace(one, user_id="second"))
+            assert await store.get(one.id) == one
+
+        play(scenario)
+
+    def test_a_deleted_session_is_gone(self, play: Play) -> None:
+        """Deleting says whether there was something, and the id can be used again."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session()
+            await store.create(one)
+            assert await store.delete(one.id)
+            assert not await store.delete(one.id)
+            assert await store.get(one.id) is None
+            await store.create(one)
+
+        play(scenario)
+
+
+class TestUpdating:
+    def test_an_update_counts_the_version(self, play: Play) -> None:
+        """What is returned is what is kept: the change, one version on."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session(version=1)
+            await store.create(one)
+            updated = await store.update(replace(one, status=Status.LIVE), expected_version=1)
+            assert updated == replace(one, status=Status.LIVE, version=2)
+            assert await store.get(one.id) == updated
+
+        play(scenario)
+
+    def test_an_update_from_an_old_version_conflicts(self, play: Play) -> None:
+        """Nobody overwrites what they have not read."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session(version=1)
+            await store.create(one)
+            kept = await store.update(replace(one, user_id="first"), expected_version=1)
+            for wrong in (0, 1, 3):
+                with pytest.raises(Conflict):
+                    await store.update(replace(one, user_id="second"), expected_version=wrong)
+            assert await store.get(one.id) == kept
+
+        play(scenario)
+
+    def test_a_deleted_session_can_not_be_updated(self, play: Play) -> None:
+        """A late writer does not bring it back."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session()
+            await store.create(one)
+            await store.delete(one.id)
+            with pytest.raises(Conflict):
+                await store.update(one, expected_version=one.version)
+            assert await store.get(one.id) is None
+
+        play(scenario)
+
+    def test_of_a_hundred_simultaneous_updates_one_wins(self, play: Play) -> None:
+        """Optimistic concurrency: exactly one of those that read the same version writes."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session(version=1)
+            await store.create(one)
+            updates = (store.update(replace(one, user_id=str(n)), 1) for n in range(100))
+            results = await asyncio.gather(*updates, return_exceptions=True)
+            won = [result for result in results if isinstance(result, Session)]
+            assert len(won) == 1
+            assert sum(isinstance(result, Conflict) for result in results) == 99
+            assert await store.get(one.id) == won[0]
+
+        play(scenario)
+
+
+class TestListing:
+    def test_the_newest_come_first_and_pages_go_on_where_the_last_ended(self, play: Play) -> None:
+        """Pages of any size put together are all sessions, each once, updates notwithstanding."""
+
+        async def scenario(store: SessionStore) -> None:
+            made = [session() for _ in range(7)]
+            for one in made:
+                await store.create(one)
+            await store.update(made[2], made[2].version)
+            newest_first = [one.id for one in reversed(made)]
+            for size in (1, 3, 7, 100):
+                found: list[str] = []
+                page = await store.list(limit=size)
+                while page:
+                    found += [one.id for one in page]
+                    page = await store.list(limit=size, after=found[-1])
+                assert found == newest_first
+
+        play(scenario)
+
+    def test_a_cursor_that_is_gone_is_told(self, play: Play) -> None:
+        """A listing never silently ends where its last session was deleted."""
+
+        async def scenario(store: SessionStore) -> None:
+            one = session()
+            await store.create(one)
+            await store.delete(one.id)
+            with pytest.raises(UnknownCursor):
+                await store.list(after=one.id)
+
+        play(scenario)
+
+    @given(data=st.data())
+    def test_filters_give_what_they_mean(self, play: Play, data: st.DataObject) -> None:
+        """Listing and counting agree with the filter applied by hand, for any mix of sessions."""
+        word = st.sampled_from(["a", "b"])
+        made = [
+            session(namespace_id=n, user_id=u, device_type=d, status=s)
+            for n, u, d, s in data.draw(
+                st.lists(st.tuples(word, word, word, st.sampled_from(Status)), max_size=8)
+            )
+        ]
+        maybe = st.none() | word
+        wanted = SessionFilter(
+            data.draw(maybe),
+            data.draw(maybe),
+            data.draw(maybe),
+            data.draw(st.none() | st.sampled_from(Status)),
+        )
+
+        async def scenario(store: SessionStore) -> None:
+            for one in made:
+                await store.create(one)
+            expected = [one for one in reversed(made) if wanted.matches(one)]
+            assert list(await store.list(wanted)) == expected
+            assert list(await store.list(wanted, limit=2)) == expected[:2]
+            assert await store.count(wanted) == len(expected)
+
+        play(scenario)
+
+
+class TestQuota:
+    def test_a_thousand_simultaneous_creations_at_a_quota_of_five(self, play: Play) -> None:
+        """Exactly five get in."""
+
+        async def scenario(store: SessionStore) -> None:
+            quota = Quota("n", "u", 5)
+            made = [session(namespace_id="n", user_id="u") for _ in range(1_000)]
+            results = await asyncio.gather(
+                *(store.create(one, quota) for one in made), return_exceptions=True
+            )
+            refused = [result for result in results if isinstance(result, QuotaReached)]
+            assert len(refused) == 995
+            assert await store.count() == 5
+            assert {one.id for one in refused[0].counted} == {one.id for one in await store.list()}
+
+        play(scenario)
+
+    @pytest.mark.parametrize("status", Status)
+    def test_only_sessions_that_are_not_over_count(self, play: Play, status: Status) -> None:
+        """Closed, failed and expired ones make room, from the moment they are."""
+
+        async def scenario(store: SessionStore) -> None:
+            quota = Quota("n", "u", 1)
+            one = session(namespace_id="n", user_id="u")
+            await store.create(one, quota)
+            updated = await store.update(in_status(status, id=one.id, namespace_id="n", user_id="u"), 1)
+            another = session(namespace_id="n", user_id="u")
+            if updated.over:
+                await store.create(another, quota)
+            else:
+                with pytest.raises(QuotaReached):
+                    await store.create(another, quota)
+
+        play(scenario)
+
+    def test_deleting_makes_room_and_others_take_none(self, play: Play) -> None:
+        """The same user name in another namespace is somebody else."""
+
+        async def scenario(store: SessionStore) -> None:
+            quota = Quota("n", "u", 1)
+            one = session(namespace_id="n", user_id="u")
+            await store.create(session(namespace_id="m", user_id="u"))
+            await store.create(session(namespace_id="n", user_id="v"))
+            await store.create(session(namespace_id="n"))
+            await store.create(one, quota)
+            await store.delete(one.id)
+            await store.create(session(namespace_id="n", user_id="u"), quota)
+
+        play(scenario)
+
+    def test_sessions_made_without_a_quota_count_too(self, play: Play) -> None:
+        """A limit that is switched on later knows those that are there."""
+
+        async def scenario(store: SessionStore) -> None:
+            await store.create(session(namespace_id=None, user_id="u"))
+            with pytest.raises(QuotaReached):
+                await store.create(session(namespace_id=None, user_id="u"), Quota(None, "u", 1))
+
+        play(scenario)

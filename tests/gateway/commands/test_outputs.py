@@ -1,0 +1,155 @@
+"""The three ways to show a session: JSON lines, plain lines, the live view."""
+
+import io
+from typing import cast
+
+import orjson
+import pytest
+from rich.console import Console
+
+from gateway.commands.outputs import JsonOutput, LiveOutput, Output, PlainOutput, choose_output
+from gateway.commands.picture import Picture
+from protocol import events as ev
+from tests.gateway.commands.made import RATE, at, flow, queue, summary, tone, welcome, words
+
+
+class Utf8(io.StringIO):
+    """A text stream that says what it can carry."""
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+def play(output: Output) -> None:
+    """A short session with one of each thing worth showing."""
+    output.opened(welcome(), watching=False)
+    for event in (
+        flow(1),
+        at(ev.Speaker, 0, 1, label=ev.SpeakerLabel.HUMAN_SINGLE, speaker_id="Speaker A", confidence=0.4),
+        tone(0, "Calm", speaker_id="Speaker A", subtext="Sounds calm."),
+        queue(1, 2, "dtmf_tone", digits="42"),
+        words(0, 1, "hel", final=False),
+        words(0, 1, "hello\x1b[2J there", final=True, who="Speaker A"),
+        at(ev.Gap, 2, 3, reason=ev.GapReason.OVERLOAD),
+        ev.Error(code="invalid_audio", message="not finite", fatal=False),
+        ev.UnknownEvent(type="mood", fields={"seq": 7, "label": "odd"}),
+        summary(3, gap_s=1),
+    ):
+        output.event(event)
+    output.sent(3 * RATE)
+    output.note("a remark")
+    output.finishing()
+    output.redraw()
+    output.closed([0.1])
+
+
+def test_json_is_one_event_a_line_and_nothing_else() -> None:
+    """Each line is an event as on the wire; remarks go to standard error; the token goes nowhere."""
+    out, errors = io.BytesIO(), io.StringIO()
+    play(JsonOutput(out, errors))
+    lines = [orjson.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["type"] for line in lines] == [
+        "welcome", "flow", "speaker", "tone", "queue", "transcript", "transcript", "gap", "error", "mood",
+        "summary",
+    ]  # fmt: skip
+    assert lines[9] == {"type": "mood", "seq": 7, "label": "odd"}
+    assert b"secret-token" not in out.getvalue()
+    assert errors.getvalue() == "undertone: a remark\n"
+
+
+def test_plain_lines_tell_what_matters() -> None:
+    """One line for each thing heard, without half-heard words and reports of pressure."""
+    out = Utf8()
+    play(PlainOutput(Picture(name="talk.wav"), out))
+    lines = out.getvalue().splitlines()
+    assert lines[:7] == [
+        "talk.wav, 16 kHz mono, session 3f2a91bc, streaming",
+        "   0:01.0  speaker     Speaker A 0.40",
+        "   0:01.0  tone        Calm 0.50, Speaker A — Sounds calm.",
+        "   0:02.0  queue       dialling 0.80 42",
+        "   0:01.0  transcript  Speaker A: hello [2J there",
+        "   0:03.0  gap         1.0 s not analysed (overload)",
+        "   0:03.0  error       invalid_audio: not finite",
+    ]
+    assert "   0:03.0  note        a remark" in lines
+    assert any("✓ classified + gaps" in line for line in lines)
+
+
+def test_plain_lines_survive_a_poor_encoding() -> None:
+    """A pipe that can't carry the signs gets others, not an error."""
+    out = Utf8("ascii")
+    play(PlainOutput(Picture(name="café.wav"), out))
+    assert out.getvalue().isascii()
+    assert "ok: classified + gaps" in out.getvalue()
+
+
+def live(height: int = 24) -> tuple[LiveOutput, io.StringIO]:
+    out = Utf8()
+    console = Console(
+        file=out, force_terminal=True, width=80, height=height, color_system=None, legacy_windows=False
+    )
+    return LiveOutput(Picture(name="talk.wav"), console), out
+
+
+def test_live_view_ends_with_the_summary() -> None:
+    """At the end the last picture and the summary fit one screen together."""
+    output, out = live()
+    play(output)
+    last = out.getvalue().split("\x1b[1A\x1b[2K")[-1].splitlines()
+    assert any("talk.wav" in line for line in last)
+    assert any("✓ classified + gaps" in line for line in last)
+    assert len(last) <= 24
+    assert out.getvalue().count("\x1b[?25h") == 1, "the cursor is shown again"
+
+
+def test_live_view_redraws_only_what_changed() -> None:
+    """An unchanged picture is not painted again."""
+    output, out = live()
+    output.opened(welcome(), watching=False)
+    painted = len(out.getvalue())
+    output.redraw()
+    assert len(out.getvalue()) == painted
+    output.event(tone(0, "Calm"))
+    output.redraw()
+    assert len(out.getvalue()) > painted
+    output.closed([])
+
+
+def test_live_view_that_never_opened_leaves_no_trace() -> None:
+    """Where no session came about, there is nothing to close."""
+    output, out = live()
+    output.note("the file is cut short")
+    output.closed([])
+    assert out.getvalue() == "undertone: the file is cut short\n"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "term", "arguments", "kind"),
+    [
+        (True, "xterm-256color", {}, LiveOutput),
+        (True, "xterm-256color", {"plain": True}, PlainOutput),
+        (True, "dumb", {}, PlainOutput),
+        (False, "xterm-256color", {}, PlainOutput),
+        (True, "xterm-256color", {"json": True}, JsonOutput),
+    ],
+)
+def test_output_follows_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, term: str, arguments: dict[str, bool], kind: type
+) -> None:
+    """The live view needs a capable terminal; else there are plain lines; `--json` always wins."""
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return terminal
+
+    monkeypatch.setattr("sys.stdout", Stream(io.BytesIO(), encoding="utf-8"))
+    monkeypatch.setenv("TERM", term)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    given = {"json": False, "plain": False, "no_color": False, **arguments}
+    assert isinstance(cast(object, choose_output(Picture(name="x"), **given)), kind)

@@ -16,6 +16,7 @@ from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import SystemClock
+from gateway.live.census import Census
 from gateway.live.registry import LiveRegistry, LogBounds
 from gateway.live.session import ENDED, Farewell
 from gateway.sessions.lifecycle import Activity, Input
@@ -97,6 +98,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     reaper = Reaper(
         service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=live.discard
     )
+    census = Census(service, live, scheduler, transcriber)
+    telemetry.watch(census.snapshot)
     parts = _Parts(scheduler, reaper, classifier, transcriber, live, set())
     gateway = Gateway(
         settings=settings,
@@ -107,6 +110,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         telemetry=telemetry,
         origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
         readiness=lambda: _readiness(parts),
+        census=census.take,
     )
     return build(gateway, lambda _: _lifespan(parts))
 

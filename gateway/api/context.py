@@ -1,7 +1,7 @@
 """What every route needs, made once by the composition root."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.api.origin import OriginPolicy
@@ -34,6 +34,8 @@ class Gateway:
     telemetry: Telemetry
     origins: OriginPolicy
     readiness: Callable[[], Readiness]
+    census: Callable[[], Awaitable[None]]
+    """Looks at what is there now, so that the metrics can tell."""
     jitter: random.Random = field(default_factory=random.Random)
 
     @property

@@ -60,6 +60,7 @@ class HealthRoutes:
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`: Prometheus text format."""
+        await self._gateway.census()
         return Response(self._gateway.telemetry.render(), headers={"content-type": CONTENT_TYPE})
 
 

@@ -18,12 +18,12 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "everything worked",
-    ExitCode.FAILED: "it ran, but a check failed (load: a session failed or --expect did not hold)",
+    ExitCode.FAILED: "load: a session failed, or --expect did not hold",
     ExitCode.USAGE: "wrong usage, wrong settings, or a file that cannot be used",
     ExitCode.UNREACHABLE: "no gateway answers at that address",
-    ExitCode.REFUSED: "the gateway refused; its code, its message and what to do are printed",
+    ExitCode.REFUSED: "the gateway refused; its reason and what to do are printed",
     ExitCode.LOST: "the connection was lost before the end",
-    ExitCode.INTERRUPTED: "stopped with Ctrl-C (the session was ended properly where possible)",
+    ExitCode.INTERRUPTED: "stopped with Ctrl-C; the session was ended properly where possible",
     ExitCode.BROKEN_PIPE: "the program reading our output went away",
 }
 

@@ -94,7 +94,7 @@ class LoadRun:
             await self._ramp()
             begin, began, own = _usage(self._options.pid), time.monotonic(), time.process_time()
             live_before = len(self._live)
-            await asyncio.sleep(max(0.5, self._options.duration_s - self._options.ramp_s))
+            await asyncio.sleep(max(0.1, self._options.duration_s - self._options.ramp_s))
             end, steady_s = _usage(self._options.pid), time.monotonic() - began
             busy = (time.process_time() - own) / steady_s
             live = (live_before + len(self._live)) / 2

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from gateway.commands.load_stats import LATENCY_TYPES, Tally
+from protocol.close import NO_CLOSE_FRAME
 from protocol.codec import MAX_MESSAGE_BYTES, encode_control
 from protocol.control import End
 from protocol.version import PROTOCOL, Encoding
@@ -113,7 +114,7 @@ class LoadSession(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._wire.state is State.OPEN or self._wire.close_code is not None:
-            self._tally.closes[self._wire.close_code or 1006] += 1
+            self._tally.closes[self._wire.close_code or NO_CLOSE_FRAME] += 1
         self._finish(self._verdict())
 
     def _receive(self, event: dict[str, Any]) -> None:
@@ -143,7 +144,8 @@ class LoadSession(asyncio.Protocol):
             return f"error {self._fatal}"
         if summary is None:
             code = self._wire.close_code
-            return "lost without a summary" if code is None else f"closed with {code}, no summary"
+            lost = code is None or code == NO_CLOSE_FRAME
+            return "lost without a summary" if lost else f"closed with {code}, no summary"
         if summary["next_sample"] != sent:
             return "the summary counts other audio than was sent"
         if summary["classified_samples"] + summary["gap_samples"] != summary["next_sample"]:

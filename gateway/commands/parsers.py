@@ -35,8 +35,8 @@ number of channels. `-` reads standard input: a WAV file, or raw PCM in the
 format of --rate, --channels and --encoding. A FILE without a header is raw PCM
 where one of these three is given.
 
-Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are
-resampled to the nearer of the two. 24 and 32-bit samples are sent as 16-bit ones, which is what the
+Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are resampled to the nearer of
+the two. 24 and 32-bit samples are sent as 16-bit ones, which is what the
 gateway analyses; floats are sent as floats.
 
 Audio is sent in real time, as a microphone would, unless --fast is given. In a

@@ -30,7 +30,7 @@ STORES: dict[str, Factory] = {"memory": memory}
 """Each holds 4 events or 120 s in its tail, and 8 tone events in a record."""
 
 
-@pytest.fixture(params=STORES.values(), ids=STORES.keys(), scope="module")
+@pytest.fixture(params=STORES.values(), ids=list(STORES), scope="module")
 def play(request: pytest.FixtureRequest) -> Play:
     """Plays a scenario on a fresh store."""
 

@@ -29,7 +29,7 @@ async def memory() -> AsyncIterator[SessionStore]:
 STORES: dict[str, Factory] = {"memory": memory}
 
 
-@pytest.fixture(params=STORES.values(), ids=STORES.keys(), scope="module")
+@pytest.fixture(params=STORES.values(), ids=list(STORES), scope="module")
 def play(request: pytest.FixtureRequest) -> Play:
     """Plays a scenario on a fresh store."""
 

@@ -28,7 +28,7 @@ STORES: dict[str, Factory] = {"memory": memory}
 """Each holds ten tickets."""
 
 
-@pytest.fixture(params=STORES.values(), ids=STORES.keys(), scope="module")
+@pytest.fixture(params=STORES.values(), ids=list(STORES), scope="module")
 def play(request: pytest.FixtureRequest) -> Play:
     """Plays a scenario on a fresh store."""
 

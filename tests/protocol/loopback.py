@@ -54,12 +54,14 @@ Script = Callable[[Peer], Awaitable[None]]
 @asynccontextmanager
 async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
     """A server whose every socket follows `script`; what the script raises is raised here at the end."""
-    failed: list[BaseException] = []
+    failed: list[Exception] = []
+    scripts: set[asyncio.Task[None] | None] = set()
 
     async def handle(socket: Socket) -> None:
+        scripts.add(asyncio.current_task())
         try:
             await script(Peer(socket))
-        except BaseException as broken:
+        except Exception as broken:
             failed.append(broken)
 
     def select(_: Socket, offered: Any) -> Subprotocol | None:
@@ -68,7 +70,13 @@ async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
 
     async with serve(handle, "127.0.0.1", 0, select_subprotocol=select, **options) as server:
         host, port = next(iter(server.sockets)).getsockname()[:2]
-        yield f"ws://{host}:{port}"
+        try:
+            yield f"ws://{host}:{port}"
+        except BaseException:
+            for one in scripts:
+                if one is not None:
+                    one.cancel()
+            raise
     if failed:
         raise failed[0]
 
@@ -76,6 +84,12 @@ async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
 def run(test: Coroutine[Any, Any, None], seconds: float = 10) -> None:
     """The test's coroutine, within a bound."""
     asyncio.run(asyncio.wait_for(test, seconds))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0)
 
 
 async def collect(client: Client, seen: list[Event | UnknownEvent]) -> None:

@@ -1,7 +1,6 @@
 """The asyncio client against a real WebSocket server on loopback that speaks the server's end by hand."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +16,7 @@ from protocol.errors import ProtocolError
 from protocol.events import Event, Summary, Tone, UnknownEvent
 from protocol.states import StateError
 from protocol.version import Encoding
-from tests.protocol.loopback import FLOW, SUMMARY, TONE, WELCOME, Peer, collect, gateway, run
+from tests.protocol.loopback import FLOW, SUMMARY, TONE, WELCOME, Peer, collect, gateway, run, until
 from tests.vectors.messages import EVENTS
 
 
@@ -160,7 +159,7 @@ def test_lossless_send_waits_for_credit() -> None:
         async with gateway(script) as url, connect(url) as client:
             assert client.credit == 40_000
             sending = asyncio.create_task(client.send(bytes(2 * 100_000)))
-            await _until(lambda: client.next_sample == 32_000)
+            await until(lambda: client.next_sample == 32_000)
             for _ in range(50):
                 await asyncio.sleep(0)
             assert (client.next_sample, client.credit, sending.done()) == (32_000, 8_000, False)
@@ -205,19 +204,14 @@ def test_unread_events_are_bounded() -> None:
 
     async def test() -> None:
         async with gateway(script) as url, connect(url) as client:
-            await _until(lambda: client.connection.last_seq == MAX_UNREAD)
+            await until(lambda: client.connection.last_seq == MAX_UNREAD)
             for _ in range(50):
                 await asyncio.sleep(0)
             assert client.connection.last_seq == MAX_UNREAD
             assert await anext(aiter(client)) == TONE
-            await _until(lambda: client.connection.last_seq == MAX_UNREAD + 1)
+            await until(lambda: client.connection.last_seq == MAX_UNREAD + 1)
 
     run(test(), 2.5)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-        await asyncio.sleep(0)
 
 
 def test_one_task_sends_while_another_iterates() -> None:
@@ -261,7 +255,7 @@ def test_own_mistakes_are_not_the_connections_fault() -> None:
                 await client.configure(hop_ms=1)
             await client.ping(1)
             ended = asyncio.create_task(client.end())
-            await _until(lambda: client.connection.state == "ending")
+            await until(lambda: client.connection.state == "ending")
             with pytest.raises(StateError):
                 await client.send(b"\x00\x00")
             await ended

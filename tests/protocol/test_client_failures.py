@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 from protocol.client import ConnectFailed, ConnectionLost, connect
 from protocol.close import CloseCode
 from protocol.events import Drain, Error, Event, UnknownEvent
-from tests.protocol.loopback import FATAL, TONE, WELCOME, Peer, collect, gateway, run
+from tests.protocol.loopback import FATAL, TONE, WELCOME, Peer, collect, gateway, run, until
 
 
 def test_a_close_while_waiting_for_credit_ends_the_wait() -> None:
@@ -47,6 +47,7 @@ def test_iterating_ends_with_what_happened(last: Event, code: CloseCode, error: 
     async def test() -> None:
         seen: list[Event | UnknownEvent] = []
         async with gateway(script) as url, connect(url) as client:
+            await until(lambda: client.close_code == code)
             with pytest.raises(ConnectionLost) as lost:
                 await collect(client, seen)
             assert (lost.value.code, lost.value.reason, lost.value.error_event) == (code, "why", error)

@@ -1,11 +1,15 @@
-"""Is this music on hold? Evidence gathered over seconds, from how steady the sound is.
+"""Is this music on hold? Evidence gathered over seconds, from how its pitch moves.
 
-Held notes keep the spectrum's shape from one frame to the next and the level from falling away; speech changes
-shape with every phone and stops between words. So the mean spectral flux of the sounding frames says most
-(Scheirer and Slaney 1997 rank its kin first), and the share of quiet frames, the spread of the level and the
-spectral flatness (noise isn't music) help where it alone errs. The four are averaged over about two seconds,
-weighed into one margin, and the margin is summed over time: what sounds like music has to do so for three
-seconds before it counts.
+Notes hold or jump; voices glide. Over 40 ms the pitch of a speaking voice nearly always moves by more than 0.15
+of a semitone, and that of a played or sung note seldom does. So two shares of the pairs of voiced frames 40 ms
+apart decide: those that glide (by 0.15 to 2 semitones) and those that hold (within 0.1). They are averaged over
+about two seconds and weighed into a margin, and the margin is summed over time, so that what sounds like music
+has to do so for three seconds before it counts.
+
+Measured one second after another on 6 minutes of speech, clean and at 15, 10 and 5 dB SNR, and 18 minutes of
+Asterisk's hold music: the glide share alone parts them better (98.9 % right) than mean spectral flux alone
+(93.8 %), chiefly because noise steadies the spectrum of speech but not its pitch; both shares reach 99.5 %.
+Music without pitch (drums alone) isn't recognised, and somebody singing is music.
 """
 
 import math
@@ -20,54 +24,63 @@ Float = npt.NDArray[np.float32]
 
 AVERAGE_S = 1.5
 """Seconds: time constant of the averages."""
-NEEDED = 3.0
-"""Evidence at which it is music: seconds of a sure margin."""
-MOST = 6.0
-"""Evidence is bounded, so that three seconds of anything else end the music."""
+LAG_S = 0.04
+"""Seconds between the frames of a pair."""
+HOLD, GLIDE, JUMP = 0.1, 0.15, 2.0
+"""Semitones over LAG_S: below HOLD a held note; between GLIDE and JUMP a glide."""
+PRIOR = 0.05
+"""Weight of the undecided shares below, so that sounds with little pitch stay undecided."""
+PRIOR_GLIDES, PRIOR_HOLDS = 0.35, 0.15
+W_GLIDES, W_HOLDS, BIAS = -13.8, 14.0, 2.4
+"""Logistic regression on the recordings named above, both classes weighing the same."""
+NEEDED_S = 3.0
+"""Evidence at which it is music: seconds of a clear margin."""
+MOST_S = 6.0
+"""Evidence is bounded, so that three seconds of clearly something else end the music."""
 RANGE_DB = 30.0
 """Frames further below the peak than this aren't part of the sound."""
-QUIET_DB = 15.0
-"""Frames further below the peak than this are pauses, which music has few of."""
 PEAK_FALL_DB = 3.0
 """Decibels a second by which the remembered peak falls."""
 AUDIBLE_DB = -50.0
 """dBFS below which no frame is part of music."""
-
-W_FLUX, W_PAUSES, W_FLATNESS, W_SPREAD, BIAS = -178.0, 3.7, -4.4, -0.52, 16.1
-STEADIEST = 0.015
-"""Mean flux below which a sound is a machine's tone rather than music."""
+MACHINE_HOLDS, MACHINE_SPREAD_DB = 0.9, 1.0
+"""A pitch held this constantly at a level this even is a machine's tone (dial tone, hum)."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Running averages; all plain floats."""
+    """Running averages of the sounding frames."""
 
     weight: float = 0.0
-    flux: float = 0.0
-    pauses: float = 0.0
-    flatness: float = 0.0
+    pairs: float = 0.0
+    """Pairs of voiced frames, a sounding frame."""
+    glides: float = 0.0
+    holds: float = 0.0
     level: float = 0.0
     power: float = 0.0
     """Mean square of the level in dB."""
     peak: float = -120.0
     """dBFS."""
     evidence: float = 0.0
+    """Seconds, 0 to MOST_S."""
 
     @property
     def margin(self) -> float:
-        """Above 0 for music, below for anything else; about 3 either way where it is clear."""
+        """Log-odds of music by the averages; below 0 for anything else."""
         if self.weight <= 0.0:
             return 0.0
-        level, flux = self.level / self.weight, self.flux / self.weight
-        if flux < STEADIEST:
-            return -1.0
+        level = self.level / self.weight
         spread = math.sqrt(max(0.0, self.power / self.weight - level * level))
-        rest = W_PAUSES * self.pauses + W_FLATNESS * self.flatness
-        return W_FLUX * flux + rest / self.weight + W_SPREAD * spread + BIAS
+        pairs = self.pairs + PRIOR * self.weight
+        glides = (self.glides + PRIOR * self.weight * PRIOR_GLIDES) / pairs
+        holds = (self.holds + PRIOR * self.weight * PRIOR_HOLDS) / pairs
+        if holds > MACHINE_HOLDS and spread < MACHINE_SPREAD_DB:
+            return -1.0
+        return W_GLIDES * glides + W_HOLDS * holds + BIAS
 
     @property
     def is_music(self) -> bool:
-        return self.evidence >= NEEDED
+        return self.evidence >= NEEDED_S - 1e-6
 
 
 def restore(state: AnalysisState) -> Meter:
@@ -79,27 +92,39 @@ def save(meter: Meter, state: AnalysisState) -> None:
     state["music"] = list(astuple(meter))
 
 
-def listen(meter: Meter, level_db: Float, flux: Float, flatness: Float, seconds: float) -> None:
-    """Take the frames of the next `seconds`; shape (frames,) each."""
-    fall = PEAK_FALL_DB * seconds
-    meter.peak = max(
-        float(np.partition(level_db, -1 - len(level_db) // 10)[-1 - len(level_db) // 10]), meter.peak - fall
-    )
+def listen(meter: Meter, level_db: Float, f0_hz: Float, frame_hop_s: float, seconds: float) -> None:
+    """Take the frames of the next `seconds`.
+
+    Args:
+        level_db: shape (frames,), dBFS.
+        f0_hz: shape (frames,), hertz, 0 where unvoiced.
+    """
+    tenth = len(level_db) // 10
+    loudest = float(np.partition(level_db, -1 - tenth)[-1 - tenth])
+    meter.peak = max(loudest, meter.peak - PEAK_FALL_DB * seconds)
     sounding = level_db > max(AUDIBLE_DB, meter.peak - RANGE_DB)
     count = int(np.count_nonzero(sounding))
-    if count < 5 or count < 0.05 * len(level_db):
+    if count < 0.05 * len(level_db) or count < 2:
         meter.evidence = max(0.0, meter.evidence - 0.5 * seconds)
         return
     keep = math.exp(-seconds / AVERAGE_S)
-    gain = 1.0 - keep
-    lifted = np.maximum(level_db, meter.peak - RANGE_DB)
-    meter.weight = meter.weight * keep + gain
-    meter.flux = meter.flux * keep + gain * float(flux @ sounding) / count
-    meter.flatness = meter.flatness * keep + gain * float(flatness @ sounding) / count
-    meter.pauses = meter.pauses * keep + gain * float(
-        np.count_nonzero(level_db < meter.peak - QUIET_DB)
-    ) / len(level_db)
-    meter.level = meter.level * keep + gain * float(lifted.sum()) / len(lifted)
-    meter.power = meter.power * keep + gain * float(lifted @ lifted) / len(lifted)
+    gain = (1.0 - keep) / count
+    pairs, glides, holds = _pairs(f0_hz, sounding, max(1, round(LAG_S / frame_hop_s)))
+    heard = level_db[sounding]
+    meter.weight = meter.weight * keep + gain * count
+    meter.pairs = meter.pairs * keep + gain * pairs
+    meter.glides = meter.glides * keep + gain * glides
+    meter.holds = meter.holds * keep + gain * holds
+    meter.level = meter.level * keep + gain * float(heard.sum())
+    meter.power = meter.power * keep + gain * float(heard @ heard)
     step = seconds * min(1.0, max(-2.0, meter.margin))
-    meter.evidence = min(MOST, max(0.0, meter.evidence + step))
+    meter.evidence = min(MOST_S, max(0.0, meter.evidence + step))
+
+
+def _pairs(f0_hz: Float, sounding: npt.NDArray[np.bool_], lag: int) -> tuple[int, int, int]:
+    """Pairs of voiced frames `lag` apart; those that glide; those that hold."""
+    before, after = f0_hz[:-lag], f0_hz[lag:]
+    both = (before > 0.0) & (after > 0.0) & sounding[lag:]
+    moved = np.abs(np.log2(after[both] / before[both])) * np.float32(12.0)
+    glides = int(np.count_nonzero((moved > GLIDE) & (moved < JUMP)))
+    return len(moved), glides, int(np.count_nonzero(moved < HOLD))

@@ -186,7 +186,7 @@ def _hear(
     if tone_s > 0.2 * seconds:
         meter.evidence = 0.0
     else:
-        music.listen(meter, level, features.flux[i, owned], flatness, seconds)
+        music.listen(meter, level, features.f0_hz[i, owned], frame_s, seconds)
     threshold = _threshold(mine, level, seconds)
     loud = np.flatnonzero((level > QUIET_DB) & ((level > threshold) | (flatness < NOISE_FLATNESS)))
     trailing = len(level) - 1 - int(loud[-1]) if len(loud) else len(level)

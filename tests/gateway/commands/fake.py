@@ -39,7 +39,9 @@ class Fake:
     wrong_by: int = 0
     """Samples missing in the summary"""
     gap: bool = False
-    """Declare the second second a gap"""
+    """Declare the second hop a gap"""
+    hop_ms: int = 1_000
+    """Milliseconds a tone lasts"""
     url: str = ""
     query: dict[str, str] = field(default_factory=dict)
     received: bytearray = field(default_factory=bytearray)
@@ -141,16 +143,16 @@ class _Session:
         return True
 
     async def tones(self, samples: int) -> None:
-        rate = self.audio.sample_rate
-        while self.classified + self.gaps + rate <= samples:
+        hop = self.audio.samples_of_ms(self.fake.hop_ms)
+        while self.classified + self.gaps + hop <= samples:
             start = self.classified + self.gaps
-            place: dict[str, Any] = {"start_sample": start, "end_sample": start + rate}
-            if self.fake.gap and start == rate:
-                self.gaps += rate
+            place: dict[str, Any] = {"start_sample": start, "end_sample": start + hop}
+            if self.fake.gap and start == hop:
+                self.gaps += hop
                 await self.durable(ev.Gap, reason=ev.GapReason.OVERLOAD, **place)
                 continue
-            self.classified += rate
-            label = "Animated" if start // rate % 2 else "Calm"
+            self.classified += hop
+            label = "Animated" if start // hop % 2 else "Calm"
             await self.durable(ev.Tone, label=label, confidence=0.5, speaker_id="Speaker A", **place)
 
     async def finish(self, samples: int) -> None:

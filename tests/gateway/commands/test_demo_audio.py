@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.commands import demo_audio, synth
-from gateway.commands.demo_audio import Turn, build, flite_turns, formant_turns, recorded_turns
+from gateway.commands.demo_audio import build, flite_turns, formant_turns, recorded_turns
 from tests.gateway.commands.wavs import s16, simple, sine
 from tests.needs import need_command, need_file
 
@@ -69,7 +69,7 @@ def test_broken_flite_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_recordings_are_brought_to_one_form(tmp_path: Path) -> None:
-    """A stereo file at another rate becomes mono 16 kHz at the wanted level; a silent or odd one is left out."""
+    """Stereo at another rate becomes mono 16 kHz at the wanted level; a silent or odd file is left out."""
     stereo = np.repeat(sine(48_000, 1.0), 2)
     (tmp_path / "a.wav").write_bytes(simple(s16(stereo), channels=2, rate=48_000))
     (tmp_path / "b.wav").write_bytes(simple(bytes(3_200)))
@@ -81,8 +81,3 @@ def test_recordings_are_brought_to_one_form(tmp_path: Path) -> None:
     assert demo_audio._load(tmp_path / "b.wav", 0.3) is None
     assert demo_audio._load(tmp_path / "c.wav", 0.3) is None
     assert demo_audio._load(tmp_path / "none.wav", 0.3) is None
-
-
-def test_a_turn_is_plain_data() -> None:
-    """A turn is what is said and how it sounds."""
-    assert Turn(text="x", sound=synth.silence(0.1)).text == "x"

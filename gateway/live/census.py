@@ -1,0 +1,45 @@
+"""What is there now, for the metrics: counted when somebody asks, not as it changes."""
+
+from collections.abc import Mapping
+
+from gateway.classify.scheduler import Scheduler
+from gateway.live.registry import LiveRegistry
+from gateway.sessions.model import Status
+from gateway.sessions.ports import SessionFilter
+from gateway.sessions.service import SessionService
+from gateway.telemetry.metrics import Snapshot
+from gateway.transcribe.port import Transcriber
+
+
+class Census:
+    """Counts sessions in the store and readers, windows and decoders on this node."""
+
+    def __init__(
+        self,
+        service: SessionService,
+        live: LiveRegistry,
+        scheduler: Scheduler,
+        transcriber: Transcriber | None,
+    ) -> None:
+        self._service = service
+        self._live = live
+        self._scheduler = scheduler
+        self._transcriber = transcriber
+        self._sessions: Mapping[str, int] = {}
+
+    async def take(self) -> None:
+        """Ask the store; what is on this node is looked up when the snapshot is made."""
+        self._sessions = {
+            status.value: await self._service.count(SessionFilter(status=status)) for status in Status
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The present state, as far as it is known."""
+        owners = sum(live.audience.owner is not None for live in self._live)
+        return Snapshot(
+            sessions=self._sessions,
+            readers={"owner": owners, "observer": sum(len(live.audience.observers) for live in self._live)},
+            windows_waiting=self._scheduler.waiting,
+            decoders=self._transcriber.decoders() if self._transcriber is not None else {},
+            utterances=self._transcriber.utterances() if self._transcriber is not None else {},
+        )

@@ -1,0 +1,197 @@
+"""`undertone load` over real sockets against a stand-in gateway in a thread."""
+
+import dataclasses
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.commands import load_report
+from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.load import LoadOptions, Measured, exit_code, load, session_url, speech_like
+from protocol.audio import AudioFormat
+from protocol.errors import ErrorCode, ProtocolError
+from tests.gateway.commands.fake import Fake
+from tests.gateway.commands.test_demo import started
+from tests.gateway.commands.wavs import simple
+from tests.needs import need_file
+
+
+def options(url: str, **given: Any) -> LoadOptions:
+    wanted: dict[str, Any] = {
+        "sessions": 4, "duration_s": 0.3, "ramp_s": 0.05, "audio": AudioFormat(), "frame_ms": 100
+    }  # fmt: skip
+    return LoadOptions(url=url, **{**wanted, **given})
+
+
+def run(fake: Fake, **given: Any) -> Measured:
+    fake.hop_ms = 100
+    with started(fake) as url:
+        return load(options(url, **given), errors=io.StringIO())
+
+
+def test_every_session_sends_all_and_finishes() -> None:
+    """Each session sends its audio at its pace, gets its events, and its summary fits."""
+    fake = Fake()
+    measured = run(fake)
+    tally = measured.tally
+    assert (tally.finished, tally.failed, tally.frames) == (4, 0, 12)
+    assert tally.events == {"welcome": 4, "tone": 12, "summary": 4}
+    assert tally.closes == {1000: 4}
+    assert exit_code(measured, []) is ExitCode.OK
+    assert len(fake.received) == 12 * 3_200
+    latency = tally.latency("tone")
+    assert latency is not None
+    assert 0 <= latency.p50 < 500
+
+
+def test_gaps_are_counted_by_reason() -> None:
+    """What was not analysed is told in samples, by reason, and can be forbidden."""
+    measured = run(Fake(gap=True), sessions=1)
+    assert measured.tally.gaps == {"overload": 1_600}
+    broken = load_report.broken(measured, load_report.parse_expectations("gaps=0,failed=0"))
+    assert broken == ["expected gaps ≤ 0 samples, got 1,600 samples"]
+    assert exit_code(measured, broken) is ExitCode.FAILED
+
+
+@pytest.mark.parametrize(
+    ("fake", "reason"),
+    [
+        (Fake(vanish_after=3_200), "lost without a summary"),
+        (Fake(fail_after=(3_200, ProtocolError(ErrorCode.FLOOD, "x"))), "error flood"),
+        (Fake(refuse=ProtocolError(ErrorCode.OVERLOADED, "x")), "error overloaded"),
+        (Fake(wrong_by=1), "the summary does not add up"),
+    ],
+)
+def test_each_failure_has_its_reason(fake: Fake, reason: str) -> None:
+    """A session that is cut, refused or badly accounted for fails the run, and says why."""
+    measured = run(fake, sessions=2)
+    assert measured.tally.failures == {reason: 2}
+    assert exit_code(measured, []) is ExitCode.FAILED
+
+
+def test_no_gateway_is_one_error() -> None:
+    """Without a gateway there is one clear error, not one per session."""
+    with pytest.raises(CommandError, match=r"no gateway answers at .*: connection refused") as failed:
+        load(options("ws://127.0.0.1:1"), errors=io.StringIO())
+    assert failed.value.code is ExitCode.UNREACHABLE
+
+
+def test_server_process_is_measured() -> None:
+    """With a process id, the server's CPU and memory are in the report."""
+    need_file("/proc/self/stat")
+    measured = run(Fake(), pid=os.getpid())
+    lines = "\n".join(load_report.as_lines(measured, []))
+    assert "Server CPU" in lines
+    assert "KiB per session" in lines
+    told = load_report.as_json(measured, [])["server"]
+    assert told["cpu_us_per_session_s"] > 0
+
+
+def test_gone_process_is_one_error() -> None:
+    """A wrong process id is told before anything starts."""
+    with pytest.raises(CommandError, match="can't be measured"):
+        load(options("ws://127.0.0.1:1", pid=2**22 + 1), errors=io.StringIO())
+
+
+def test_file_and_its_rate_are_used(tmp_path: Path) -> None:
+    """A WAV file is sent in its own format, over and over."""
+    path = tmp_path / "short.wav"
+    path.write_bytes(simple(bytes(range(200)) * 80, rate=8_000))
+    fake = Fake()
+    measured = run(fake, file=str(path), sessions=1)
+    assert measured.audio.sample_rate == 8_000
+    assert len(fake.received) == 3 * 1_600
+    assert set(fake.received) == set(range(200))
+
+
+@pytest.mark.parametrize("frame_ms", [33, 1])
+def test_frames_must_be_whole_samples(tmp_path: Path, frame_ms: int) -> None:
+    """A frame that is no whole number of samples would drift, so it is refused."""
+    with pytest.raises(CommandError, match="no whole number of samples"):
+        load(
+            options("ws://127.0.0.1:1", audio=AudioFormat(sample_rate=11_025), frame_ms=frame_ms),
+            errors=io.StringIO(),
+        )
+
+
+def test_too_short_a_file(tmp_path: Path) -> None:
+    """A file without a single frame can't be sent."""
+    path = tmp_path / "tiny.wav"
+    path.write_bytes(simple(bytes(200)))
+    with pytest.raises(CommandError, match="shorter than one frame"):
+        load(options("ws://127.0.0.1:1", file=str(path)), errors=io.StringIO())
+
+
+def test_report_is_complete_and_json_agrees() -> None:
+    """The report names sessions, latencies, gaps, errors and closes; the JSON says the same."""
+    measured = run(Fake(), sessions=1)
+    lines = load_report.as_lines(measured, ["expected x"])
+    for label in (
+        "Sessions",
+        "Frames",
+        "Events",
+        "Latency",
+        "Gaps",
+        "Errors",
+        "Closes",
+        "Load tool",
+        "BROKEN",
+    ):
+        assert any(line.startswith(label) for line in lines), label
+    told = orjson.loads(orjson.dumps(load_report.as_json(measured, [])))
+    assert told["finished"] == 1
+    assert told["latency_ms"]["tone"]["count"] == 3
+    assert told["close_codes"] == {"1000": 1}
+    assert told["server"] is None
+
+
+def test_a_busy_load_tool_says_so() -> None:
+    """Figures taken by a load tool short of CPU are marked as not to be trusted."""
+    measured = run(Fake(), sessions=1)
+    busy = dataclasses.replace(measured, own_busy=0.9)
+    assert any(line.startswith("WARNING") for line in load_report.as_lines(busy, []))
+    assert not load_report.as_json(busy, [])["load_tool"]["trusted"]
+
+
+def test_expectations_are_parsed_with_units() -> None:
+    """Bounds may carry the unit people would write."""
+    parsed = load_report.parse_expectations("p99=0.25s, gaps=0,rss=1MiB,cpu=900us")
+    assert [(one.name, one.limit) for one in parsed] == [
+        ("p99", 250.0), ("gaps", 0.0), ("rss", 1_024.0), ("cpu", 900.0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "p99", "p99=fast", "p98=1ms", "p99=1KiB", "gaps=-1"])
+def test_wrong_expectations_name_the_right_ones(text: str) -> None:
+    """A bound that is not understood is an error that lists what is."""
+    with pytest.raises(CommandError) as failed:
+        load_report.parse_expectations(text)
+    assert "calm_p99 (ms)" in str(failed.value.hint)
+
+
+def test_unmeasured_expectation_does_not_hold() -> None:
+    """A bound on what was not measured is broken, never silently kept."""
+    measured = run(Fake(vanish_after=1), sessions=1)
+    assert load_report.broken(measured, load_report.parse_expectations("p99=1s,rss=1MiB")) == [
+        "expected p99 ≤ 1000 ms, but it was not measured",
+        "expected rss ≤ 1024 KiB, but it was not measured",
+    ]
+
+
+def test_url_carries_format_and_settings() -> None:
+    """Each session is opened with the audio's format and the settings asked for."""
+    given = options("http://h:1/ws/voice?x=1", config={"hop_ms": 500})
+    url = session_url(given, AudioFormat(sample_rate=8_000))
+    assert url.startswith("ws://h:1/ws/voice?x=1&")
+    assert "sample_rate=8000" in url
+    assert "hop_ms=500" in url
+
+
+def test_synthetic_speech_has_any_rate() -> None:
+    """The synthetic speech is about 20 s long at any rate."""
+    assert len(speech_like(8_000)) / 2 / 8_000 == pytest.approx(19.9, abs=0.2)
+    assert len(speech_like(44_100)) / 2 / 44_100 == pytest.approx(19.9, abs=0.2)

@@ -1,0 +1,572 @@
+"""The use cases of sessions, in memory, with time moved by hand."""
+
+import asyncio
+
+import pytest
+
+from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized
+from gateway.sessions.lifecycle import Activity
+from gateway.sessions.model import Session, Status, Timers
+from gateway.sessions.ports import SessionFilter, TicketGrant, UnknownSession
+from gateway.sessions.service import Attached, NewSession, SessionService
+from gateway.sessions.tickets import Role, digest, new_secret
+from protocol.audio import AudioFormat
+from protocol.control import SessionConfig
+from tests.gateway.sessions.kit import Node, YieldingSessionStore, entry, run, summary
+
+PHONE = NewSession(
+    namespace_id="n",
+    user_id="u",
+    device_type="phone",
+    client_version="1.2",
+    audio=AudioFormat(sample_rate=8_000),
+    config=SessionConfig(elcor=True),
+)
+
+
+async def new(node: Node) -> str:
+    return (await node.service.create(NewSession())).session.id
+
+
+async def status(node: Node, session_id: str) -> Status:
+    return (await node.service.get(session_id)).status
+
+
+class TestCreating:
+    def test_a_new_session_is_what_was_asked_for(self) -> None:
+        """All fields are kept, and it waits for its owner."""
+
+        async def scenario() -> None:
+            node = Node()
+            session = (await node.service.create(PHONE)).session
+            assert session == await node.service.get(session.id)
+            assert (session.namespace_id, session.user_id, session.device_type) == ("n", "u", "phone")
+            assert (session.audio, session.config) == (PHONE.audio, PHONE.config)
+            assert (session.status, session.created_at) == (Status.CREATED, node.clock.time())
+
+        run(scenario())
+
+    def test_a_thousand_simultaneous_creations_at_a_limit_of_five(self) -> None:
+        """Five succeed, 995 are told when to try again, over a store that lets everybody race."""
+
+        async def scenario() -> None:
+            node = Node(store=YieldingSessionStore(), max_sessions_per_user=5)
+            wanted = NewSession(user_id="u")
+            results = await asyncio.gather(
+                *(node.service.create(wanted) for _ in range(1_000)), return_exceptions=True
+            )
+            refused = [result for result in results if isinstance(result, LimitExceeded)]
+            assert len(refused) == 995
+            assert {error.retry_after_s for error in refused} == {30.0}
+            assert await node.service.count() == 5
+
+        run(scenario())
+
+    def test_sessions_that_are_over_make_room_before_anybody_collects_them(self) -> None:
+        """A limit counts what is there, not what the reaper has not seen yet."""
+
+        async def scenario() -> None:
+            node = Node(max_sessions_per_user=1)
+            wanted = NewSession(user_id="u")
+            await node.service.create(wanted)
+            node.clock.advance(29.0)
+            with pytest.raises(LimitExceeded):
+                await node.service.create(wanted)
+            node.clock.advance(1.0)
+            await node.service.create(wanted)
+            assert await node.service.count() == 2
+
+        run(scenario())
+
+    def test_without_a_user_or_a_limit_nothing_is_counted(self) -> None:
+        """Open mode has no session limit unless one is set, and then only for named users."""
+
+        async def scenario() -> None:
+            limited, unlimited = Node(max_sessions_per_user=1), Node()
+            for _ in range(3):
+                await limited.service.create(NewSession())
+                await unlimited.service.create(NewSession(user_id="u"))
+
+        run(scenario())
+
+
+class TestFinding:
+    def test_foreign_and_absent_sessions_can_not_be_told_apart(self) -> None:
+        """The same error with the same words, for every use case that names a session."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = (await node.service.create(PHONE)).session.id
+            told = set()
+            for one, namespace in ((session_id, "other"), ("absent", "n"), ("absent", None)):
+                for call in (
+                    node.service.get(one, namespace=namespace),
+                    node.service.attach(one, namespace=namespace),
+                    node.service.observe(one, namespace=namespace),
+                    node.service.delete(one, namespace=namespace),
+                ):
+                    with pytest.raises(NotFound) as caught:
+                        await call
+                    told.add((caught.value.code, str(caught.value)))
+            assert len(told) == 1
+            assert await node.service.get(session_id, namespace="n")
+
+        run(scenario())
+
+    def test_expiry_is_seen_at_each_access(self) -> None:
+        """Nobody has to wait for the reaper to learn that a session is over."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            node.clock.advance(29.999)
+            assert await status(node, session_id) is Status.CREATED
+            node.clock.advance(0.001)
+            assert await status(node, session_id) is Status.EXPIRED
+            with pytest.raises(SessionGone) as caught:
+                await node.service.attach(session_id)
+            assert (caught.value.status, caught.value.code) == (Status.EXPIRED, "session_expired")
+
+        run(scenario())
+
+    def test_a_session_that_is_over_can_be_read_until_its_retention_is(self) -> None:
+        """900 s after the end it is as if it had never been."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            await node.service.end(session_id, summary(session_id))
+            node.clock.advance(899.0)
+            assert (await node.service.observe(session_id)).over
+            node.clock.advance(1.0)
+            with pytest.raises(NotFound):
+                await node.service.get(session_id)
+
+        run(scenario())
+
+    def test_a_detached_session_expires_at_access_unless_somebody_watches(self) -> None:
+        """The service asks who subscribes before it gives up on an owner."""
+
+        async def scenario() -> None:
+            node = Node()
+            watched, alone = await new(node), await new(node)
+            for session_id in (watched, alone):
+                await node.service.attach(session_id)
+                await node.service.lose(session_id)
+            node.live[watched] = Activity(1, None)
+            node.clock.advance(90.0)
+            assert await status(node, watched) is Status.DETACHED
+            assert await status(node, alone) is Status.EXPIRED
+
+        run(scenario())
+
+    def test_a_service_that_is_not_told_who_watches_leaves_detached_sessions_to_the_reaper(self) -> None:
+        """It never ends a session that may have observers."""
+
+        async def scenario() -> None:
+            node = Node()
+            service = SessionService(node.store, node.tickets, node.events, node.clock, Timers())
+            session_id = (await service.create(NewSession())).session.id
+            await service.attach(session_id)
+            await service.lose(session_id)
+            node.clock.advance(1_000.0)
+            assert (await service.get(session_id)).status is Status.DETACHED
+
+        run(scenario())
+
+    def test_listing_shows_what_time_has_brought(self) -> None:
+        """Overdue sessions are listed as expired, those past retention not at all, and pages stay full."""
+
+        async def scenario() -> None:
+            node = Node()
+            old = [await new(node) for _ in range(3)]
+            await node.service.list()
+            node.clock.advance(30.0)
+            assert {one.status for one in await node.service.list()} == {Status.EXPIRED}
+            node.clock.advance(900.0)
+            fresh = [await new(node) for _ in range(2)]
+            assert [one.id for one in await node.service.list(limit=2)] == fresh[::-1]
+            assert [one.id for one in await node.service.list(limit=5)] == fresh[::-1]
+            assert await node.service.list(after=fresh[0]) == []
+            assert await node.service.count() == len(old) + len(fresh)
+
+        run(scenario())
+
+    def test_a_page_is_filled_past_sessions_that_don_t_belong_in_it(self) -> None:
+        """A short page always means that there is no more."""
+
+        async def scenario() -> None:
+            node = Node()
+            first = [await new(node) for _ in range(2)]
+            await node.service.attach(first[0])
+            await node.service.attach(first[1])
+            late = [await new(node) for _ in range(4)]
+            node.clock.advance(30.0)
+            wanted = SessionFilter(status=Status.CREATED)
+            assert await node.service.list(wanted, limit=2) == []
+            live = await node.service.list(SessionFilter(status=Status.LIVE), limit=2)
+            assert [one.id for one in live] == first[::-1]
+            assert {await status(node, one) for one in late} == {Status.EXPIRED}
+
+        run(scenario())
+
+
+class TestAttaching:
+    def test_an_owner_comes_goes_and_comes_back(self) -> None:
+        """created, live, detached, live: each step is stamped and told."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = await node.service.attach(session_id)
+            assert (first.session.status, first.replaced) == (Status.LIVE, False)
+            await node.service.lose(session_id)
+            assert await status(node, session_id) is Status.DETACHED
+            node.clock.advance(89.0)
+            again = await node.service.attach(session_id)
+            assert (again.session.status, again.replaced) == (Status.LIVE, False)
+            assert again.session.live_mono == node.clock.monotonic()
+
+        run(scenario())
+
+    def test_a_second_owner_replaces_the_first(self) -> None:
+        """It is told that somebody was there, and the first one's late goodbye is not mistaken for its own."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = await node.service.attach(session_id)
+            second = await node.service.attach(session_id)
+            assert second.replaced
+            await node.service.lose(session_id, first.session.attaches)
+            assert await status(node, session_id) is Status.LIVE
+            await node.service.lose(session_id, second.session.attaches)
+            assert await status(node, session_id) is Status.DETACHED
+
+        run(scenario())
+
+    def test_an_observer_counts_as_attached_and_gets_no_token(self) -> None:
+        """A session that is only watched outlives its connect deadline."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            attached = await node.service.attach(session_id, Role.OBSERVER)
+            assert (attached.session.status, attached.resume_token) == (Status.DETACHED, None)
+            node.clock.advance(31.0)
+            owner = await node.service.attach(session_id)
+            assert (owner.session.status, owner.replaced) == (Status.LIVE, False)
+            assert (await node.service.attach(session_id, Role.OBSERVER)).session.attaches == 1
+
+        run(scenario())
+
+    def test_the_timer_of_a_watched_session_begins_when_the_observer_goes(self) -> None:
+        """90 s are counted from the last subscriber, not from the owner."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.observe(session_id)
+            node.live[session_id] = Activity(1, None)
+            node.clock.advance(500.0)
+            await node.service.unobserve(session_id)
+            node.live[session_id] = Activity(0, None)
+            node.clock.advance(89.0)
+            assert await status(node, session_id) is Status.DETACHED
+            node.clock.advance(1.0)
+            assert await status(node, session_id) is Status.EXPIRED
+
+        run(scenario())
+
+    def test_whoever_attaches_while_it_drains_may_read_the_end(self) -> None:
+        """Draining goes on; the session is gone once it is closed."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            await node.service.drain(session_id)
+            assert (await node.service.attach(session_id)).session.status is Status.DRAINING
+            await node.service.lose(session_id)
+            assert await status(node, session_id) is Status.DRAINING
+            await node.service.end(session_id, summary(session_id))
+            for role in Role:
+                with pytest.raises(SessionGone, match="closed"):
+                    await node.service.attach(session_id, role)
+
+        run(scenario())
+
+    def test_of_many_simultaneous_attaches_the_latest_wins(self) -> None:
+        """All get in, one after the other; exactly one token resumes beside the last one's predecessor."""
+
+        async def scenario() -> None:
+            node = Node(store=YieldingSessionStore())
+            session_id = await new(node)
+            everybody = await asyncio.gather(*(node.service.attach(session_id) for _ in range(30)))
+            assert sorted(one.session.attaches for one in everybody) == list(range(1, 31))
+            assert sum(not one.replaced for one in everybody) == 1
+            latest = max(everybody, key=lambda one: one.session.attaches)
+            await node.service.confirm(session_id)
+            session = await node.service.get(session_id)
+            good = [one for one in everybody if session.resume_hash == digest(one.resume_token or "")]
+            assert good == [latest]
+            assert session.previous_resume_hash is None
+
+        run(scenario())
+
+
+class TestCredentials:
+    def test_a_ticket_lets_one_owner_in_once(self) -> None:
+        """Of 100 simultaneous uses exactly one succeeds."""
+
+        async def scenario() -> None:
+            node = Node(store=YieldingSessionStore())
+            created = await node.service.create(NewSession())
+            uses = (node.service.attach(created.session.id, credential=created.ticket) for _ in range(100))
+            results = await asyncio.gather(*uses, return_exceptions=True)
+            assert sum(isinstance(result, Attached) for result in results) == 1
+            assert sum(isinstance(result, Unauthorized) for result in results) == 99
+
+        run(scenario())
+
+    def test_a_wrong_credential_is_refused_even_where_none_is_needed(self) -> None:
+        """An invented, an expired, a foreign and an observer's ticket: none makes an owner."""
+
+        async def scenario() -> None:
+            node = Node()
+            created, other = [await node.service.create(NewSession()) for _ in range(2)]
+            session_id = created.session.id
+            now = node.clock.monotonic()
+            await node.tickets.issue(digest("read"), TicketGrant(session_id, Role.OBSERVER, now + 30))
+            await node.tickets.issue(digest("late"), TicketGrant(session_id, Role.OWNER, now))
+            for wrong in (new_secret(), "", "late", "read", other.ticket):
+                with pytest.raises(Unauthorized):
+                    await node.service.attach(session_id, credential=wrong)
+            assert await status(node, session_id) is Status.CREATED
+            await node.service.attach(session_id)
+
+        run(scenario())
+
+    @pytest.mark.parametrize("held", Role)
+    def test_an_observer_may_come_with_either_role_s_ticket(self, held: Role) -> None:
+        """Whoever may own may also just watch."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            grant = TicketGrant(session_id, held, node.clock.monotonic() + 30)
+            await node.tickets.issue(digest("t"), grant)
+            await node.service.attach(session_id, Role.OBSERVER, credential="t")
+
+        run(scenario())
+
+    def test_a_resume_token_is_rotated_and_a_lost_welcome_locks_nobody_out(self) -> None:
+        """The previous token stays good until the new owner has spoken, however often the reply is lost."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            known = (await node.service.attach(session_id)).resume_token
+            await node.service.confirm(session_id)
+            for _ in range(3):  # each of these replies is lost
+                lost = (await node.service.attach(session_id, credential=known)).resume_token
+            received = (await node.service.attach(session_id, credential=lost)).resume_token
+            await node.service.confirm(session_id)
+            for stale in (known, lost):
+                with pytest.raises(Unauthorized):
+                    await node.service.attach(session_id, credential=stale)
+            await node.service.attach(session_id, credential=received)
+
+        run(scenario())
+
+    def test_a_replaced_owner_confirms_nothing(self) -> None:
+        """Its late message does not cost the new owner the token it came with."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = await node.service.attach(session_id)
+            await node.service.attach(session_id, credential=first.resume_token)
+            await node.service.confirm(session_id, first.session.attaches)
+            await node.service.attach(session_id, credential=first.resume_token)
+
+        run(scenario())
+
+    def test_only_hashes_are_kept_and_nothing_shows_a_secret(self) -> None:
+        """Neither the stored session nor any representation holds a token or a ticket."""
+
+        async def scenario() -> None:
+            node = Node()
+            created = await node.service.create(NewSession())
+            attached = await node.service.attach(created.session.id, credential=created.ticket)
+            token = attached.resume_token
+            assert token is not None
+            shown = repr(created) + repr(attached) + repr(vars(node.store)) + repr(vars(node.tickets))
+            assert token not in shown
+            assert created.ticket not in shown
+            assert attached.session.resume_hash == digest(token)
+
+        run(scenario())
+
+    def test_a_session_that_is_over_uses_no_ticket_up(self) -> None:
+        """Which of the two is wrong is told before the credential is looked at."""
+
+        async def scenario() -> None:
+            node = Node()
+            created = await node.service.create(NewSession())
+            await node.service.end(created.session.id, summary(created.session.id))
+            with pytest.raises(SessionGone):
+                await node.service.attach(created.session.id, credential=created.ticket)
+            assert len(node.tickets) == 1
+
+        run(scenario())
+
+
+class TestEnding:
+    def test_the_end_keeps_the_counts(self) -> None:
+        """The five sample counts and the statistics can be read after the end; the event's own fields can't."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            closed = await node.service.end(session_id, summary(session_id), {"message_count": 7})
+            assert closed is not None
+            assert (closed.status, closed.end_reason) == (Status.CLOSED, "end")
+            assert closed.counts["message_count"] == 7
+            assert closed.counts["next_sample"] == 32_000
+            assert closed.counts["client_gap_samples"] == 1_000
+            assert closed.summary is not None
+            assert closed.summary["speakers"] == ("Speaker A",)
+            assert not {"seq", "session_id", "timestamp"} & closed.summary.keys()
+
+        run(scenario())
+
+    def test_it_ends_once(self) -> None:
+        """A second end changes nothing, and the end of an expired session only adds its counts."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = await node.service.end(session_id, summary(session_id))
+            assert await node.service.end(session_id, summary(session_id)) == first
+            expired = await new(node)
+            node.clock.advance(30.0)
+            assert await status(node, expired) is Status.EXPIRED
+            ended = await node.service.end(expired, summary(expired))
+            assert ended is not None
+            assert (ended.status, ended.counts["next_sample"]) == (Status.EXPIRED, 32_000)
+
+        run(scenario())
+
+    def test_deleting_forgets_events_and_tickets_at_once(self) -> None:
+        """Nothing can be read, and nobody gets in, with whatever ticket."""
+
+        async def scenario() -> None:
+            node = Node()
+            created = await node.service.create(NewSession())
+            session_id = created.session.id
+            node.events.open(session_id, lambda _: None)
+            node.events.append(session_id, entry(1))
+            await node.service.delete(session_id)
+            with pytest.raises(NotFound):
+                await node.service.get(session_id)
+            with pytest.raises(UnknownSession):
+                await node.events.record(session_id)
+            assert len(node.tickets) == 0
+
+        run(scenario())
+
+    @pytest.mark.parametrize("over", [True, False], ids=["over", "deleted"])
+    def test_late_words_about_a_session_that_is_no_more_are_nothing(self, over: bool) -> None:
+        """Sockets that close after the end don't fail."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            if over:
+                await node.service.end(session_id, summary(session_id))
+            else:
+                await node.service.delete(session_id)
+            before = await node.store.get(session_id)
+            await node.service.lose(session_id)
+            await node.service.unobserve(session_id)
+            await node.service.confirm(session_id)
+            await node.service.configure(session_id, SessionConfig(elcor=True))
+            await node.service.heartbeat(session_id)
+            await node.service.drain(session_id)
+            await node.service.drained(session_id)
+            await node.service.revive(session_id, owned=True)
+            assert await node.store.get(session_id) == before
+
+        run(scenario())
+
+
+class TestKeeping:
+    def test_the_settings_in_force_are_kept(self) -> None:
+        """A change of configuration outlives the socket."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.configure(session_id, SessionConfig(window_ms=2_000))
+            assert (await node.service.get(session_id)).config.window_ms == 2_000
+
+        run(scenario())
+
+    def test_a_heartbeat_keeps_a_session_from_being_taken_for_lost(self) -> None:
+        """48 h are counted from the last one."""
+
+        async def scenario() -> None:
+            node = Node(timers=Timers(session_ttl_s=1e9, idle_ttl_s=1e9))
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            node.clock.advance(172_000.0)
+            await node.service.heartbeat(session_id)
+            node.clock.advance(172_000.0)
+            assert await status(node, session_id) is Status.LIVE
+            node.clock.advance(800.0)
+            assert await status(node, session_id) is Status.FAILED
+
+        run(scenario())
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_steps_of_the_wall_clock_end_nothing_early_and_nothing_late(hours: int) -> None:
+    """An hour's correction in either direction moves no timer."""
+
+    async def scenario() -> None:
+        node = Node()
+        created, detached = await new(node), await new(node)
+        await node.service.attach(detached)
+        await node.service.lose(detached)
+        node.clock.step_wall(hours * 3_600.0)
+        await node.reaper.pass_once()
+        assert await status(node, created) is Status.CREATED
+        assert await status(node, detached) is Status.DETACHED
+        node.clock.advance(30.0)
+        assert await status(node, created) is Status.EXPIRED
+        node.clock.advance(60.0)
+        assert await status(node, detached) is Status.EXPIRED
+
+    run(scenario())
+
+
+def test_cancelling_an_attach_leaves_a_session_that_can_be_attached() -> None:
+    """A socket that goes away while it attaches breaks nothing, wherever it is cut."""
+
+    async def scenario() -> None:
+        for steps in range(12):
+            node = Node(store=YieldingSessionStore())
+            session_id = await new(node)
+            attaching = asyncio.create_task(node.service.attach(session_id))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            attaching.cancel()
+            await asyncio.gather(attaching, return_exceptions=True)
+            session: Session = (await node.service.attach(session_id)).session
+            assert session.status is Status.LIVE
+
+    run(scenario())

@@ -1,0 +1,240 @@
+"""The `undertone` command as a user meets it: help, errors and exit codes, in a real process where needed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway import cli
+from gateway.commands.exits import MEANINGS, CommandError, ExitCode
+from gateway.commands.parsers import build_parser, version
+from gateway.commands.reference import reference
+from tests.gateway.commands.fake import Fake, unauthorized
+from tests.gateway.commands.test_demo import started
+from tests.gateway.commands.wavs import s16, simple, sine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> str:
+    """Half a second of sound."""
+    path = tmp_path / "talk.wav"
+    path.write_bytes(simple(s16(sine(16_000, 0.5))))
+    return str(path)
+
+
+def process(*arguments: str, **more: object) -> "subprocess.Popen[bytes]":
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "gateway", *arguments]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, **more}
+    return subprocess.Popen(command, **given)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal everybody can count on."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_help_is_a_manual_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` says what it is, every command, examples, and every exit code, within 80 columns."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in ("serve", "stream", "demo", "load", "check-config", "examples:", "exit codes:"):
+        assert word in told
+    for code in MEANINGS:
+        assert f"\n  {int(code)}" in told
+    assert max(len(line) for line in told.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("command", ["serve", "stream", "demo", "load", "check-config"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself within 80 columns, each option included."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert max(len(line) for line in told.splitlines()) <= 80
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` is one line."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"undertone {version()}\n"
+
+
+def test_every_command_can_be_run() -> None:
+    """Each command that can be parsed is also carried out."""
+    actions = build_parser()._subparsers
+    assert actions is not None
+    choices = next(action.choices for action in actions._actions if isinstance(action.choices, dict))
+    assert set(choices) == set(cli._COMMANDS)
+
+
+def test_docs_are_current() -> None:
+    """docs/cli.md is what `python -m gateway.commands.reference` prints."""
+    assert (ROOT / "docs" / "cli.md").read_text() == reference()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["stream"], "nothing to stream"),
+        (["stream", "--mic", "x.wav"], "one source"),
+        (["stream", "none.wav"], "cannot read none.wav: No such file"),
+        (["stream", "x.wav", "--rate", "7"], "--rate must be a whole number from 8000 to 48000"),
+        (["stream", "x.wav", "--channels", "3"], "--channels must be"),
+        (["stream", "x.wav", "--hop-ms", "5"], "--hop-ms must be"),
+        (["stream", "x.wav", "--window-ms", "500", "--hop-ms", "600"], "--hop-ms must not be more"),
+        (["stream", "x.wav", "--features", "tone,mood"], "--features must be"),
+        (["stream", "x.wav", "--language", "!"], "--language must be"),
+        (["stream", "--observe", "x", "--fast"], "--observe only watches"),
+        (["stream", "x.wav", "--session-id", "x", "--elcor"], "has its settings already"),
+        (["stream", "--mic", "--fast"], "its own pace"),
+        (["stream", "--mic", "--encoding", "mulaw"], "--encoding"),
+        (["load", "--expect", "speed=1"], "--expect does not understand"),
+        (["load", "--rate", "5"], "--rate must be"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each mistake exits with 2 and says what is wrong; nothing is printed on standard output."""
+    assert cli.main(arguments) == ExitCode.USAGE
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert printed.err.startswith("undertone: ")
+    assert len(printed.err.splitlines()) <= 2
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["fly"], [], ["load", "--sessions", "0"], ["load", "--duration", "x"]])
+def test_unknown_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What the parser does not know is usage, too."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_nobody_there(talk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a gateway: exit code 3 and a way to start one."""
+    assert cli.main(["stream", talk, "--url", "127.0.0.1:1"]) == ExitCode.UNREACHABLE
+    told = capsys.readouterr().err
+    assert "connection refused" in told
+    assert "undertone serve" in told
+
+
+def test_refusal(talk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A refusal: exit code 4, the gateway's code and message, and what to do."""
+    with started(Fake(refuse=unauthorized())) as url:
+        assert cli.main(["stream", talk, "--url", url]) == ExitCode.REFUSED
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "undertone: the gateway refused: unauthorized: the ticket has expired"
+    assert told[1] == "  Get a new ticket or key, then connect again."
+
+
+def test_hostile_messages_can_t_steer_the_terminal(talk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences in a gateway's message stay text."""
+    refusal = unauthorized()
+    refusal.message = "no\x1b[2J\x07way"
+    with started(Fake(refuse=refusal)) as url:
+        cli.main(["stream", talk, "--url", url])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_json_through_a_process(talk: str) -> None:
+    """`--json` prints events, one a line, and nothing else; the exit code is 0."""
+    with started(Fake()) as url, process("stream", talk, "--url", url, "--json", "--fast") as running:
+        out, errors = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert errors == b""
+    types = [orjson.loads(line)["type"] for line in out.splitlines()]
+    assert (types[0], types[-1]) == ("welcome", "summary")
+
+
+def test_standard_input_through_a_process() -> None:
+    """Raw PCM on standard input is streamed in the format named."""
+    fake = Fake()
+    arguments = ("stream", "-", "--rate", "8000", "--encoding", "alaw", "--fast")
+    with started(fake) as url, process(*arguments, "--url", url, stdin=subprocess.PIPE) as running:
+        out, _ = running.communicate(bytes(range(256)) * 10, timeout=20)
+    assert running.returncode == 0
+    assert bytes(fake.received) == bytes(range(256)) * 10
+    assert b"8 kHz mono A-law" in out
+
+
+def test_broken_pipe_is_quiet(talk: str) -> None:
+    """When the reader goes away, so do we: exit code 141 and not a word."""
+    with started(Fake()) as url, process("stream", talk, "--url", url, "--json") as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr is not None
+        errors = running.stderr.read()
+        assert running.wait(20) == ExitCode.BROKEN_PIPE
+    assert errors == b""
+
+
+def test_ctrl_c_through_a_process(tmp_path: Path) -> None:
+    """Ctrl-C ends the session with its summary and exit code 130, without a traceback."""
+    path = tmp_path / "long.wav"
+    path.write_bytes(simple(bytes(32_000 * 60)))
+    fake = Fake()
+    with started(fake) as url, process("stream", str(path), "--url", url) as running:
+        wait_for(lambda: bool(fake.arrivals))
+        running.send_signal(signal.SIGINT)
+        out, errors = running.communicate(timeout=20)
+    assert running.returncode == ExitCode.INTERRUPTED
+    assert errors == b""
+    assert b"classified + gaps = audio" in out
+    assert fake.ended == 1
+
+
+def wait_for(condition, seconds: float = 15.0) -> None:  # type: ignore[no-untyped-def]
+    """Poll another process's doings; there is no event to wait for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_help_is_quick() -> None:
+    """Help and mistakes don't load the gateway, numpy or the terminal library first."""
+    code = "import sys; from gateway.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([one for one in ('numpy', 'rich', 'starlette', 'uvicorn') if one in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_config(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Good settings are shown, bad ones are all named at once, with exit code 2."""
+    for name in [name for name in os.environ if name.startswith("UNDERTONE_")]:
+        monkeypatch.delenv(name)
+    config = tmp_path / "undertone.toml"
+    config.write_text("port = 9000\n")
+    assert cli.main(["check-config", "--config", str(config)]) == 0
+    assert "UNDERTONE_PORT=9000\n" in capsys.readouterr().out
+    monkeypatch.setenv("UNDERTONE_PORT", "many")
+    monkeypatch.setenv("UNDERTONE_HOSTT", "x")
+    assert cli.main(["check-config"]) == ExitCode.USAGE
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "UNDERTONE_PORT" in printed.err
+    assert "did you mean UNDERTONE_HOST?" in printed.err
+
+
+def test_errors_are_told_in_lines() -> None:
+    """An error is its message and, below it, what to do."""
+    assert CommandError("a\nb", hint="c").lines() == ["undertone: a", "b", "  c"]
+    assert CommandError("a").lines() == ["undertone: a"]

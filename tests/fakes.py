@@ -77,7 +77,8 @@ def bench(
     owner_backlog: Callable[[], int] = lambda: 0,
 ) -> Bench:
     """A pipeline with a scheduler answered by hand and a memory event store."""
-    clock, scheduler, told = ManualClock(), HandScheduler(), []
+    clock, scheduler = ManualClock(), HandScheduler()
+    told: list[Event] = []
     audio = audio or AudioFormat()
     telemetry = Telemetry()
     store = MemoryEventStore(clock)

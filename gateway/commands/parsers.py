@@ -27,6 +27,7 @@ EXAMPLES = """\
   # Does this machine carry 100 sessions?
   undertone load --sessions 100 --duration 30 --expect p99=250ms,gaps=0"""
 
+_RATES = f"{MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz"
 _STREAM_ABOUT = f"""\
 Stream audio to a gateway and show what it hears.
 
@@ -35,9 +36,9 @@ number of channels. `-` reads standard input: a WAV file, or raw PCM in the
 format of --rate, --channels and --encoding. A FILE without a header is raw PCM
 where one of these three is given.
 
-Rates from {MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz are sent as they are, others are resampled to the nearer of
-the two. 24 and 32-bit samples are sent as 16-bit ones, which is what the
-gateway analyses; floats are sent as floats.
+Rates from {_RATES} are sent as they are; others are resampled first.
+24 and 32-bit samples are sent as 16-bit ones, which is what the gateway
+analyses; floats are sent as floats.
 
 Audio is sent in real time, as a microphone would, unless --fast is given. In a
 terminal a live view is drawn; elsewhere, or with --plain, there is one line for

@@ -1,10 +1,10 @@
 """Is this music on hold? Evidence gathered over seconds, from how its pitch moves.
 
-Notes hold or jump; voices glide. Over 40 ms the pitch of a speaking voice nearly always moves by more than 0.15
-of a semitone, and that of a played or sung note seldom does. So two shares of the pairs of voiced frames 40 ms
-apart decide: those that glide (by 0.15 to 2 semitones) and those that hold (within 0.1). They are averaged over
-about two seconds and weighed into a margin, and the margin is summed over time, so that what sounds like music
-has to do so for three seconds before it counts.
+Notes hold or jump; voices glide. Over 40 ms the pitch of a speaking voice nearly always moves by more than
+0.15 of a semitone, and that of a played or sung note seldom does. So two shares of the pairs of voiced frames
+40 ms apart decide: those that glide (by 0.15 to 2 semitones) and those that hold (within 0.1). They are
+averaged over about two seconds and weighed into a margin, and the margin is summed over time, so that what
+sounds like music has to do so for three seconds before it counts.
 
 Measured one second after another on 6 minutes of speech, clean and at 15, 10 and 5 dB SNR, and 18 minutes of
 Asterisk's hold music: the glide share alone parts them better (98.9 % right) than mean spectral flux alone

@@ -2,7 +2,7 @@
 
 One state at a time, decided from the part of the window that no earlier one covered and from what the
 session's state carries. A state is told when it begins, and again every ten seconds while it lasts, so that a
-late observer learns it; digits are told once. Talking, and sounds that are none of these, are told by no event.
+late observer learns it; digits are told once. Talking, and sounds that are none of these, are no event.
 
 Confidences are scores from the measured margin, not calibrated probabilities:
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from gateway.classify.acoustic import cadence, digits, music
 from gateway.classify.acoustic.features import Features
+from gateway.classify.acoustic.frames import centres, owned_frames
 from gateway.classify.acoustic.tones import ToneBlocks
 from gateway.classify.port import SAMPLE_RATE, AnalysisState, QueueObservation, Window
 
@@ -46,8 +47,6 @@ SPEECH_S = 0.3
 """Seconds of speech in a window that count as somebody talking."""
 JUMP_S = 0.02
 """Seconds by which windows may seem apart, from rounding, without audio missing between them."""
-FRAME = 640
-"""Samples in a feature frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +130,11 @@ def _settle(
     """The state by everything but call progress, and its confidence."""
     label = str(mine.get("label", ""))
     label = "" if label in ("ringback", "busy") else label
-    first, count = _owned_frames(features, i, window)
-    if count <= first:
+    owned = owned_frames(features, i, window)
+    if owned.start >= owned.stop:
         return label, 0.0
     meter = music.restore(mine)
-    heard = _hear(mine, meter, features, i, slice(first, count), blocks, window)
+    heard = _hear(mine, meter, features, i, owned, blocks, window)
     music.save(meter, mine)
     mine["quiet_s"] = _quiet(float(mine.get("quiet_s", 0.0)), heard)
     if mine["quiet_s"] >= SILENCE_S:
@@ -157,13 +156,6 @@ def _quiet(before: float, heard: _Heard) -> float:
     return before + heard.seconds if unbroken else heard.trailing
 
 
-def _owned_frames(features: Features, i: int, window: Window) -> tuple[int, int]:
-    """Frames [first, count) whose centres lie in the owned part."""
-    hop = round(features.frame_hop_s * SAMPLE_RATE)
-    begin = len(window.samples) - window.owned - FRAME // 2
-    return max(0, -(-begin // hop)), int(features.frames[i])
-
-
 def _hear(
     mine: AnalysisState,
     meter: music.Meter,
@@ -179,8 +171,7 @@ def _hear(
     seconds = window.owned / SAMPLE_RATE
     tone_s = 0.0
     if blocks.mask.any():
-        centres = np.arange(owned.start, owned.stop) * round(frame_s * SAMPLE_RATE) + FRAME // 2
-        tone = blocks.tone_at(centres)
+        tone = blocks.tone_at(centres(features, owned))
         tone_s = float(np.count_nonzero(tone)) * frame_s
         speech = speech & ~tone
     if tone_s > 0.2 * seconds:

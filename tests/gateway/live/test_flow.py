@@ -80,16 +80,21 @@ def test_the_flood_budget_does_not_save_up_beyond_its_burst() -> None:
     assert not budget.spend(501, now=3_600.0)
 
 
+def state_of(meter: FlowMeter) -> FlowState:
+    """Asked anew each time, which a type checker can't know."""
+    return meter.state
+
+
 def test_flow_is_reported_once_a_second_and_at_each_change() -> None:
     """Calm seconds give one report each; a change of state gives one at once."""
     meter = FlowMeter()
     assert meter.due(0.0, now=0.0)
     assert not meter.due(0.0, now=0.5)
     assert meter.due(5_000.0, now=0.6)
-    assert meter.state is FlowState.LAGGING
+    assert state_of(meter) is FlowState.LAGGING
     meter.shed()
     assert meter.due(5_000.0, now=0.7)
-    assert meter.state is FlowState.SHEDDING
+    assert state_of(meter) is FlowState.SHEDDING
 
 
 def test_shedding_is_over_only_after_a_calm_second() -> None:
@@ -100,6 +105,6 @@ def test_shedding_is_over_only_after_a_calm_second() -> None:
     assert not meter.due(0.0, now=0.2)
     meter.shed()
     assert meter.due(0.0, now=1.0)
-    assert meter.state is FlowState.SHEDDING
+    assert state_of(meter) is FlowState.SHEDDING
     assert meter.due(0.0, now=2.0)
-    assert meter.state is FlowState.OK
+    assert state_of(meter) is FlowState.OK

@@ -1,6 +1,7 @@
 """The event log and its readers: contiguous, bounded, committed only."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.clock import ManualClock
 from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import MAX_REPLIES, Reader, RepliesOverflow
-from gateway.sessions.ports import Entry
+from gateway.sessions.ports import Entry, OnCommit
 from gateway.sessions.tail import BoundedTail
 from gateway.stores.memory import MemoryEventStore
 from protocol.close import CloseCode
@@ -19,7 +20,7 @@ from protocol.events import Event, Flow, FlowState, Pong, Service, ServiceStatus
 class SlowStore(MemoryEventStore):
     """Commits only when told to, as a store over a network does."""
 
-    def open(self, session_id, on_commit):  # type: ignore[no-untyped-def]
+    def open(self, session_id: str, on_commit: OnCommit) -> str:
         self.late = on_commit
         return super().open(session_id, lambda _: None)
 
@@ -142,9 +143,9 @@ def test_the_farewell_waits_for_what_was_said_before_it() -> None:
     say(log, 2)
     reader.finish(CloseCode.NORMAL)
     reader.finish(CloseCode.REPLACED)
-    assert not reader.done
+    before = reader.done
     take_all(reader)
-    assert reader.done
+    assert (before, reader.done) == (False, True)
     assert reader.farewell is not None
     assert reader.farewell.code is CloseCode.NORMAL
 
@@ -155,7 +156,12 @@ def test_a_waiting_reader_wakes_for_events_replies_and_the_end() -> None:
     async def main() -> None:
         log = make()
         reader = Reader(log, 0)
-        for news in (lambda: say(log), lambda: reader.reply(Pong()), lambda: reader.finish(CloseCode.NORMAL)):
+        pieces: list[Callable[[], None]] = [
+            lambda: say(log),
+            lambda: reader.reply(Pong()),
+            lambda: reader.finish(CloseCode.NORMAL),
+        ]
+        for news in pieces:
             assert not reader.take()
             waiting = asyncio.create_task(reader.wait())
             await asyncio.sleep(0)

@@ -1,0 +1,247 @@
+"""Who speaks: a hint at turns, by clustering a few seconds of voice at a time.
+
+The last two seconds of speech are summed up as 25 numbers: mean and standard deviation of mel-frequency cepstral
+coefficients 1 to 12 (Davis and Mermelstein 1980; coefficient 0 is level, and left out) and the mean log F0. Each is
+divided by how much it varies within one speaker, and the root mean square of the difference to a cluster's centre
+is its distance. Nearest centre wins; beyond `FAR`, a new cluster is opened while the session may have more
+speakers (two, unless it says otherwise). A change counts when two decisions running agree.
+
+This is no identification: confidence stays at or under 0.5, two similar voices become one, and overlapping or
+synthetic speech isn't recognised as such.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.classify.acoustic.features import Features
+from gateway.classify.acoustic.frames import owned_frames
+from gateway.classify.port import SAMPLE_RATE, AnalysisState, SpeakerObservation, Window
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+
+COEFFICIENTS = slice(1, 13)
+EVIDENCE_S = 2.0
+"""Seconds of speech a decision looks back on, and that open a cluster."""
+CHUNK_S = 0.5
+"""Seconds of new speech that lead to a decision."""
+AGREE = 2
+"""Decisions running that change the speaker."""
+FAR = 2.0
+"""Distance from every centre at which a voice is a new one."""
+MEMORY_S = 30.0
+"""Seconds of speech after which a centre moves no slower."""
+IDLE_S = 3.0
+"""Seconds without speech after which nobody speaks."""
+SPEECH_S = 0.1
+"""Seconds of speech in a window below which it has none."""
+MOST_SPEAKERS = 8
+DEFAULT_SPEAKERS = 2
+MOST_CONFIDENCE, LEAST_CONFIDENCE = 0.5, 0.1
+FIRST_CONFIDENCE = 0.2
+"""Before there is enough speech to compare: the first speaker is Speaker A whoever it is."""
+JUMP_S = 0.02
+
+WITHIN: Vector = np.array(
+    [1.35, 1.12, 0.79, 0.71, 0.46, 0.43, 0.37, 0.27, 0.25, 0.25, 0.20, 0.20]
+    + [0.81, 0.77, 0.56, 0.34, 0.32, 0.21, 0.22, 0.15, 0.15, 0.14, 0.13, 0.11]
+    + [1.03]
+)
+"""Standard deviation within one speaker of each number, pooled over nine recorded or synthetic voices."""
+_SIZE = len(WITHIN)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over speech frames."""
+
+    frames: float
+    voiced: float
+    semitones: float
+    first: Vector
+    """Shape (12,), of the coefficients."""
+    second: Vector
+    """Shape (12,), of their squares."""
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            self.frames + other.frames,
+            self.voiced + other.voiced,
+            self.semitones + other.semitones,
+            self.first + other.first,
+            self.second + other.second,
+        )
+
+    def vector(self) -> Vector:
+        """The 25 numbers, shape (25,), divided by WITHIN; NaN for the pitch where nothing was voiced."""
+        mean = self.first / self.frames
+        spread = np.sqrt(np.maximum(0.0, self.second / self.frames - mean**2))
+        pitch = self.semitones / self.voiced if self.voiced else np.nan
+        return np.concatenate([mean, spread, [pitch]]) / WITHIN
+
+    def pack(self) -> bytes:
+        numbers = [self.frames, self.voiced, self.semitones]
+        return np.concatenate([numbers, self.first, self.second]).astype("<f4").tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "_Sums":
+        v = np.frombuffer(data, dtype="<f4").astype(np.float64)
+        return cls(float(v[0]), float(v[1]), float(v[2]), v[3:15], v[15:27])
+
+
+def observe(features: Features, i: int, state: AnalysisState, window: Window) -> list[SpeakerObservation]:
+    """Who is heard after this window, if that changed.
+
+    Args:
+        features: of the whole batch; `i` is this window's row.
+        state: the classifier's state of the session; `speaker` in it is updated, and `speaker.current` is the
+            id of whoever speaks, or None.
+    """
+    mine: AnalysisState = state.setdefault("speaker", {"current": None})
+    begin = window.end_s - window.owned / SAMPLE_RATE
+    if abs(begin - float(mine.get("end_s", begin))) > JUMP_S:
+        mine["recent"], mine["pending"] = [], [-1, 0]
+    mine["end_s"] = window.end_s
+    heard = None if _on_hold(state) else _gather(features, i, window)
+    if heard is None:
+        return _idle(mine, window.owned / SAMPLE_RATE)
+    mine["idle_s"] = 0.0
+    confidence = _follow(mine, heard, features.frame_hop_s, _limit(window))
+    return _tell(mine, "human_single", mine["current"], confidence)
+
+
+def _on_hold(state: AnalysisState) -> bool:
+    return str(state.get("queue", {}).get("label", "")) in ("hold_music", "ringback", "busy")
+
+
+def _limit(window: Window) -> int:
+    return max(1, min(MOST_SPEAKERS, window.hints.num_speakers or DEFAULT_SPEAKERS))
+
+
+def _gather(features: Features, i: int, window: Window) -> _Sums | None:
+    """The owned part's speech, or None where there is too little."""
+    owned = owned_frames(features, i, window)
+    speech = features.speech[i, owned]
+    count = int(np.count_nonzero(speech))
+    if count * features.frame_hop_s < min(SPEECH_S, 0.5 * window.owned / SAMPLE_RATE) or count == 0:
+        return None
+    mfcc = features.mfcc[i, owned, COEFFICIENTS][speech]
+    f0 = features.f0_hz[i, owned][speech]
+    f0 = f0[f0 > 0.0]
+    semitones = 12.0 * float(np.log2(f0).sum()) if len(f0) else 0.0
+    first = mfcc.sum(axis=0, dtype=np.float64)
+    return _Sums(count, len(f0), semitones, first, np.einsum("ij,ij->j", mfcc, mfcc).astype(np.float64))
+
+
+def _idle(mine: AnalysisState, seconds: float) -> list[SpeakerObservation]:
+    mine["idle_s"] = min(1e6, float(mine.get("idle_s", 0.0)) + seconds)
+    if mine["idle_s"] < IDLE_S - 1e-6:
+        return []
+    mine["current"] = None
+    mine["recent"], mine["pending"] = [], [-1, 0]
+    mine.pop("building", None)
+    return _tell(mine, "no_speaker", None, MOST_CONFIDENCE)
+
+
+def _tell(
+    mine: AnalysisState, label: str, speaker: str | None, confidence: float
+) -> list[SpeakerObservation]:
+    if mine.get("told") == [label, speaker]:
+        return []
+    mine["told"] = [label, speaker]
+    return [SpeakerObservation(label=label, speaker_id=speaker, confidence=round(confidence, 3))]
+
+
+def _follow(mine: AnalysisState, heard: _Sums, frame_s: float, limit: int) -> float:
+    """Take new speech; sets the current speaker and returns the confidence in them."""
+    if mine["current"] is None:
+        mine["current"] = _name(int(mine.get("last", 0)))
+    if "building" in mine:
+        heard = _Sums.unpack(mine["building"]) + heard
+    if heard.frames * frame_s < CHUNK_S:
+        mine["building"] = heard.pack()
+        return float(mine.get("confidence", FIRST_CONFIDENCE))
+    mine.pop("building", None)
+    recent = [_Sums.unpack(chunk) for chunk in mine.get("recent", ())] + [heard]
+    while sum(chunk.frames for chunk in recent[1:]) * frame_s >= EVIDENCE_S:
+        recent.pop(0)
+    mine["recent"] = [chunk.pack() for chunk in recent]
+    mine["confidence"] = _decide(mine, recent, frame_s, limit)
+    return float(mine["confidence"])
+
+
+def _decide(mine: AnalysisState, recent: list[_Sums], frame_s: float, limit: int) -> float:
+    whole = recent[0]
+    for chunk in recent[1:]:
+        whole = whole + chunk
+    seconds = whole.frames * frame_s
+    enough = seconds >= EVIDENCE_S - CHUNK_S / 2
+    vector = whole.vector()
+    centres = [np.frombuffer(data, dtype="<f4").astype(np.float64) for data in mine.get("centres", ())]
+    if not centres:
+        if enough:
+            _open(mine, vector, seconds)
+        return FIRST_CONFIDENCE
+    distances = [_distance(vector, centre) for centre in centres]
+    best = int(np.argmin(distances))
+    if distances[best] > FAR and enough and len(centres) < limit:
+        best = len(centres)
+    current = int(mine["last"])
+    if best == current:
+        mine["pending"] = [-1, 0]
+        if distances[best] < FAR:
+            _move(mine, best, centres[best], recent[-1], frame_s)
+    elif _agreed(mine, best):
+        if best == len(centres):
+            _open(mine, vector, seconds)
+            return FIRST_CONFIDENCE
+        mine["last"], mine["current"] = best, _name(best)
+    return _confidence(distances, int(mine["last"]), seconds)
+
+
+def _agreed(mine: AnalysisState, best: int) -> bool:
+    before, count = mine.get("pending", (-1, 0))
+    count = int(count) + 1 if before == best else 1
+    mine["pending"] = [best, count]
+    if count < AGREE:
+        return False
+    mine["pending"] = [-1, 0]
+    return True
+
+
+def _open(mine: AnalysisState, vector: Vector, seconds: float) -> None:
+    """A new speaker, who is the current one."""
+    centres: list[bytes] = mine.setdefault("centres", [])
+    centres.append(vector.astype("<f4").tobytes())
+    mine.setdefault("seconds", []).append(seconds)
+    mine["last"] = len(centres) - 1
+    mine["current"] = _name(mine["last"])
+
+
+def _move(mine: AnalysisState, index: int, centre: Vector, chunk: _Sums, frame_s: float) -> None:
+    """Let a centre follow its speaker."""
+    seconds = chunk.frames * frame_s
+    known = float(mine["seconds"][index])
+    vector = chunk.vector()
+    vector = np.where(np.isnan(vector), centre, vector)
+    moved = centre + (vector - centre) * (seconds / (known + seconds))
+    mine["centres"][index] = moved.astype("<f4").tobytes()
+    mine["seconds"][index] = min(MEMORY_S, known + seconds)
+
+
+def _distance(vector: Vector, centre: Vector) -> float:
+    return float(np.sqrt(np.nanmean((vector - centre) ** 2)))
+
+
+def _confidence(distances: list[float], index: int, seconds: float) -> float:
+    """How much nearer this speaker is than the next (or than a stranger would be), up to 0.5."""
+    others = [distance for i, distance in enumerate(distances) if i != index]
+    margin = 1.0 - distances[index] / max(1e-6, min([*others, 2.0 * FAR]))
+    score = MOST_CONFIDENCE * margin * min(1.0, seconds / EVIDENCE_S)
+    return min(MOST_CONFIDENCE, max(LEAST_CONFIDENCE, score))
+
+
+def _name(index: int) -> str:
+    return f"Speaker {chr(ord('A') + index)}"

@@ -1,0 +1,287 @@
+"""Where utterances begin and end in a 16 kHz stream. Pure, and a few microseconds per 100 ms.
+
+A frame is active when its power stands clear of the noise floor, which is the smallest smoothed power of
+the last three seconds (minimum statistics: Martin 2001, IEEE TSAP 9(5)); speech dips to it between
+syllables, so no speech decision is needed to track it, and a fan that starts to turn is part of it three
+seconds later. `ONSET_FRAMES` active frames among the last `ONSET_SPAN` open an utterance, from 300 ms before
+the first of them; 600 ms without an active frame close it.
+
+None is longer than five seconds. One that still goes on after four is split at the first pause in its last
+second, else at the quietest place. Its audio is therefore held back from the fourth second on, until the
+place is known. The rest is a new utterance as soon as a frame of it is active.
+
+Frames are counted from the first sample after a start, jump or flush: the same audio yields the same
+utterances however it is split into blocks.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+FRAME: Final = 320
+"""Samples: 20 ms."""
+PRE_ROLL: Final = 15
+"""Frames before the first active one that belong to its utterance: 300 ms."""
+ONSET_FRAMES: Final = 4
+ONSET_SPAN: Final = 6
+"""Frames: 80 ms active among 120; a click is shorter, any word is longer."""
+HANGOVER: Final = 30
+"""Frames without activity that end an utterance: 600 ms."""
+HOLD: Final = 200
+"""Frames: from 4 s on the place of a split is looked for."""
+LONGEST: Final = 250
+"""Frames: no utterance is longer than 5 s."""
+
+_PAUSE: Final = 3
+"""Inactive frames in a row that are as good a place to split as any: 60 ms."""
+_ONSET_RATIO: Final = 10.0
+"""Power over the noise floor that begins speech: 10 dB."""
+_STAY_RATIO: Final = 5.0
+"""Power over the noise floor that goes on with it: 7 dB."""
+_FULL_SCALE: Final = float(2**30)
+"""Power of a full-scale square wave, in squared int16 steps."""
+_LOWEST_FLOOR: Final = _FULL_SCALE * 10**-6.6
+"""-66 dBFS: digital silence must not make every rustle count as speech."""
+_FIRST_FLOOR: Final = _FULL_SCALE * 10**-5.0
+"""-50 dBFS: a higher floor isn't believed before three seconds were heard, or a talker who is already
+speaking when the stream starts would be taken for it."""
+_SMOOTHING: Final = 0.5
+_MINIMA: Final = 6
+_MINIMUM_FRAMES: Final = 25
+"""The floor is the smallest of six minima of half a second each."""
+_HISTORY: Final = (PRE_ROLL + ONSET_SPAN) * FRAME
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """An utterance begins at this sample; `Speech` follows."""
+
+    start16k: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """The next samples of the open utterance."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The open utterance ends before this sample."""
+
+    end16k: int
+
+
+Action: TypeAlias = Begin | Speech | End
+
+
+class NoiseFloor:
+    """Minimum statistics over three seconds of frame powers."""
+
+    __slots__ = ("_count", "_minima", "_minimum", "_older", "_smoothed")
+
+    def __init__(self) -> None:
+        self._minima = deque([_FIRST_FLOOR] * _MINIMA, maxlen=_MINIMA)
+        self._older = _FIRST_FLOOR
+        self._minimum = self._smoothed = _FIRST_FLOOR
+        self._count = 0
+
+    def update(self, power: float) -> float:
+        """The floor after a frame of `power`, both in squared int16 steps."""
+        self._smoothed += _SMOOTHING * (power - self._smoothed)
+        if self._smoothed < self._minimum:
+            self._minimum = self._smoothed
+        self._count += 1
+        if self._count == _MINIMUM_FRAMES:
+            self._count = 0
+            self._minima.append(self._minimum)
+            self._older, self._minimum = min(self._minima), self._smoothed
+        return max(_LOWEST_FLOOR, min(self._older, self._minimum))
+
+
+class Segmenter:
+    """Cuts one stream into utterances. Feed it, and do what the returned actions say, in order."""
+
+    __slots__ = (
+        "_active",
+        "_carry",
+        "_floor",
+        "_frames",
+        "_held",
+        "_history",
+        "_open",
+        "_powers",
+        "_quiet",
+        "_recent",
+        "_splitting",
+        "at",
+    )
+
+    at: int
+    """Index of the first sample that isn't framed yet."""
+
+    def __init__(self, start16k: int = 0) -> None:
+        self._floor = NoiseFloor()
+        self._restart(start16k)
+
+    @property
+    def next_sample(self) -> int:
+        """Index of the sample expected next."""
+        return self.at + len(self._carry)
+
+    def feed(self, samples: Samples) -> Sequence[Action]:
+        """Take the next samples, shape (n,)."""
+        if len(self._carry):
+            samples = np.concatenate((self._carry, samples))
+        count = len(samples) // FRAME
+        self._carry = samples[count * FRAME :].copy()
+        if not count:
+            return ()
+        frames = samples[: count * FRAME].reshape(count, FRAME)
+        if self._open or self._splitting:
+            return self._follow(frames, _powers(frames), [])
+        return self._listen(frames, _powers(frames), [])
+
+    def jump(self, start16k: int) -> Sequence[Action]:
+        """End the open utterance; the next sample fed is `start16k`."""
+        actions = self.flush()
+        self._restart(start16k)
+        return actions
+
+    def flush(self) -> Sequence[Action]:
+        """End the open utterance with the last sample fed."""
+        actions: list[Action] = []
+        if self._open:
+            rest = [*self._held, self._carry]
+            actions = [Speech(np.concatenate(rest)), End(self.next_sample)]
+        self._restart(self.next_sample)
+        return actions
+
+    def _restart(self, start16k: int) -> None:
+        """Forget everything but the noise."""
+        self.at = start16k
+        self._carry: Samples = np.empty(0, np.int16)
+        self._history: Samples = self._carry
+        self._rest()
+
+    def _rest(self) -> None:
+        """No utterance is open, nor any frame towards one heard."""
+        self._open = self._splitting = False
+        self._recent = self._active = self._frames = self._quiet = 0
+        self._held: list[Samples] = []
+        self._powers: list[float] = []
+
+    def _listen(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
+        """Look for an onset."""
+        mask = (1 << ONSET_SPAN) - 1
+        update = self._floor.update
+        for index, power in enumerate(powers):
+            active = power > update(power) * _ONSET_RATIO
+            self._recent = (self._recent << 1 | active) & mask
+            if active and self._recent.bit_count() >= ONSET_FRAMES:
+                self._remember(frames[: index + 1])
+                self._begin(actions)
+                return self._follow(frames[index + 1 :], powers[index + 1 :], actions)
+        self._remember(frames)
+        return actions
+
+    def _remember(self, frames: Samples) -> None:
+        """Keep what an onset may reach back to."""
+        self.at += frames.size
+        self._history = np.concatenate((self._history, frames.ravel()))[-_HISTORY:]
+
+    def _begin(self, actions: list[Action]) -> None:
+        """Open an utterance at the pre-roll of its first active frame, or where the history starts."""
+        length = min(len(self._history), (PRE_ROLL + self._recent.bit_length()) * FRAME)
+        actions += (Begin(self.at - length), Speech(self._history[len(self._history) - length :].copy()))
+        self._rest()
+        self._history = self._carry[:0].copy()
+        self._open, self._frames = True, length // FRAME
+
+    def _follow(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
+        """Go on with an open utterance, or with what is left behind a split."""
+        update, ready = self._floor.update, 0
+        for index, power in enumerate(powers):
+            active = power > update(power) * _STAY_RATIO
+            self._quiet = 0 if active else self._quiet + 1
+            self._frames += 1
+            self.at += FRAME
+            if self._splitting or self._frames > HOLD:
+                self._send(frames[ready:index], actions)
+                ready = index + 1
+                self._hold(frames[index], power, active, actions)
+            if self._quiet >= HANGOVER:
+                self._send(frames[ready : index + 1], actions)
+                self._close(actions)
+                return self._listen(frames[index + 1 :], powers[index + 1 :], actions)
+        self._send(frames[ready:], actions)
+        return actions
+
+    def _send(self, frames: Samples, actions: list[Action]) -> None:
+        if self._open and len(frames):
+            actions.append(Speech(frames.ravel().copy()))
+
+    def _hold(self, frame: Samples, power: float, active: bool, actions: list[Action]) -> None:
+        """Keep a frame back while the place of the split isn't known, and split when it is."""
+        self._held.append(frame.copy())
+        self._powers.append(power)
+        if self._splitting:
+            if active:
+                self._splitting, self._open = False, True
+                actions.append(Begin(self.at - len(self._held) * FRAME))
+                self._release(len(self._held), actions)
+        elif self._quiet >= _PAUSE and len(self._held) >= _PAUSE:
+            self._split(len(self._held) - _PAUSE // 2, actions)
+        elif self._frames >= LONGEST:
+            self._split(_quietest(self._powers), actions)
+
+    def _release(self, count: int, actions: list[Action]) -> None:
+        """Hand out the first `count` held frames."""
+        if count:
+            actions.append(Speech(np.concatenate(self._held[:count])))
+        del self._held[:count], self._powers[:count]
+
+    def _split(self, count: int, actions: list[Action]) -> None:
+        """End the utterance behind `count` held frames; the rest waits for an active frame among it."""
+        self._release(count, actions)
+        actions.append(End(self.at - len(self._held) * FRAME))
+        rest = len(self._held)
+        self._frames = rest
+        self._open, self._splitting = False, True
+        if rest > self._quiet:
+            self._splitting, self._open = False, True
+            actions.append(Begin(self.at - rest * FRAME))
+            self._release(rest, actions)
+
+    def _close(self, actions: list[Action]) -> None:
+        """The hangover is over: end the utterance; what is held behind a split was silence."""
+        if self._open:
+            self._release(len(self._held), actions)
+            actions.append(End(self.at))
+            self._rest()
+            return
+        history = np.concatenate(self._held)
+        self._rest()
+        self._history = history[-_HISTORY:]
+
+
+def _powers(frames: Samples) -> list[float]:
+    """The variance of each row: a constant offset isn't sound."""
+    values = frames.astype(np.float32)
+    sums = values.sum(axis=1)
+    squares = np.einsum("ij,ij->i", values, values)
+    powers: list[float] = ((squares - sums * sums * (1 / FRAME)) * (1 / FRAME)).tolist()
+    return powers
+
+
+def _quietest(powers: Sequence[float]) -> int:
+    """How many frames come before the middle of the quietest three in a row."""
+    triples = [sum(powers[i : i + 3]) for i in range(len(powers) - 2)]
+    return triples.index(min(triples)) + 1

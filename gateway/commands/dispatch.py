@@ -65,11 +65,15 @@ def run_load(arguments: argparse.Namespace) -> ExitCode:
     from gateway.commands.load import LoadOptions, exit_code, load
 
     expectations = load_report.parse_expectations(arguments.expect) if arguments.expect else []
+    ramp_s = arguments.ramp or min(max(1.0, arguments.sessions / 100), arguments.duration / 2)
+    if ramp_s >= arguments.duration:
+        message = "--ramp must be shorter than --duration, or not all sessions are ever live together"
+        raise CommandError(message)
     options = LoadOptions(
         url=arguments.url,
         sessions=arguments.sessions,
         duration_s=arguments.duration,
-        ramp_s=arguments.ramp if arguments.ramp is not None else max(1.0, arguments.sessions / 100),
+        ramp_s=ramp_s,
         audio=_audio(rate=arguments.rate),
         frame_ms=arguments.frame_ms,
         config=session_config(arguments),

@@ -144,7 +144,10 @@ def _load(parser: argparse.ArgumentParser) -> None:
         help="seconds of audio each sends (default 30)",
     )
     parser.add_argument(
-        "--ramp", type=_seconds, metavar="S", help="seconds over which they start (default: 100 a second)"
+        "--ramp",
+        type=_seconds,
+        metavar="S",
+        help="seconds over which they start (default: 100 a second, half the duration at most)",
     )
     parser.add_argument(
         "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the synthetic speech"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from gateway.audio.window import Block
@@ -34,6 +35,7 @@ class Captions:
         self._stream: TranscriptStream | None = None
         self._wanted = Feature.TRANSCRIPT in config.features
         self._language = config.language
+        self._min_confidence = config.min_confidence
         self._heard = 0
         self._closed = False
 
@@ -44,6 +46,7 @@ class Captions:
 
     def configure(self, config: SessionConfig) -> None:
         """Follow a change of configuration; an open utterance is finished in the old language."""
+        self._min_confidence = config.min_confidence
         wanted = Feature.TRANSCRIPT in config.features
         if wanted != self._wanted or config.language != self._language:
             self._wanted, self._language = wanted, config.language
@@ -75,6 +78,11 @@ class Captions:
     def _on_update(self, update: TranscriptUpdate) -> None:
         if self._closed:
             return
+        if update.confidence is not None and update.confidence < self._min_confidence:
+            if update.revision == 0:
+                return
+            # Interims were told already: a final without words takes them back.
+            update = replace(update, text="", words=())
         words = tuple(
             Word(
                 text=word.text,

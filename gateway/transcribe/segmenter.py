@@ -159,8 +159,9 @@ class Segmenter:
         """End the open utterance with the last sample fed."""
         actions: list[Action] = []
         if self._open:
-            rest = [*self._held, self._carry]
-            actions = [Speech(np.concatenate(rest)), End(self.next_sample)]
+            rest = np.concatenate((*self._held, self._carry))
+            actions += [Speech(rest)] if len(rest) else []
+            actions.append(End(self.next_sample))
         self._restart(self.next_sample)
         return actions
 
@@ -195,14 +196,16 @@ class Segmenter:
     def _remember(self, frames: Samples) -> None:
         """Keep what an onset may reach back to."""
         self.at += frames.size
-        self._history = np.concatenate((self._history, frames.ravel()))[-_HISTORY:]
+        new = frames.ravel()[-_HISTORY:]
+        old = self._history[max(0, len(self._history) + len(new) - _HISTORY) :]
+        self._history = np.concatenate((old, new))
 
     def _begin(self, actions: list[Action]) -> None:
         """Open an utterance at the pre-roll of its first active frame, or where the history starts."""
         length = min(len(self._history), (PRE_ROLL + self._recent.bit_length()) * FRAME)
         actions += (Begin(self.at - length), Speech(self._history[len(self._history) - length :].copy()))
         self._rest()
-        self._history = self._carry[:0].copy()
+        self._history = np.empty(0, np.int16)
         self._open, self._frames = True, length // FRAME
 
     def _follow(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
@@ -267,9 +270,8 @@ class Segmenter:
             actions.append(End(self.at))
             self._rest()
             return
-        history = np.concatenate(self._held)
+        self._history = np.concatenate(self._held)[-_HISTORY:].copy()
         self._rest()
-        self._history = history[-_HISTORY:]
 
 
 def _powers(frames: Samples) -> list[float]:

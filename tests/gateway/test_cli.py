@@ -104,6 +104,7 @@ def test_docs_are_current() -> None:
         (["stream", "--mic", "--encoding", "mulaw"], "--encoding"),
         (["load", "--expect", "speed=1"], "--expect does not understand"),
         (["load", "--rate", "5"], "--rate must be"),
+        (["load", "--duration", "5", "--ramp", "5"], "--ramp must be shorter"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

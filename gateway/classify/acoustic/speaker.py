@@ -1,10 +1,10 @@
 """Who speaks: a hint at turns, by clustering a few seconds of voice at a time.
 
-The last two seconds of speech are summed up as 25 numbers: mean and standard deviation of mel-frequency cepstral
-coefficients 1 to 12 (Davis and Mermelstein 1980; coefficient 0 is level, and left out) and the mean log F0. Each is
-divided by how much it varies within one speaker, and the root mean square of the difference to a cluster's centre
-is its distance. Nearest centre wins; beyond `FAR`, a new cluster is opened while the session may have more
-speakers (two, unless it says otherwise). A change counts when two decisions running agree.
+The last two seconds of speech are summed up as 25 numbers: mean and standard deviation of mel-frequency
+cepstral coefficients 1 to 12 (Davis and Mermelstein 1980; coefficient 0 is level, and left out) and the mean
+log F0. Each is divided by how much it varies within one speaker, and the root mean square of the difference to
+a cluster's centre is its distance. The nearest centre wins; beyond `FAR`, a new cluster is opened while the
+session may have more speakers (two, unless it says otherwise). A change counts when two decisions running agree.
 
 This is no identification: confidence stays at or under 0.5, two similar voices become one, and overlapping or
 synthetic speech isn't recognised as such.
@@ -24,12 +24,14 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 
 COEFFICIENTS = slice(1, 13)
 EVIDENCE_S = 2.0
-"""Seconds of speech a decision looks back on, and that open a cluster."""
-CHUNK_S = 0.5
+"""Seconds of speech that describe a speaker."""
+CHUNK_S = 0.75
 """Seconds of new speech that lead to a decision."""
 AGREE = 2
-"""Decisions running that change the speaker."""
-FAR = 2.0
+"""Decisions running that must doubt the current speaker."""
+SUSPECT = 1.5
+"""Distance from the current speaker at which new speech is doubtful, while there may be somebody new."""
+FAR = 1.7
 """Distance from every centre at which a voice is a new one."""
 MEMORY_S = 30.0
 """Seconds of speech after which a centre moves no slower."""
@@ -45,9 +47,11 @@ FIRST_CONFIDENCE = 0.2
 JUMP_S = 0.02
 
 WITHIN: Vector = np.array(
-    [1.35, 1.12, 0.79, 0.71, 0.46, 0.43, 0.37, 0.27, 0.25, 0.25, 0.20, 0.20]
-    + [0.81, 0.77, 0.56, 0.34, 0.32, 0.21, 0.22, 0.15, 0.15, 0.14, 0.13, 0.11]
-    + [1.03]
+    (
+        *(1.35, 1.12, 0.79, 0.71, 0.46, 0.43, 0.37, 0.27, 0.25, 0.25, 0.20, 0.20),
+        *(0.81, 0.77, 0.56, 0.34, 0.32, 0.21, 0.22, 0.15, 0.15, 0.14, 0.13, 0.11),
+        1.03,
+    )
 )
 """Standard deviation within one speaker of each number, pooled over nine recorded or synthetic voices."""
 _SIZE = len(WITHIN)
@@ -102,7 +106,7 @@ def observe(features: Features, i: int, state: AnalysisState, window: Window) ->
     mine: AnalysisState = state.setdefault("speaker", {"current": None})
     begin = window.end_s - window.owned / SAMPLE_RATE
     if abs(begin - float(mine.get("end_s", begin))) > JUMP_S:
-        mine["recent"], mine["pending"] = [], [-1, 0]
+        mine["doubts"] = []
     mine["end_s"] = window.end_s
     heard = None if _on_hold(state) else _gather(features, i, window)
     if heard is None:
@@ -140,7 +144,7 @@ def _idle(mine: AnalysisState, seconds: float) -> list[SpeakerObservation]:
     if mine["idle_s"] < IDLE_S - 1e-6:
         return []
     mine["current"] = None
-    mine["recent"], mine["pending"] = [], [-1, 0]
+    mine["doubts"] = []
     mine.pop("building", None)
     return _tell(mine, "no_speaker", None, MOST_CONFIDENCE)
 
@@ -160,62 +164,64 @@ def _follow(mine: AnalysisState, heard: _Sums, frame_s: float, limit: int) -> fl
         mine["current"] = _name(int(mine.get("last", 0)))
     if "building" in mine:
         heard = _Sums.unpack(mine["building"]) + heard
-    if heard.frames * frame_s < CHUNK_S:
+    wanted = CHUNK_S if mine.get("centres") else EVIDENCE_S
+    if heard.frames * frame_s < wanted:
         mine["building"] = heard.pack()
         return float(mine.get("confidence", FIRST_CONFIDENCE))
     mine.pop("building", None)
-    recent = [_Sums.unpack(chunk) for chunk in mine.get("recent", ())] + [heard]
-    while sum(chunk.frames for chunk in recent[1:]) * frame_s >= EVIDENCE_S:
-        recent.pop(0)
-    mine["recent"] = [chunk.pack() for chunk in recent]
-    mine["confidence"] = _decide(mine, recent, frame_s, limit)
+    mine["confidence"] = _decide(mine, heard, frame_s, limit)
     return float(mine["confidence"])
 
 
-def _decide(mine: AnalysisState, recent: list[_Sums], frame_s: float, limit: int) -> float:
-    whole = recent[0]
-    for chunk in recent[1:]:
-        whole = whole + chunk
-    seconds = whole.frames * frame_s
-    enough = seconds >= EVIDENCE_S - CHUNK_S / 2
-    vector = whole.vector()
+def _decide(mine: AnalysisState, chunk: _Sums, frame_s: float, limit: int) -> float:
     centres = [np.frombuffer(data, dtype="<f4").astype(np.float64) for data in mine.get("centres", ())]
     if not centres:
-        if enough:
-            _open(mine, vector, seconds)
+        _open(mine, chunk, frame_s)
         return FIRST_CONFIDENCE
-    distances = [_distance(vector, centre) for centre in centres]
-    best = int(np.argmin(distances))
-    if distances[best] > FAR and enough and len(centres) < limit:
-        best = len(centres)
     current = int(mine["last"])
-    if best == current:
-        mine["pending"] = [-1, 0]
-        if distances[best] < FAR:
-            _move(mine, best, centres[best], recent[-1], frame_s)
-    elif _agreed(mine, best):
-        if best == len(centres):
-            _open(mine, vector, seconds)
-            return FIRST_CONFIDENCE
+    distances = _distances(chunk, centres)
+    room = len(centres) < limit
+    if int(np.argmin(distances)) == current and not (room and distances[current] > SUSPECT):
+        mine["doubts"] = []
+        _move(mine, current, centres[current], chunk, frame_s)
+        return _confidence(distances, current, chunk.frames * frame_s)
+    doubts = [_Sums.unpack(data) for data in mine.get("doubts", ())] + [chunk]
+    mine["doubts"] = [doubt.pack() for doubt in doubts[-AGREE:]]
+    if len(doubts) < AGREE:
+        return LEAST_CONFIDENCE
+    return _settle_doubts(mine, _total(doubts), centres, room, frame_s)
+
+
+def _settle_doubts(
+    mine: AnalysisState, evidence: _Sums, centres: list[Vector], room: bool, frame_s: float
+) -> float:
+    """Whose is the speech that didn't fit the current speaker: a known one's, a new one's, or theirs after all?"""
+    distances = _distances(evidence, centres)
+    best = int(np.argmin(distances))
+    seconds = evidence.frames * frame_s
+    if room and distances[best] > FAR:
+        if seconds < EVIDENCE_S * 0.75:
+            return LEAST_CONFIDENCE
+        _open(mine, evidence, frame_s)
+        best, distances = len(centres), [*distances, 0.0]
+    elif best != mine["last"]:
         mine["last"], mine["current"] = best, _name(best)
-    return _confidence(distances, int(mine["last"]), seconds)
+    mine["doubts"] = []
+    return _confidence(distances, best, seconds)
 
 
-def _agreed(mine: AnalysisState, best: int) -> bool:
-    before, count = mine.get("pending", (-1, 0))
-    count = int(count) + 1 if before == best else 1
-    mine["pending"] = [best, count]
-    if count < AGREE:
-        return False
-    mine["pending"] = [-1, 0]
-    return True
+def _total(parts: list[_Sums]) -> _Sums:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    return whole
 
 
-def _open(mine: AnalysisState, vector: Vector, seconds: float) -> None:
+def _open(mine: AnalysisState, speech: _Sums, frame_s: float) -> None:
     """A new speaker, who is the current one."""
     centres: list[bytes] = mine.setdefault("centres", [])
-    centres.append(vector.astype("<f4").tobytes())
-    mine.setdefault("seconds", []).append(seconds)
+    centres.append(speech.vector().astype("<f4").tobytes())
+    mine.setdefault("seconds", []).append(speech.frames * frame_s)
     mine["last"] = len(centres) - 1
     mine["current"] = _name(mine["last"])
 
@@ -231,8 +237,9 @@ def _move(mine: AnalysisState, index: int, centre: Vector, chunk: _Sums, frame_s
     mine["seconds"][index] = min(MEMORY_S, known + seconds)
 
 
-def _distance(vector: Vector, centre: Vector) -> float:
-    return float(np.sqrt(np.nanmean((vector - centre) ** 2)))
+def _distances(speech: _Sums, centres: list[Vector]) -> list[float]:
+    vector = speech.vector()
+    return [float(np.sqrt(np.nanmean((vector - centre) ** 2))) for centre in centres]
 
 
 def _confidence(distances: list[float], index: int, seconds: float) -> float:

@@ -101,12 +101,20 @@ def test_attaching_to_a_session_starts_where_it_stands() -> None:
     assert (made.position_s, made.phase, made.total_s) == (10, "watching", None)
 
 
-@given(st.integers(0, 3 * STRIP_SECONDS))
-def test_strip_is_bounded_and_keeps_the_newest(seconds: int) -> None:
+def test_strip_is_bounded_and_keeps_the_newest() -> None:
     """However long a session, the strip holds a bounded number of seconds, the newest ones."""
     made = Picture(name="x")
-    for second in range(max(0, seconds - 2), seconds + 1):
-        made.strip.update(dict.fromkeys(range(0, second, 7), "gap"))
-        made.apply(tone(second, "Calm"))
-    assert len(made.strip) <= 2 * STRIP_SECONDS + 1
-    assert made.strip[seconds] == "tone:Calm"
+    for second in range(3 * STRIP_SECONDS):
+        made.apply(tone(second, "Calm", speaker_id="Speaker A"))
+    assert STRIP_SECONDS <= len(made.strip) <= 2 * STRIP_SECONDS
+    assert len(made.voices) <= 2 * STRIP_SECONDS
+    assert max(made.strip) == 3 * STRIP_SECONDS - 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 1_000), st.floats(0, 10), st.sampled_from("abc")), max_size=40))
+def test_any_course_of_audio_is_drawn_somewhere(course: list[tuple[float, float, str]]) -> None:
+    """Whatever stretches are spoken of, in any order, the last second of each is on the strip."""
+    made = Picture(name="x")
+    for start, length, label in course:
+        made.apply(at(ev.Tone, start, start + length, label=label, confidence=0.5))
+        assert made.strip[max(round(start * RATE), round((start + length) * RATE) - 1) // RATE]

@@ -44,6 +44,19 @@ def test_any_command_name_is_survived(tmp_path: Path) -> None:
     assert told.rss == 10 * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_grandchildren_count_too(tmp_path: Path) -> None:
+    """A decoder started by a child is part of the server's cost; one that just ended is passed over."""
+    for pid, children in ((1, "2"), (2, "3 4"), (3, "")):
+        folder = tmp_path / str(pid) / "task" / str(pid)
+        folder.mkdir(parents=True)
+        (folder / "children").write_text(children)
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (x) S " + " ".join(["0"] * 10) + " 100 0 0")
+        (tmp_path / str(pid) / "statm").write_text("9 3 1")
+    told = usage(1, tmp_path)
+    assert told.children_rss == 2 * 3 * os.sysconf("SC_PAGE_SIZE")
+    assert told.children_cpu_s == pytest.approx(2 * told.cpu_s)
+
+
 def test_no_such_process(tmp_path: Path) -> None:
     """A process that is gone is an OSError, for the caller to tell."""
     with pytest.raises(OSError, match="No such file"):

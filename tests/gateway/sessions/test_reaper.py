@@ -271,6 +271,20 @@ class TestPasses:
 
         run(scenario())
 
+    def test_a_lively_session_is_noted_and_otherwise_left_alone(self) -> None:
+        """Twelve hours of talk end nothing, and the heartbeat follows."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await live(node)
+            node.clock.advance(43_200.0)
+            node.hear(session_id)
+            assert await node.reaper.pass_once() == ReapReport(seen=1, kept=1, tickets=1)
+            session = await node.service.get(session_id)
+            assert (session.status, session.seen_mono) == (Status.LIVE, node.clock.monotonic())
+
+        run(scenario())
+
     def test_one_that_fails_to_end_keeps_no_other_from_ending(self, caplog: pytest.LogCaptureFixture) -> None:
         """It is logged with a short id, counted, and tried again by the next pass."""
 

@@ -1,6 +1,7 @@
 """Attaching: owners and observers, tickets and resume tokens."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -246,5 +247,51 @@ def test_cancelling_an_attach_leaves_a_session_that_can_be_attached() -> None:
             await asyncio.gather(attaching, return_exceptions=True)
             session: Session = (await node.service.attach(session_id)).session
             assert session.status is Status.LIVE
+
+    run(scenario())
+
+
+class MeddlingStore(YieldingSessionStore):
+    """A store in which something happens between the first read of a session and the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meddle: Callable[[], Awaitable[object]] | None = None
+
+    async def get(self, session_id: str) -> Session | None:
+        found = await super().get(session_id)
+        meddle, self.meddle = self.meddle, None
+        if meddle is not None:
+            await meddle()
+        return found
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_session_that_ends_while_somebody_attaches_lets_nobody_in(role: Role) -> None:
+    """The decision is made on what is there when it is written, not on what was read first."""
+
+    async def scenario() -> None:
+        store = MeddlingStore()
+        node = Node(store=store)
+        session_id = await new(node)
+        store.meddle = lambda: node.service.end(session_id, summary(session_id))
+        with pytest.raises(SessionGone):
+            await node.service.attach(session_id, role)
+
+    run(scenario())
+
+
+def test_a_token_that_is_outdated_while_it_is_presented_lets_nobody_in() -> None:
+    """The previous token is worth nothing from the moment the new owner has spoken."""
+
+    async def scenario() -> None:
+        store = MeddlingStore()
+        node = Node(store=store)
+        session_id = await new(node)
+        old = (await node.service.attach(session_id)).resume_token
+        await node.service.attach(session_id, credential=old)
+        store.meddle = lambda: node.service.confirm(session_id)
+        with pytest.raises(Unauthorized):
+            await node.service.attach(session_id, credential=old)
 
     run(scenario())

@@ -1,0 +1,292 @@
+"""A live session's readers and its orderly end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from gateway.audio.window import Block
+from gateway.classify.port import ToneObservation
+from gateway.live.captions import Captions
+from gateway.live.reader import MAX_REPLIES, Reader
+from gateway.live.registry import Tasks
+from gateway.live.session import ENDED, Audience, Farewell, LiveSession
+from gateway.transcribe.port import Emit, TranscriptUpdate, Warn
+from protocol.audio import AudioFormat
+from protocol.close import CloseCode
+from protocol.control import Feature, SessionConfig
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import Error, Gap, GapReason, Pong, Service, Summary, Tone, Transcript
+from tests.fakes import Bench, bench
+
+
+class FakeStream:
+    """Says what it was fed, as words, when flushed."""
+
+    pending_from16k = None
+
+    def __init__(self, emit: Emit, warn: Warn) -> None:
+        self.emit, self.warn = emit, warn
+        self.fed: list[tuple[int, int]] = []
+        self.closed = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def feed(self, samples: object, start16k: int) -> None:
+        self.fed.append((start16k, len(samples)))  # type: ignore[arg-type]
+
+    async def flush(self) -> None:
+        await self.gate.wait()
+        self.emit(update(f"{len(self.fed)} blocks"))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class FakeTranscriber:
+    """Opens fake streams and remembers them."""
+
+    def __init__(self) -> None:
+        self.streams: list[FakeStream] = []
+        self.languages: list[str | None] = []
+
+    def open(self, *, emit: Emit, warn: Warn, language: str | None) -> FakeStream:
+        self.languages.append(language)
+        self.streams.append(FakeStream(emit, warn))
+        return self.streams[-1]
+
+
+def update(text: str, revision: int = 0, confidence: float | None = None) -> TranscriptUpdate:
+    return TranscriptUpdate(text, True, revision, confidence, 0, 1_600, "en-US")
+
+
+def live(on: Bench, audience: Audience, tasks: Tasks, drain_s: float = 5.0) -> LiveSession:
+    """A live session around a bench's pipeline."""
+
+    async def finished(_: Summary) -> None: ...
+
+    async def truncated() -> bool:
+        return False
+
+    return LiveSession(
+        on.log,
+        on.pipeline,
+        audience,
+        None,
+        drain_s=drain_s,
+        spawn=tasks.spawn,
+        on_finished=finished,
+        truncated=truncated,
+    )
+
+
+def run(scenario: Callable[[Tasks], Awaitable[None]]) -> None:
+    async def main() -> None:
+        tasks = Tasks()
+        try:
+            await scenario(tasks)
+        finally:
+            await tasks.aclose()
+
+    asyncio.run(main())
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_the_end_waits_for_the_last_windows() -> None:
+    """The partial window is classified, its events come, then the summary, then the farewell."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on, audience = bench(), Audience()
+        reader = Reader(on.log, 0)
+        audience.seat_owner(reader)
+        session = live(on, audience, tasks)
+        on.pipeline.feed(bytes(3_200))
+        ending = session.begin_finish()
+        assert session.begin_finish() is ending
+        await settle()
+        assert not ending.done()
+        on.scheduler.answer([ToneObservation(label="Calm", confidence=0.5)])
+        summary = await ending
+        assert [type(event) for event in on.events] == [Tone, Summary]
+        assert (summary.classified_samples, summary.gap_samples) == (1_600, 0)
+        assert reader.farewell is not None
+        assert reader.farewell.code is CloseCode.NORMAL
+
+    run(scenario)
+
+
+def test_an_end_that_can_not_wait_declares_what_is_pending() -> None:
+    """A stalled classifier does not keep a session for ever."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks, drain_s=0.01)
+        on.pipeline.feed(bytes(64_000))
+        summary = await session.finish()
+        gaps = [event for event in on.events if isinstance(event, Gap)]
+        assert [(gap.start_sample, gap.end_sample, gap.reason) for gap in gaps] == [
+            (0, 32_000, GapReason.DRAIN)
+        ]
+        assert (summary.gap_samples, summary.pending_samples) == (32_000, 0)
+
+    run(scenario)
+
+
+def test_an_abort_overtakes_an_end_that_has_begun() -> None:
+    """A deleted session does not wait for anything."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks, drain_s=60)
+        on.pipeline.feed(bytes(3_200))
+        session.begin_finish()
+        await settle()
+        summary = await session.abort()
+        assert summary.gap_samples == 1_600
+        assert sum(isinstance(event, Summary) for event in on.events) == 1
+
+    run(scenario)
+
+
+def test_the_end_goes_on_without_the_one_who_asked() -> None:
+    """A socket that is cut after `end` leaves the session ending."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks)
+        on.pipeline.feed(bytes(3_200))
+        asker = asyncio.create_task(session.finish())
+        await settle()
+        asker.cancel()
+        await settle()
+        on.scheduler.answer()
+        assert (await session.finish()).classified_samples == 1_600
+
+    run(scenario)
+
+
+def test_a_flush_waits_for_its_own_windows_only() -> None:
+    """What comes after the flush does not hold its reply back."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks)
+        on.pipeline.feed(bytes(3_200))
+        flushing = asyncio.create_task(session.flush())
+        await settle()
+        on.pipeline.feed(bytes(32_000))
+        assert not flushing.done()
+        on.scheduler.answer()
+        await asyncio.wait_for(flushing, 1)
+        assert on.pipeline.outstanding == 1
+
+    run(scenario)
+
+
+def test_a_farewell_with_an_error_tells_it_first() -> None:
+    """Observers and owner both learn why."""
+    on, audience = bench(), Audience()
+    owner, observer = Reader(on.log, 0), Reader(on.log, 0)
+    audience.seat_owner(owner)
+    audience.observers.add(observer)
+    audience.dismiss(Farewell.of(ProtocolError(ErrorCode.IDLE_TIMEOUT, "idle", fatal=True)))
+    for reader in (owner, observer):
+        error = reader.take()[0]
+        assert isinstance(error, Error)
+        assert (error.code, error.fatal) == (ErrorCode.IDLE_TIMEOUT, True)
+        assert reader.done
+
+
+def test_an_owner_that_lets_replies_pile_up_is_dismissed() -> None:
+    """It is not reading; nothing is kept for it without bound."""
+    on, audience = bench(), Audience()
+    owner = Reader(on.log, 0)
+    audience.seat_owner(owner)
+    for _ in range(MAX_REPLIES + 1):
+        audience.tell_owner(Pong())
+    assert owner.farewell is not None
+    assert owner.farewell.code is CloseCode.READER_TOO_SLOW
+    audience.dismiss(ENDED)
+    assert owner.farewell.code is CloseCode.READER_TOO_SLOW
+
+
+def test_only_the_owner_in_the_seat_counts_as_leaving() -> None:
+    """A replaced owner's late goodbye detaches nobody."""
+    on, audience = bench(), Audience()
+    first, second = Reader(on.log, 0), Reader(on.log, 0)
+    assert audience.seat_owner(first) is False
+    assert audience.seat_owner(second) is True
+    assert audience.leave(first) is False
+    assert audience.count == 1
+    assert audience.leave(second) is True
+    assert audience.count == 0
+
+
+def captions(on: Bench, tasks: Tasks, config: SessionConfig) -> tuple[Captions, FakeTranscriber]:
+    engine = FakeTranscriber()
+    audio = AudioFormat(sample_rate=8_000)
+    return Captions(engine, on.pipeline.announcer, audio, config, tasks.spawn), engine  # type: ignore[arg-type]
+
+
+BLOCK = Block(0, 800, 0, np.zeros(1_600, np.int16))
+
+
+def test_words_are_told_in_the_clients_samples() -> None:
+    """The transcriber counts at 16 kHz, the client at its own rate; warnings become service events."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench(AudioFormat(sample_rate=8_000))
+        words, engine = captions(on, tasks, SessionConfig(language="en"))
+        words.feed(BLOCK)
+        engine.streams[0].warn("no decoder is free")
+        await words.flush()
+        service, transcript = on.events
+        assert isinstance(service, Service)
+        assert isinstance(transcript, Transcript)
+        assert (transcript.start_sample, transcript.end_sample, transcript.timestamp) == (0, 800, 0.1)
+        assert engine.languages == ["en"]
+        await words.aclose()
+        engine.streams[0].emit(update("too late"))
+        assert len(on.events) == 2
+        assert engine.streams[0].closed
+
+    run(scenario)
+
+
+def test_a_new_language_finishes_the_old_utterance() -> None:
+    """What was said before the change is still understood in the old language."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench(AudioFormat(sample_rate=8_000))
+        words, engine = captions(on, tasks, SessionConfig(language="en"))
+        words.feed(BLOCK)
+        words.configure(SessionConfig(language="de"))
+        words.feed(BLOCK)
+        await settle()
+        assert engine.languages == ["en", "de"]
+        assert [stream.closed for stream in engine.streams] == [True, False]
+        words.configure(SessionConfig(language="de", features=frozenset({Feature.TONE})))
+        assert not words.wanted
+
+    run(scenario)
+
+
+def test_unsure_words_are_not_told_or_taken_back() -> None:
+    """Below min_confidence a final says nothing; after interims it takes them back."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench(AudioFormat(sample_rate=8_000))
+        words, engine = captions(on, tasks, SessionConfig(min_confidence=0.5))
+        words.feed(BLOCK)
+        engine.streams[0].emit(update("mumble", confidence=0.2))
+        assert on.events == []
+        engine.streams[0].emit(update("mumble", revision=2, confidence=0.2))
+        told = on.events[0]
+        assert isinstance(told, Transcript)
+        assert (told.text, told.is_final, told.revision) == ("", True, 2)
+
+    run(scenario)

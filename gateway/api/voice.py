@@ -6,6 +6,7 @@ and either of them ends both.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from gateway.live.log import Evicted
 from gateway.live.reader import Reader, RepliesOverflow
 from gateway.sessions.ports import Entry
 from gateway.sessions.tickets import Role
-from protocol.close import CloseCode
+from protocol.close import NO_CLOSE_FRAME, CloseCode
 from protocol.connection import Audio, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ErrorCode, ProtocolError
@@ -96,7 +97,7 @@ class VoiceEndpoint:
         self._gateway.telemetry.error(error.code)
         self._gateway.telemetry.close(error.close_code)
         await _send(websocket, connection.send(error.to_event()))
-        await websocket.close(error.close_code, error.code)
+        await _close(websocket, error.close_code, error.code)
 
 
 class Conversation:
@@ -152,7 +153,7 @@ class Conversation:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                self._gateway.telemetry.close(message.get("code", 1006))
+                self._gateway.telemetry.close(message.get("code", NO_CLOSE_FRAME))
                 return
             data: bytes | str | None = message.get("bytes")
             if data is None:
@@ -241,7 +242,7 @@ class Conversation:
         farewell = reader.farewell
         if farewell is not None:
             self._gateway.telemetry.close(farewell.code)
-            await websocket.close(farewell.code, farewell.reason)
+            await _close(websocket, farewell.code, farewell.reason)
 
     async def _fell_behind(self, gone: Evicted) -> None:
         error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
@@ -249,7 +250,7 @@ class Conversation:
         self._gateway.telemetry.error(error.code)
         self._gateway.telemetry.close(error.close_code)
         await _send(self._websocket, self._connection.send(error.to_event()))
-        await self._websocket.close(error.close_code, error.code)
+        await _close(self._websocket, error.close_code, error.code)
 
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
@@ -274,4 +275,12 @@ async def _accept(websocket: WebSocket, subprotocol: str | None) -> None:
 async def _send(websocket: WebSocket, data: bytes | str) -> None:
     message: dict[str, Any] = {"type": "websocket.send"}
     message["text" if isinstance(data, str) else "bytes"] = data
-    await websocket.send(message)
+    try:
+        await websocket.send(message)
+    except RuntimeError as closed:  # the server has closed it meanwhile, as for an oversize message
+        raise WebSocketDisconnect(NO_CLOSE_FRAME) from closed
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it is closed already
+        await websocket.close(code, reason)

@@ -103,6 +103,11 @@ class SessionStore(Protocol):
 # Events ---------------------------------------------------------------------------------------------------
 
 
+def _trimmed(data: bytes) -> bytes:
+    # orjson leaves its whole work buffer, 8 KiB, behind the bytes it returns; only a copy sheds it.
+    return bytes(memoryview(data))
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One durable event in a log, encoded at most once per encoding however many read it."""
@@ -129,8 +134,7 @@ class Entry:
                 self._msgpack = encode_event(self.event, encoding)
             return self._msgpack
         if self._json is None:
-            # orjson leaves its whole work buffer, 8 KiB, behind the bytes it returns; only a copy sheds it.
-            self._json = bytes(memoryview(encode_event(self.event, encoding)))
+            self._json = _trimmed(encode_event(self.event, encoding))
         return self._json
 
     @property
@@ -164,7 +168,9 @@ class Recorded:
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The message on the wire, JSON as UTF-8; the same bytes as in the log."""
-        return self.data if encoding is Encoding.MSGPACK else orjson.dumps(msgpack.unpackb(self.data))
+        if encoding is Encoding.MSGPACK:
+            return self.data
+        return _trimmed(orjson.dumps(msgpack.unpackb(self.data)))
 
     def event(self) -> Event | UnknownEvent:
         """What it says.

@@ -76,7 +76,10 @@ class TranscriptStream(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Finish the open utterance; on return every final due so far was emitted or given up with a warning."""
+        """Finish the open utterance.
+
+        On return every final due so far was emitted, or given up with a warning.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -38,8 +38,10 @@ HOLD: Final = 200
 LONGEST: Final = 250
 """Frames: no utterance is longer than 5 s."""
 
-_PAUSE: Final = 3
-"""Inactive frames in a row that are as good a place to split as any: 60 ms."""
+_PAUSE: Final = 6
+"""Inactive frames in a row that make a pause: 120 ms; the closure of a stop consonant is shorter."""
+_DIP: Final = 5
+"""Frames over which the quietest place is looked for where there is no pause."""
 _ONSET_RATIO: Final = 10.0
 """Power over the noise floor that begins speech: 10 dB."""
 _STAY_RATIO: Final = 5.0
@@ -129,7 +131,12 @@ class Segmenter:
 
     def __init__(self, start16k: int = 0) -> None:
         self._floor = NoiseFloor()
-        self._restart(start16k)
+        self.at = start16k
+        self._carry: Samples = np.empty(0, np.int16)
+        self._history: Samples = self._carry
+        self._held: list[Samples] = []
+        self._powers: list[float] = []
+        self._rest()
 
     @property
     def next_sample(self) -> int:
@@ -168,16 +175,14 @@ class Segmenter:
     def _restart(self, start16k: int) -> None:
         """Forget everything but the noise."""
         self.at = start16k
-        self._carry: Samples = np.empty(0, np.int16)
-        self._history: Samples = self._carry
+        self._carry = self._history = np.empty(0, np.int16)
         self._rest()
 
     def _rest(self) -> None:
         """No utterance is open, nor any frame towards one heard."""
         self._open = self._splitting = False
         self._recent = self._active = self._frames = self._quiet = 0
-        self._held: list[Samples] = []
-        self._powers: list[float] = []
+        self._held, self._powers = [], []
 
     def _listen(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
         """Look for an onset."""
@@ -284,6 +289,6 @@ def _powers(frames: Samples) -> list[float]:
 
 
 def _quietest(powers: Sequence[float]) -> int:
-    """How many frames come before the middle of the quietest three in a row."""
-    triples = [sum(powers[i : i + 3]) for i in range(len(powers) - 2)]
-    return triples.index(min(triples)) + 1
+    """How many frames come before the middle of the quietest dip."""
+    dips = [sum(powers[i : i + _DIP]) for i in range(len(powers) - _DIP + 1)]
+    return dips.index(min(dips)) + _DIP // 2

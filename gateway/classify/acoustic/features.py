@@ -181,7 +181,7 @@ def _assemble(chunks: list[_Spectral], level: Float, frames: Index, valid: Bool)
         f0_hz=track.f0_hz,
         hnr_db=track.hnr_db,
         voiced=track.voiced,
-        speech=vad.speech(level, track.f0_hz, flux, flatness, valid),
+        speech=vad.speech(level, track.f0_hz, track.hnr_db, flux, flatness, valid),
     )
 
 

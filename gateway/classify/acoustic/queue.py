@@ -17,7 +17,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.classify.acoustic import cadence, digits, music
 from gateway.classify.acoustic.features import Features
@@ -165,10 +164,12 @@ def _hear(
     blocks: ToneBlocks,
     window: Window,
 ) -> _Heard:
-    level, flatness = features.level_db[i, owned], features.flatness[i, owned]
-    speech = features.speech[i, owned]
+    level, speech = features.level_db[i, owned], features.speech[i, owned]
     frame_s = features.frame_hop_s
     seconds = window.owned / SAMPLE_RATE
+    tenth = len(level) // 10
+    ordered = np.partition(level, (tenth, len(level) - 1 - tenth))
+    low_db, high_db = float(ordered[tenth]), float(ordered[len(level) - 1 - tenth])
     tone_s = 0.0
     if blocks.mask.any():
         tone = blocks.tone_at(centres(features, owned))
@@ -177,24 +178,25 @@ def _hear(
     if tone_s > 0.2 * seconds:
         meter.evidence = 0.0
     else:
-        music.listen(meter, level, features.f0_hz[i, owned], frame_s, seconds)
-    threshold = _threshold(mine, level, seconds)
-    loud = np.flatnonzero((level > QUIET_DB) & ((level > threshold) | (flatness < NOISE_FLATNESS)))
-    trailing = len(level) - 1 - int(loud[-1]) if len(loud) else len(level)
+        music.listen(meter, level, high_db, features.f0_hz[i, owned], frame_s, seconds)
+    threshold = _threshold(mine, low_db, seconds)
+    loud = level > threshold
+    if threshold > QUIET_DB:
+        loud |= (level > QUIET_DB) & (features.flatness[i, owned] < NOISE_FLATNESS)
+    where = np.flatnonzero(loud)
+    trailing = len(level) - 1 - int(where[-1]) if len(where) else len(level)
     return _Heard(
         seconds=seconds,
         speech=float(np.count_nonzero(speech)) * frame_s,
         tone=tone_s,
-        loud=len(loud) * frame_s,
+        loud=len(where) * frame_s,
         trailing=trailing * frame_s,
-        depth_db=threshold - float(level.mean()),
+        depth_db=threshold - high_db,
     )
 
 
-def _threshold(mine: AnalysisState, level: npt.NDArray[np.float32], seconds: float) -> float:
+def _threshold(mine: AnalysisState, low_db: float, seconds: float) -> float:
     """dBFS below which noise is quiet: a little above the quietest tenth of late, within fixed bounds."""
-    tenth = len(level) // 10
-    low = float(np.partition(level, tenth)[tenth])
-    floor = min(low, float(mine.get("floor_db", low)) + FLOOR_RISE_DB * seconds)
+    floor = min(low_db, float(mine.get("floor_db", low_db)) + FLOOR_RISE_DB * seconds)
     mine["floor_db"] = max(-120.0, floor)
     return min(QUIET_CAP_DB, max(QUIET_DB, floor + FLOOR_MARGIN_DB))

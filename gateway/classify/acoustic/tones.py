@@ -65,8 +65,10 @@ _HYPOTHESES: Complex = np.exp(-2j * np.pi * _RETUNE * _OFFSETS[None, :, None]).a
 _TWIST = tuple(10.0 ** (db / 10.0) for db in TWIST_DB)
 _DTMF_SCALE = 2.0 / (DTMF_STEPS * STEP)
 _GROUP_SCALE = 2.0 / (GROUP_STEPS * STEP)
-_STEP_HINT = 0.45
+_STEP_HINT = 0.5
 """Share of a single step in a pair, from which digits may be near: a step that holds a digit has over 0.6."""
+_STEP_BALANCE = 0.03
+"""Least part of that in either tone: 10 dB of twist, and what 10 ms blur."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,8 +214,10 @@ def progress_tones(power: Float, energy: Float) -> npt.NDArray[np.intp]:
 
 def _digit_hints(correlations: Complex, energy: Float) -> Bool:
     power = np.abs(correlations[..., DTMF]) ** 2
-    pair = power[..., :4].max(axis=-1) + power[..., 4:].max(axis=-1)
+    low, high = power[..., :4].max(axis=-1), power[..., 4:].max(axis=-1)
+    pair = low + high
     near = pair * np.float32(2.0 / STEP) > _STEP_HINT * energy
+    near &= np.minimum(low, high) > _STEP_BALANCE * pair
     hints: Bool = (near & (energy > FLOOR * STEP)).any(axis=1)
     return hints
 

@@ -202,11 +202,10 @@ class TestFinding:
             await node.service.attach(first[1])
             late = [await new(node) for _ in range(4)]
             node.clock.advance(30.0)
-            wanted = SessionFilter(status=Status.CREATED)
-            assert await node.service.list(wanted, limit=2) == []
-            live = await node.service.list(SessionFilter(status=Status.LIVE), limit=2)
-            assert [one.id for one in live] == first[::-1]
+            assert await node.service.list(SessionFilter(status=Status.CREATED), limit=2) == []
             assert {await status(node, one) for one in late} == {Status.EXPIRED}
+            node.clock.advance(900.0)
+            assert [one.id for one in await node.service.list(limit=2)] == first[::-1]
 
         run(scenario())
 
@@ -263,6 +262,19 @@ class TestEnding:
             with pytest.raises(UnknownSession):
                 await node.events.record(session_id)
             assert len(node.tickets) == 0
+
+        run(scenario())
+
+    def test_only_idleness_is_taken_back(self) -> None:
+        """A session whose owner wants it to end is not revived by a late word."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            await node.service.attach(session_id)
+            await node.service.drain(session_id)
+            await node.service.revive(session_id, owned=True)
+            assert await status(node, session_id) is Status.DRAINING
 
         run(scenario())
 

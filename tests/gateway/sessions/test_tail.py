@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.sessions.ports import Entry
@@ -87,6 +87,7 @@ def test_it_holds_the_longest_contiguous_end_within_all_three_bounds(
         assert (tail.oldest, tail.top) == (seq + 1 - len(expected), seq)
 
 
+@example(count=10, max_events=30, after=8, limit=1)
 @given(
     count=st.integers(0, 30),
     max_events=st.integers(1, 30),

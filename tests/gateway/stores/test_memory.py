@@ -14,8 +14,10 @@ def test_evicted_tickets_are_counted_and_replaced_ones_are_not() -> None:
 
     async def scenario() -> None:
         store = MemoryTicketStore(capacity=2)
-        for ticket in ("a", "b", "b", "c"):
+        for ticket in ("a", "b", "b"):
             await store.issue(ticket, TicketGrant("s", Role.OWNER, 1.0))
+        assert (len(store), store.evicted) == (2, 0)
+        await store.issue("c", TicketGrant("s", Role.OWNER, 1.0))
         assert (len(store), store.evicted) == (2, 1)
 
     run(scenario())

@@ -74,9 +74,10 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
             raise ProtocolError(ErrorCode.INVALID_FIELD, "name the session to observe", param="session_id")
         created = await gateway.service.create(new_session_from_query(query))
         session_id, credential = created.session.id, None
+    else:
+        _check_format(await gateway.service.get(session_id), query)
     attached = await gateway.service.attach(session_id, role, credential=credential)
     session = attached.session
-    _check_format(session, query)
     live = gateway.live.open(session)
     after, recovered = starting_point(live.log, resume)
     reader = Reader(live.log, after)
@@ -115,7 +116,7 @@ def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:
 
 def _check_format(session: Session, query: Mapping[str, str]) -> None:
     """A client that names a format means it: PCM in another one would be noise."""
-    if "session_id" not in query or not asks_for_audio(query):
+    if not asks_for_audio(query):
         return
     asked = AudioFormat.from_query({**_text(session.audio), **query})
     if asked != session.audio:

@@ -11,6 +11,7 @@ from gateway.clock import Clock
 from gateway.sessions.ports import Entry, EventStore
 from gateway.sessions.tail import BoundedTail
 from protocol.events import DurableEvent, Transcript
+from protocol.version import Encoding
 
 
 class Evicted(Exception):
@@ -32,11 +33,12 @@ class EventLog:
         self._store = store
         self._clock = clock
         self._tail = tail
-        self._committed = 0
-        self._next = 1
         self._listeners: list[Callable[[], None]] = []
+        self._committed = 0
         self.epoch = store.open(session_id, self._on_commit)
         """Identity of this stream of events; it changes only when the server lost history."""
+        self._committed = store.committed(session_id)
+        self._next = self._committed + 1
 
     @property
     def next_seq(self) -> int:
@@ -66,6 +68,7 @@ class EventLog:
         now = self._clock.monotonic()
         final = not isinstance(event, Transcript) or event.is_final
         entry = Entry(event.seq, event.type, final, event.timestamp, now, event)
+        entry.encoded(Encoding.MSGPACK)  # what can't be written must not take a number
         self._next += 1
         self._tail.append(entry, now)
         self._store.append(self.session_id, entry)

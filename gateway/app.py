@@ -28,8 +28,9 @@ from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTi
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
+from protocol.close import CloseCode
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Summary
+from protocol.events import Drain, Summary
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         readiness=lambda: _readiness(parts),
         census=census.take,
     )
-    return build(gateway, lambda _: _lifespan(parts))
+    app = build(gateway, lambda _: _lifespan(parts))
+    app.state.dismiss = lambda: live.dismiss(_GOING_AWAY, min(_DISMISS_S, settings.drain_grace_s))
+    return app
 
 
 @asynccontextmanager
@@ -175,6 +178,12 @@ def _transcriber(settings: Settings) -> Transcriber | None:
         raise
 
 
+_RETRY_AFTER_MS = 1_000
+_DISMISS_S = 2.0
+"""Seconds that readers have to read their farewell when the gateway stops."""
+_GOING_AWAY = Farewell(
+    CloseCode.SERVICE_RESTART, "restart", Drain(retry_after_ms=_RETRY_AFTER_MS, reconnect_url=None)
+)
 _OVER = Farewell.of(ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True))
 _FAREWELLS = {
     Input.IDLE: Farewell.of(

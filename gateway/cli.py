@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.parsers import build_parser
+from gateway.commands.parsers import parse
 from gateway.commands.words import clean
 
 _START_S = 30.0
@@ -19,7 +19,7 @@ _START_S = 30.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors become one line, never a traceback."""
-    arguments = build_parser().parse_args(argv)
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except CommandError as error:

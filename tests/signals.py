@@ -5,8 +5,9 @@ Everything is 16 kHz mono. Synthesis returns float64 with full scale 1; `pcm` tu
 
 import subprocess
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from tests.needs import need_command, need_file
 
 Signal = npt.NDArray[np.float64]
 Pcm = npt.NDArray[np.int16]
+
+Sample = TypeVar("Sample", np.float64, np.int16)
 
 RATE = 16_000
 """Hertz."""
@@ -142,6 +145,17 @@ def busy(country: str, cycles: int = 6) -> Signal:
         "DE": ((425.0,), (0.48, 0.48)),
     }[country]
     return cadence(hertz, [on_off] * cycles)
+
+
+def windows(
+    samples: npt.NDArray[Sample], window_ms: int = 1000, hop_ms: int | None = None
+) -> Iterator[tuple[npt.NDArray[Sample], int, float]]:
+    """(samples, owned, end in seconds) of each window as a session cuts them; the last one is flushed."""
+    window, hop = window_ms * RATE // 1000, (hop_ms or window_ms) * RATE // 1000
+    owned_from, end = 0, min(window, len(samples))
+    while owned_from < len(samples):
+        yield samples[max(0, end - window) : end], end - owned_from, end / RATE
+        owned_from, end = end, min(end + hop, len(samples))
 
 
 def recording(path: str | Path, seconds: float | None = None, start: float = 0.0) -> Pcm:

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.api.context import Gateway
-from gateway.api.problems import Problem
 from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import Reader
 from gateway.sessions.model import Session
@@ -18,8 +17,6 @@ from protocol.version import Encoding
 
 HEARTBEAT_S = 15.0
 """Seconds of silence after which a comment keeps proxies from closing the stream."""
-MAX_OBSERVERS = 64
-"""Observers of one session."""
 
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -31,7 +28,7 @@ class EventRoutes:
         self._gateway = gateway
 
     async def stream(self, request: Request) -> Response:
-        """`GET`: the events after `Last-Event-ID` (or `?after=`), then each as it comes."""
+        """`GET`: the events after `Last-Event-ID` (or `?last_event_id=`), then each as it comes."""
         gateway = self._gateway
         session = await gateway.service.observe(request.path_params["session_id"])
         event_log = gateway.live.log(session.id)
@@ -41,11 +38,6 @@ class EventRoutes:
         if event_log is None or (session.over and resume == (event_log.epoch, event_log.committed)):
             # 204 is how an EventSource is told not to come back (HTML Living Standard, 9.2.3).
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        live = gateway.live.get(session.id)
-        if live is not None and len(live.audience.observers) >= MAX_OBSERVERS:
-            retry = {"retry-after": str(gateway.retry_after())}
-            detail = f"this session has {MAX_OBSERVERS} observers already"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, headers=retry)
         return StreamingResponse(
             self._follow(session, event_log, resume), headers=_HEADERS, media_type="text/event-stream"
         )

@@ -17,10 +17,9 @@ Gateway = Callable[[], AbstractContextManager[str]]
 """Starts a gateway on a free loopback port and gives its URL; ends it on leaving"""
 
 NEXT = (
-    "Next:",
-    "  make run   or   undertone serve            start the gateway and keep it running",
-    "  undertone stream talk.wav                  stream a recording of yours to it",
-    "  arecord -f S16_LE -r 16000 | undertone stream -      stream your microphone",
+    "Next:  undertone serve                     run the gateway (or: make run), then",
+    "       undertone stream talk.wav           stream a recording of yours to it, or",
+    "       arecord -f S16_LE -r 16000 | undertone stream -       your own voice",
 )
 
 

@@ -46,7 +46,7 @@ class DemoAudio:
 
 
 def build() -> DemoAudio:
-    """Compose the recording, about 27 seconds; takes about a second."""
+    """Compose the recording, about 28 seconds; takes about a second."""
     speech_from, turns = _speech()
     parts = [
         synth.silence(0.4),
@@ -55,7 +55,7 @@ def build() -> DemoAudio:
         synth.ringback(2.0),
         synth.silence(1.2),
         synth.hold_music(6.5),
-        synth.silence(0.8),
+        synth.silence(1.0),
     ]
     for turn in turns:
         parts += [turn.sound, synth.silence(0.5)]
@@ -97,15 +97,15 @@ class _Line:
 _LINES = (
     _Line(
         "slt",
-        "Thank you for calling. Your parcel is on its way, and it should be there on Tuesday.",
-        0.25,
-        ("duration_stretch=1.1", "int_f0_target_mean=165", "int_f0_target_stddev=12"),
+        "Good morning. This is about the book that I bought on Monday. Can you tell me if it is here?",
+        0.35,
+        (),
     ),
     _Line(
         "slt",
-        "Really, Tuesday? That is wonderful! I did not expect it so soon!",
-        0.9,
-        ("duration_stretch=0.92", "int_f0_target_mean=235", "int_f0_target_stddev=45"),
+        "That is wonderful news! Thank you so much! I did not expect it so soon!",
+        0.85,
+        ("duration_stretch=0.95", "int_f0_target_mean=198", "int_f0_target_stddev=40"),
     ),
     _Line("rms", "You are welcome. Is there anything else that I can help you with?", 0.45, ()),
 )

@@ -26,6 +26,7 @@ from gateway.commands.words import (
     humanised,
     queue_words,
     shift_glyph,
+    speaker_words,
 )
 from protocol import events as ev
 from protocol.codec import encode_event
@@ -150,7 +151,7 @@ class PlainOutput:
             case ev.Tone():
                 return self._tone(event)
             case ev.Speaker():
-                return f"{event.speaker_id or humanised(event.label)} {event.confidence:.2f}"
+                return f"{speaker_words(event)} {event.confidence:.2f}"
             case ev.Queue():
                 return f"{queue_words(event)} {event.confidence:.2f} {event.digits or ''}".rstrip()
             case ev.Transcript(is_final=True) if event.text.strip():

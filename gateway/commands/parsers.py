@@ -1,6 +1,7 @@
 """The command line, declared: `undertone --help` and docs/cli.md both come from here."""
 
 import argparse
+from collections.abc import Sequence
 from importlib import metadata
 
 from gateway.commands.exits import MEANINGS
@@ -58,6 +59,22 @@ def version() -> str:
         return metadata.version("undertone")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, parsed; exits with a usage message where they are wrong."""
+    return build_parser().parse_args(_joined(argv))
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Session ids may begin with a dash; argparse takes that for an option unless `=` comes between."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in ("--observe", "--session-id"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def build_parser() -> argparse.ArgumentParser:

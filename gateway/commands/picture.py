@@ -17,6 +17,8 @@ _LINES = 200
 _NOTICES = 50
 _QUEUE_STALE_S = 12.0
 """Seconds; a lasting queue state is repeated every 10 s, so beyond this it has ended"""
+_DIGITS_STALE_S = 3.0
+"""Seconds; dialling is a moment, not a state"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class Picture:
         state = self.queue
         if state is None or (self.tone is not None and self.tone.end_sample > state.end_sample):
             return None
-        return state if self.position_s - self.seconds(state.end_sample) < _QUEUE_STALE_S else None
+        stale_s = _DIGITS_STALE_S if state.label is ev.QueueLabel.DTMF_TONE else _QUEUE_STALE_S
+        return state if self.position_s - self.seconds(state.end_sample) < stale_s else None
 
     def note(self, text: str, *, at_s: float | None = None, bad: bool = False) -> None:
         """Add a notice; a repetition of the last one says nothing new."""

@@ -93,6 +93,7 @@ class Streaming:
                 await _cancelled(sending)
                 await self._stop(receiving)
                 return ExitCode.INTERRUPTED
+            interrupt.gentle = False  # `end` is being said already: from here on Ctrl-C means now
             await self._complete(receiving, sending)
             return ExitCode.OK
         finally:

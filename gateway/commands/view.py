@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from gateway.commands.picture import Line, Notice, Picture
-from gateway.commands.words import Glyphs, audio_words, bar, clean, clock, humanised, queue_words, shift_glyph
+from gateway.commands.words import (
+    QUEUE_WORDS,
+    Glyphs,
+    audio_words,
+    bar,
+    clean,
+    clock,
+    humanised,
+    queue_words,
+    shift_glyph,
+    speaker_words,
+)
 
 MIN_WIDTH = 40
 MAX_WIDTH = 110
@@ -26,7 +37,7 @@ _STYLES = {
     "tense": "magenta",
     "subdued": "blue",
 }
-_LEGEND = {"dtmf_tone": "dialling", "ringback": "ringing", "hold_music": "music"}
+_LEGEND = {**QUEUE_WORDS, "hold_music": "music"}
 _OTHERS = ("green", "bright_cyan", "bright_magenta", "bright_yellow", "bright_blue", "bright_green")
 
 
@@ -143,8 +154,7 @@ def _speaker(picture: Picture, glyphs: Glyphs) -> Text:
     speaker = picture.speaker
     if speaker is None:
         return line.append("–" if glyphs.more == "…" else "-", style="dim")
-    name = speaker.speaker_id or humanised(speaker.label)
-    line.append(f"{name:<12}", style="bold")
+    line.append(f"{speaker_words(speaker):<12}", style="bold")
     return _append_bar(line, speaker.confidence, "none", glyphs)
 
 

@@ -6,6 +6,14 @@ from protocol import events as ev
 from protocol.audio import AudioEncoding, AudioFormat
 
 _ENCODINGS = {AudioEncoding.PCM_F32LE: "float", AudioEncoding.MULAW: "µ-law", AudioEncoding.ALAW: "A-law"}
+_SPEAKERS: dict[str, str] = {
+    "human_single": "somebody",
+    "human_multi": "several people",
+    "ivr_synth": "a machine",
+    "no_speaker": "nobody",
+    "transfer": "a transfer",
+}
+QUEUE_WORDS: dict[str, str] = {"dtmf_tone": "dialling", "ringback": "ringing"}
 _CHANNELS = {1: "mono", 2: "stereo"}
 
 
@@ -106,9 +114,14 @@ def humanised(label: str) -> str:
     return label.replace("_", " ").strip()
 
 
+def speaker_words(event: ev.Speaker) -> str:
+    """Who is heard, for people."""
+    return event.speaker_id or _SPEAKERS.get(event.label, humanised(event.label))
+
+
 def queue_words(event: ev.Queue) -> str:
     """A queue state for people."""
-    return "dialling" if event.label == "dtmf_tone" else humanised(event.label)
+    return QUEUE_WORDS.get(event.label, humanised(event.label))
 
 
 def shift_glyph(direction: str | None, glyphs: Glyphs) -> str:

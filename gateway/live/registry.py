@@ -1,6 +1,7 @@
 """The live sessions of this node: made when somebody attaches, kept readable until they are purged."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
-from gateway.live.session import Audience, LiveSession
+from gateway.live.session import Audience, Farewell, LiveSession
 from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Session
 from gateway.sessions.ports import EventStore
@@ -123,6 +124,15 @@ class LiveRegistry:
         """Forget a session that is over."""
         self._live.pop(session_id, None)
         self._logs.pop(session_id, None)
+
+    async def dismiss(self, farewell: Farewell, patience_s: float) -> None:
+        """End every reader's connection after what was said so far, and wait a while for them to go."""
+        audiences = [live.audience for live in self._live.values()]
+        for audience in audiences:
+            audience.dismiss(farewell)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await asyncio.gather(*(audience.vacated() for audience in audiences))
 
     async def aclose(self) -> None:
         """End every task of every session. What is pending is not classified any more."""

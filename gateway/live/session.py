@@ -31,12 +31,13 @@ class Farewell:
 
     code: CloseCode
     reason: str
-    error: ProtocolError | None = None
+    word: Event | None = None
+    """Said before the close."""
 
     @classmethod
     def of(cls, error: ProtocolError) -> "Farewell":
         """The end that `error` brings."""
-        return cls(error.close_code, error.code, error)
+        return cls(error.close_code, error.code, error.to_event())
 
 
 ENDED = Farewell(CloseCode.NORMAL, "ended")
@@ -49,6 +50,7 @@ class Audience:
     def __init__(self) -> None:
         self.owner: Reader | None = None
         self.observers: set[Reader] = set()
+        self._left = asyncio.Event()
 
     @property
     def count(self) -> int:
@@ -82,17 +84,24 @@ class Audience:
     def leave(self, reader: Reader) -> bool:
         """`reader` is gone. Whether it was the owner."""
         reader.close()
+        self._left.set()
         self.observers.discard(reader)
         if self.owner is not reader:
             return False
         self.owner = None
         return True
 
+    async def vacated(self) -> None:
+        """Wait until nobody is attached."""
+        while self.count:
+            self._left.clear()
+            await self._left.wait()
+
     def dismiss(self, farewell: Farewell) -> None:
         """End every reader's connection after what was said so far."""
         for reader in (*self.observers, *([self.owner] if self.owner else [])):
-            if farewell.error is not None:
-                _last_words(reader, farewell.error.to_event())
+            if farewell.word is not None:
+                _last_words(reader, farewell.word)
             reader.finish(farewell.code, farewell.reason)
 
 

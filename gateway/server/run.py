@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from gateway.server.websocket import VoiceWebSocketProtocol
 from gateway.settings import Settings
@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Starlette,
         settings: Settings,
         log_config: dict[str, Any] | None,
         on_ready: Callable[[], None] | None = None,
@@ -63,7 +63,13 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
             )
         )
+        self._app = app
         self._on_ready = on_ready
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A stream of events never ends by itself, and uvicorn waits for whoever is connected.
+        await self._app.state.dismiss()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -76,7 +82,7 @@ class Server(uvicorn.Server):
 
 
 def run(
-    app: ASGIApp,
+    app: Starlette,
     settings: Settings,
     sock: socket.socket,
     log_config: dict[str, Any] | None,

@@ -19,6 +19,8 @@ from gateway.transcribe.frames import FrameError, Kind
 COMMAND: Final = (sys.executable, "-P", "-m", "gateway.transcribe.worker")
 """`-P`: no file of the working directory may stand in for a module."""
 
+_EXIT_S: Final = 1.0
+"""How long a process that has closed its output may take to end."""
 _INHERITED: Final = (
     "HOME",
     "LANG",
@@ -50,7 +52,7 @@ class DecoderProcess:
         self._process: subprocess.Process | None = None
         self._utterance = 0
         self._listening = False
-        self._doomed = False
+        self._doomed = self._killed = False
 
     @property
     def pid(self) -> int | None:
@@ -83,7 +85,8 @@ class DecoderProcess:
     def kill(self) -> None:
         """SIGKILL: the process has nothing to save."""
         self._doomed = True
-        if self._process is not None:
+        if self._process is not None and not self._killed:
+            self._killed = True
             with suppress(ProcessLookupError):
                 self._process.kill()
 
@@ -120,18 +123,19 @@ class DecoderProcess:
         """Tell the owner what the process says until it stops; the reason it gave, if any."""
         assert process.stdout is not None
         if self._doomed:
-            process.kill()
+            self.kill()
+        reason = ""
         while (frame := await frames.read_from(process.stdout)) is not None:
             kind, payload = frame
             if kind is Kind.FAILED:
-                return str(frames.fields_of(payload).get("reason"))
-            if kind is Kind.READY:
+                reason = str(frames.fields_of(payload).get("reason"))
+            elif kind is Kind.READY:
                 owner.on_ready(self)
             elif kind in (Kind.PARTIAL, Kind.FINAL):
                 self._result(kind, frames.fields_of(payload), owner)
             else:
                 raise FrameError(f"a decoder doesn't say {kind.name}")
-        return ""
+        return reason
 
     def _result(self, kind: Kind, fields: dict[str, Any], owner: Owner) -> None:
         try:
@@ -148,16 +152,26 @@ class DecoderProcess:
             owner.on_final(self, result)
 
     async def _reap(self, process: subprocess.Process) -> None:
-        """Kill, empty the pipes and wait, so that neither a process nor a transport is left behind."""
+        """Empty the pipes and wait, so that neither a process nor a transport is left behind.
+
+        One that ended its output is ending by itself and isn't killed: a signal to a process that has just
+        ended would collect its exit status before the event loop can.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
-        self.kill()
+        if not process.stdout.at_eof():
+            self.kill()
         process.stdin.close()
         with suppress(OSError):
             await process.stdin.wait_closed()
         while await process.stdout.read(65_536):
             pass
-        await process.wait()
+        try:
+            async with asyncio.timeout(_EXIT_S):
+                await process.wait()
+        except TimeoutError:
+            self.kill()
+            await process.wait()
 
     def _status(self) -> int | None:
         return self._process.returncode if self._process else None

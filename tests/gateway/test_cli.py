@@ -12,7 +12,7 @@ import pytest
 
 from gateway import cli
 from gateway.commands.exits import MEANINGS, CommandError, ExitCode
-from gateway.commands.parsers import build_parser, version
+from gateway.commands.parsers import build_parser, parse, version
 from gateway.commands.reference import reference
 from tests.gateway.commands.fake import Fake, unauthorized
 from tests.gateway.commands.test_demo import started
@@ -71,6 +71,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"undertone {version()}\n"
+
+
+def test_session_ids_may_begin_with_a_dash() -> None:
+    """An id is random base64url text, so one in 64 begins with a dash."""
+    assert parse(["stream", "--observe", "-abc"]).observe == "-abc"
+    assert parse(["stream", "x.wav", "--session-id", "--"]).session_id == "--"
 
 
 def test_every_command_can_be_run() -> None:

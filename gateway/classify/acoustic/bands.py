@@ -50,7 +50,8 @@ def _mel_bands() -> npt.NDArray[np.float64]:
 def _energies() -> npt.NDArray[np.float64]:
     hertz = (np.arange(BINS) * BIN_HZ)[:, None]
     edges = np.array(list(BANDS_HZ.values())).T
-    return ((hertz >= edges[0]) & (hertz < edges[1])).astype(np.float64)
+    inside: npt.NDArray[np.float64] = ((hertz >= edges[0]) & (hertz < edges[1])).astype(np.float64)
+    return inside
 
 
 def _dct() -> npt.NDArray[np.float64]:

@@ -53,14 +53,14 @@ class Features:
     mfcc: Float
     """Shape (B, F, 13): orthonormal cosine transform of the natural logarithm of 26 mel bands."""
     flux: Float
-    """Sum of absolute changes of the mel loudness shape (each frame's sums to 1) since the frame before; 0..2.
-    The window's first frame has 0."""
+    """Sum of absolute changes of the mel loudness shape (each frame's sums to 1) since the frame before,
+    0..2. A window's first frame has 0."""
     flatness: Float
-    """Geometric over arithmetic mean of the power at 62 to 3734 Hz; 0 for one sine, about 0.56 for white noise."""
+    """Geometric over arithmetic mean of power, 62 to 3734 Hz: 0.56 for white noise, near 0 for a sine."""
     hf500_db: Float
     """Energy at 500 to 5000 Hz over that at 50 to 500 Hz, dB (Bone, Lee and Narayanan 2014)."""
     alpha_ratio_db: Float
-    """Energy at 1 to 5 kHz over that at 50 to 1000 Hz, dB (GeMAPS has the inverse sign in some editions)."""
+    """Energy at 1 to 5 kHz over that at 50 to 1000 Hz, dB (GeMAPS defines the inverse ratio)."""
     hammarberg_db: Float
     """Strongest bin at 0 to 2 kHz over the strongest at 2 to 5 kHz, dB."""
     slope_0_500: Float

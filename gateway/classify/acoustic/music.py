@@ -29,11 +29,12 @@ LAG_S = 0.04
 """Seconds between the frames of a pair."""
 HOLD, GLIDE, JUMP = 0.1, 0.15, 2.0
 """Semitones over LAG_S: below HOLD a held note; between GLIDE and JUMP a glide."""
-PRIOR = 0.05
-"""Weight of the undecided shares below, so that sounds with little pitch stay undecided."""
-PRIOR_GLIDES, PRIOR_HOLDS = 0.35, 0.15
+LEAST_PAIRS = 0.15
+"""Pairs a sounding frame below which there is too little pitch to tell."""
 W_GLIDES, W_HOLDS, BIAS = -12.6, 11.3, 3.1
 """Logistic regression on the recordings named above, both classes weighing the same."""
+UNCLEAR = -1.0
+"""Margin where the shares say nothing."""
 NEEDED_S = 3.0
 """Evidence at which it is music: seconds of a clear margin."""
 MOST_S = 6.0
@@ -72,11 +73,11 @@ class Meter:
             return 0.0
         level = self.level / self.weight
         spread = math.sqrt(max(0.0, self.power / self.weight - level * level))
-        pairs = self.pairs + PRIOR * self.weight
-        glides = (self.glides + PRIOR * self.weight * PRIOR_GLIDES) / pairs
-        holds = (self.holds + PRIOR * self.weight * PRIOR_HOLDS) / pairs
+        if self.pairs < LEAST_PAIRS * self.weight:
+            return UNCLEAR
+        glides, holds = self.glides / self.pairs, self.holds / self.pairs
         if holds > MACHINE_HOLDS and spread < MACHINE_SPREAD_DB:
-            return -1.0
+            return UNCLEAR
         return W_GLIDES * glides + W_HOLDS * holds + BIAS
 
     @property

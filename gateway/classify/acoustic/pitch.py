@@ -133,9 +133,7 @@ def _without_blips(voiced: Bool) -> Bool:
     return kept
 
 
-def _without_octave_errors(
-    best: npt.NDArray[np.intp], score: Float, voiced: Bool
-) -> npt.NDArray[np.intp]:
+def _without_octave_errors(best: npt.NDArray[np.intp], score: Float, voiced: Bool) -> npt.NDArray[np.intp]:
     """Frames far off their window's median pitch take a period near it, if one is nearly as good."""
     octave = _LOG_HZ[best]
     count = voiced.sum(axis=1)

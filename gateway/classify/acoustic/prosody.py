@@ -1,7 +1,7 @@
 """What each window's speech is like as a whole: a dozen numbers from the frames, for a batch at once.
 
-Medians over voiced speech, as in Bone, Lee and Narayanan 2014 (IEEE TAFFC 5(2)); rates and ranges as in GeMAPS
-(Eyben et al. 2016). One window is short for a rate: `tone` averages it over several.
+Medians over voiced speech, as in Bone, Lee and Narayanan 2014 (IEEE TAFFC 5(2)); rates and ranges as in
+GeMAPS (Eyben et al. 2016). One window is short for a rate: `tone` averages it over several.
 """
 
 from dataclasses import dataclass
@@ -78,7 +78,12 @@ def measure(features: Features) -> list[Prosody]:
         for i, count in enumerate(features.frames.tolist())
     ]
     rows = zip(*(np.asarray(column, dtype=np.float64).tolist() for column in columns), strict=True)
-    return [Prosody(*row, n, t) for row, n, t in zip(rows, nuclei, terminal, strict=True)]
+    return [
+        Prosody(speech, voice, f0, spread, level, hf500, hnr, noise, count, slope)
+        for (speech, voice, f0, spread, level, hf500, hnr, noise), count, slope in zip(
+            rows, nuclei, terminal, strict=True
+        )
+    ]
 
 
 def _nuclei(loudness: Float, voiced: Bool) -> npt.NDArray[np.intp]:
@@ -87,7 +92,7 @@ def _nuclei(loudness: Float, voiced: Bool) -> npt.NDArray[np.intp]:
     peak = smooth >= _around(smooth, NUCLEUS).max(axis=2)
     padded = np.pad(smooth, ((0, 0), (VALLEY, VALLEY)), mode="edge")
     lowest = sliding_window_view(padded, VALLEY + 1, axis=1).min(axis=2)
-    valley = np.maximum(lowest[:, : -VALLEY or None][:, : smooth.shape[1]], lowest[:, VALLEY:])
+    valley = np.maximum(lowest[:, :-VALLEY], lowest[:, VALLEY:])
     stands = valley < (1.0 - PROMINENCE) * smooth
     return np.asarray((peak & stands & voiced).sum(axis=1), dtype=np.intp)
 

@@ -44,6 +44,8 @@ CLICK_S = 0.05
 """Seconds of sound that don't break a silence."""
 SPEECH_S = 0.3
 """Seconds of speech in a window that count as somebody talking."""
+ANSWER_S = 0.4
+"""Seconds of speech, running, that end ringing and busy: a tone's edges can pass for a moment of voice."""
 JUMP_S = 0.02
 """Seconds by which windows may seem apart, from rounding, without audio missing between them."""
 
@@ -61,7 +63,7 @@ class _Heard:
     trailing: float
     """Quiet at the end."""
     depth_db: float
-    """How far the quiet lies below its threshold."""
+    """How far its level (that which a tenth of the frames exceed) lies below the threshold of quiet."""
 
 
 def observe(
@@ -84,16 +86,16 @@ def observe(
     label, confidence = _settle(mine, features, i, blocks, window)
     out: list[QueueObservation] = []
     if keyed.keys:
-        out.append(
-            QueueObservation(label="dtmf_tone", confidence=round(min(1.0, keyed.share), 3), digits=keyed.keys)
-        )
-    if signal is not None and label == "speech":
+        share = round(min(1.0, keyed.share), 3)
+        out.append(QueueObservation(label="dtmf_tone", confidence=share, digits=keyed.keys))
+    extra: dict[str, list[float]] = {}
+    if signal is not None and float(mine.get("talk_s", 0.0)) >= ANSWER_S:
         tone_state["progress"] = {}
     elif signal is not None:
         mine["spoke"] = False
         mine.pop("music", None)
-        label, confidence = signal.label, signal.confidence
-    extra = {"tone_hz": list(signal.hertz)} if signal is not None and label == signal.label else {}
+        label, confidence, extra = signal.label, signal.confidence, {"tone_hz": list(signal.hertz)}
+    mine["confidence"] = confidence
     if _due(mine, label, window.end_s):
         out.append(QueueObservation(label=label, confidence=round(confidence, 3), extra=extra))
     return out
@@ -108,7 +110,7 @@ def _forget(tone_state: AnalysisState, mine: AnalysisState) -> None:
     """Audio is missing: what needs it unbroken begins anew. The state that was told, and when, stays."""
     tone_state.clear()
     mine.pop("music", None)
-    mine["quiet_s"] = 0.0
+    mine["quiet_s"] = mine["talk_s"] = 0.0
 
 
 def _due(mine: AnalysisState, label: str, now: float) -> bool:
@@ -127,27 +129,30 @@ def _settle(
     mine: AnalysisState, features: Features, i: int, blocks: ToneBlocks, window: Window
 ) -> tuple[str, float]:
     """The state by everything but call progress, and its confidence."""
-    label = str(mine.get("label", ""))
+    label, confidence = str(mine.get("label", "")), float(mine.get("confidence", 0.0))
     label = "" if label in ("ringback", "busy") else label
     owned = owned_frames(features, i, window)
     if owned.start >= owned.stop:
-        return label, 0.0
+        return label, confidence
     meter = music.restore(mine)
     heard = _hear(mine, meter, features, i, owned, blocks, window)
     music.save(meter, mine)
     mine["quiet_s"] = _quiet(float(mine.get("quiet_s", 0.0)), heard)
+    talking = heard.speech >= min(SPEECH_S, 0.5 * heard.seconds)
+    mine["talk_s"] = float(mine.get("talk_s", 0.0)) + heard.speech if talking else 0.0
+    mine["spoke"] = talking or bool(mine.get("spoke"))
     if mine["quiet_s"] >= SILENCE_S:
         mine.pop("music", None)
-        dead = bool(mine.get("spoke")) and mine["quiet_s"] >= DEAD_AIR_S
         clear = 0.5 + 0.4 * min(1.0, max(0.0, heard.depth_db / 20.0))
+        dead = mine["spoke"] and mine["quiet_s"] >= DEAD_AIR_S
         return ("dead_air", clear - 0.1) if dead else ("silence", clear)
     if meter.is_music or (label == "hold_music" and meter.evidence > 0.0):
         mine["spoke"] = False
         return "hold_music", 0.5 + 0.35 * math.tanh(max(0.0, meter.margin) / 4.0)
-    if heard.speech >= min(SPEECH_S, 0.5 * heard.seconds):
-        mine["spoke"] = True
+    if talking:
         return "speech", 0.0
-    return ("" if heard.loud > CLICK_S and label != "speech" else label), 0.0
+    kept = heard.loud <= CLICK_S or label == "speech"
+    return (label, confidence) if kept else ("", 0.0)
 
 
 def _quiet(before: float, heard: _Heard) -> float:

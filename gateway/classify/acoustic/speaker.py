@@ -61,8 +61,8 @@ WITHIN: Vector = np.array(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sums:
-    """Sums over speech frames, as one vector of 27: frames, voiced frames, their log2 F0 in semitones, the twelve
-    coefficients, and their squares."""
+    """Sums over speech frames, as one vector of 27: frames, voiced frames, their log F0 in semitones, the
+    twelve coefficients, and their squares."""
 
     values: Vector
 

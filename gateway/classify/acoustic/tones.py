@@ -3,9 +3,9 @@
 Each window is cut into 10 ms steps counted back from its end, and each step is correlated with fourteen
 exact frequencies by one matrix product: a discrete Fourier transform evaluated only where a tone can be
 (what the Goertzel recursion does one bin at a time). Steps are kept complex, so that neighbours add up to
-longer blocks with the resolution the standards ask for: 40 ms for DTMF, and 50 ms groups, four of which make
-a 200 ms block, for call progress. Blocks may then begin in one window and end in the next (`digits`,
-`cadence`), whatever the hop.
+longer blocks with the resolution the standards ask for: 40 ms for DTMF, 50 ms for call progress (several of
+which running make a tone). So a tone may begin in one window and end in the next, whatever the hop (`digits`,
+`cadence`).
 
 Sources: ITU-T Q.23 and Q.24 (DTMF frequencies, tolerance, twist, timing); ITU-T E.180 Supplement 2 (tones of
 national networks); ANSI T1.401 (North American call progress).
@@ -28,8 +28,8 @@ DTMF_STEPS = 4
 """Steps in one DTMF block: 40 ms, the shortest digit Q.24 wants accepted."""
 GROUP_STEPS = 5
 """Steps in one call-progress group: 50 ms, where 440 and 480 Hz are exactly orthogonal."""
-BLOCK_GROUPS = 4
-"""Groups in one call-progress block: 200 ms."""
+MASK_GROUPS = 2
+"""Groups running with one call-progress tone that mark it: 100 ms. In 15 minutes of speech none do."""
 
 LOW_HZ = (697.0, 770.0, 852.0, 941.0)
 HIGH_HZ = (1209.0, 1336.0, 1477.0, 1633.0)
@@ -230,9 +230,9 @@ def _mark_digits(mask: Bool, correlations: Complex, energy: Float) -> None:
 
 
 def _mark_progress(mask: Bool, progress: npt.NDArray[np.intp]) -> None:
-    """Only a whole 200 ms block of one tone counts here: a voiced sound may hold 425 Hz for a moment."""
+    """A single group doesn't count here: a voiced sound may hold 425 Hz for a moment."""
     first = len(mask) - len(progress) * GROUP_STEPS
-    for end in range(BLOCK_GROUPS, len(progress) + 1):
-        block = progress[end - BLOCK_GROUPS : end]
+    for end in range(MASK_GROUPS, len(progress) + 1):
+        block = progress[end - MASK_GROUPS : end]
         if block[0] >= 0 and (block == block[0]).all():
-            mask[first + (end - BLOCK_GROUPS) * GROUP_STEPS : first + end * GROUP_STEPS] = True
+            mask[first + (end - MASK_GROUPS) * GROUP_STEPS : first + end * GROUP_STEPS] = True

@@ -282,6 +282,24 @@ def test_ctrl_c_does_not_wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "summary" not in seen.types
 
 
+def test_ctrl_c_while_the_summary_is_awaited() -> None:
+    """Once all audio is sent, one Ctrl-C is enough to leave at once."""
+
+    class Impatient(Seen):
+        def finishing(self) -> None:
+            super().finishing()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    seen = Impatient()
+
+    async def session() -> ExitCode:
+        async with fake_gateway(Fake(silent_end=True)) as url:
+            return await stream(StreamOptions(url=url, fast=True), recording(1), seen)
+
+    assert asyncio.run(session()) is ExitCode.INTERRUPTED
+    assert seen.finishes == 1
+
+
 def test_broken_pipe_comes_through() -> None:
     """When the reader of our output goes away, that ends it, whatever the gateway does."""
 

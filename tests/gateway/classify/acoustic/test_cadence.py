@@ -17,19 +17,15 @@ HOPS_MS = [(1000, 1000), (500, 500), (333, 333), (1000, 333), (2000, 500)]
 
 def listen(signal: Signal, window_ms: int = 1000, hop_ms: int = 1000) -> list[tuple[float, str, float]]:
     """(seconds, label or "", confidence) at each change; the state goes through msgpack each time."""
-    window, hop = window_ms * RATE // 1000, hop_ms * RATE // 1000
     state: AnalysisState = {}
     told = [(0.0, "", 0.0)]
-    owned_from, end = 0, min(window, len(signal))
-    while owned_from < len(signal):
-        start = max(0, end - window)
-        [blocks] = tones.detect(signal[None, start:end].astype(np.float32), np.array([end - start]))
-        heard = cadence.advance(state, blocks, end - owned_from, end / RATE)
+    for samples, owned, end_s in signals.windows(signal, window_ms, hop_ms):
+        [blocks] = tones.detect(samples[None].astype(np.float32), np.array([len(samples)]))
+        heard = cadence.advance(state, blocks, owned, end_s)
         label, confidence = (heard.label, heard.confidence) if heard else ("", 0.0)
         if label != told[-1][1]:
-            told.append((end / RATE, label, confidence))
+            told.append((end_s, label, confidence))
         state = msgpack.unpackb(msgpack.packb(state))
-        owned_from, end = end, min(end + hop, len(signal))
     return told[1:]
 
 

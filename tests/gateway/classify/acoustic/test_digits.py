@@ -17,23 +17,12 @@ from tests.signals import KEYS, RATE, Signal
 HOPS_MS = [1000, 500, 333]
 
 
-def cuts(length: int, window: int, hop: int) -> list[tuple[int, int, int]]:
-    """(start, end, owned) of each window; the last one is flushed."""
-    out, owned_from, end = [], 0, min(window, length)
-    while owned_from < length:
-        out.append((max(0, end - window), end, end - owned_from))
-        owned_from, end = end, min(end + hop, length)
-    return out
-
-
-def decode(signal: Signal, window_ms: float = 1000, hop_ms: float | None = None) -> str:
+def decode(signal: Signal, window_ms: int = 1000, hop_ms: int | None = None) -> str:
     """All digits of a signal; the state goes through msgpack between windows."""
-    window = round(window_ms * RATE / 1000)
-    hop = round(hop_ms * RATE / 1000) if hop_ms else window
     state: AnalysisState = {}
     heard = ""
-    for start, end, owned in cuts(len(signal), window, hop):
-        [blocks] = tones.detect(signal[None, start:end].astype(np.float32), np.array([end - start]))
+    for samples, owned, _ in signals.windows(signal, window_ms, hop_ms):
+        [blocks] = tones.detect(samples[None].astype(np.float32), np.array([len(samples)]))
         heard += digits.advance(state, blocks, owned).keys
         state = msgpack.unpackb(msgpack.packb(state))
     return heard

@@ -1,0 +1,149 @@
+"""The embedded classifier: signal processing alone, no model file, no download, no GPU.
+
+One pass of features serves everything: speaker turns, tone and the state of the call. It runs in threads of
+its own, and spends most of its time in numpy and scipy with the interpreter's lock released. Matrix products
+must stay single-threaded (`OPENBLAS_NUM_THREADS=1`, set before numpy is imported): a pool of theirs under
+each of these threads would make them fight for the cores.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.classify.acoustic import prosody, queue, speaker, tone, tones
+from gateway.classify.acoustic.features import FRAME, HOP, Features, extract
+from gateway.classify.acoustic.prosody import Prosody
+from gateway.classify.acoustic.state import Memory
+from gateway.classify.acoustic.tones import ToneBlocks
+from gateway.classify.port import (
+    AnalysisState,
+    ClassifierError,
+    Health,
+    HealthStatus,
+    Observation,
+    Window,
+)
+
+log = logging.getLogger(__name__)
+
+MODEL = "acoustic-1"
+"""Signs every tone; changes when the same audio would be told differently."""
+BATCH = 32
+"""Windows in one pass; more would fall out of the cache."""
+PADDING = 1600
+"""Samples: windows are grouped by length rounded up to 100 ms, so that few are padded far."""
+NOT_TALKING = ("hold_music", "ringback", "busy")
+"""Call states in which nobody's tone is told."""
+
+_Answer = tuple[list[Observation], AnalysisState]
+
+
+class AcousticClassifier:
+    """Tone, speaker and call state by signal processing. Implements `gateway.classify.port.Classifier`.
+
+    Keeps nothing per session: all that is remembered lies in the window's `state["acoustic"]`, which is
+    replaced when the window's whole batch has succeeded and is left alone otherwise.
+    """
+
+    name = "acoustic"
+
+    def __init__(self, *, workers: int = 1) -> None:
+        """Start with `workers` threads; each classifies one batch at a time."""
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="acoustic")
+        self._closed = False
+
+    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+        """Classify windows of different sessions; speaker, then tone, then call state in each answer.
+
+        Raises:
+            ClassifierError: the analysis failed or the classifier is closed; no state has changed.
+        """
+        if self._closed:
+            raise ClassifierError("the acoustic classifier is closed")
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._pool, analyse, list(batch))
+        except Exception as error:
+            log.exception("a batch of %d windows failed", len(batch))
+            raise ClassifierError(f"acoustic analysis failed: {type(error).__name__}") from error
+        for window, (_, state) in zip(batch, answers, strict=True):
+            window.state["acoustic"] = state
+        return [observations for observations, _ in answers]
+
+    async def health(self) -> Health:
+        """Ready from the start: there is nothing to load."""
+        if self._closed:
+            return Health(HealthStatus.ERROR, "closed")
+        return Health(HealthStatus.READY)
+
+    async def aclose(self) -> None:
+        """Let the batches under way finish, and end the threads. Safe to call again."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown, wait=True)
+
+
+def analyse(windows: Sequence[Window]) -> list[_Answer]:
+    """The observations for each window, and the state it leaves; the windows' own state isn't touched."""
+    answers: dict[int, _Answer] = {}
+    for group in _groups(windows):
+        rows = [windows[i] for i in group]
+        batch, lengths = _load(rows)
+        features = extract(batch, lengths)
+        blocks = tones.detect(batch, lengths)
+        _silence_tones(features, blocks)
+        heard = prosody.measure(features)
+        for row, i in enumerate(group):
+            answers[i] = _observe(features, row, blocks[row], heard[row], windows[i])
+            # Much of this loop is Python: let the event loop have the interpreter between windows.
+            time.sleep(0)
+    return [answers[i] for i in range(len(windows))]
+
+
+def _groups(windows: Sequence[Window]) -> list[list[int]]:
+    """Indices of windows of about one length, at most BATCH each."""
+    by_length: dict[int, list[int]] = {}
+    for i, window in enumerate(windows):
+        by_length.setdefault(-(-len(window.samples) // PADDING), []).append(i)
+    return [same[at : at + BATCH] for same in by_length.values() for at in range(0, len(same), BATCH)]
+
+
+def _load(windows: Sequence[Window]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    lengths = np.array([len(window.samples) for window in windows], dtype=np.intp)
+    batch = np.zeros((len(windows), int(lengths.max())), dtype=np.float32)
+    for row, window in zip(batch, windows, strict=True):
+        np.multiply(window.samples, np.float32(1.0 / 32768.0), out=row[: len(window.samples)])
+    return batch, lengths
+
+
+def _silence_tones(features: Features, blocks: Sequence[ToneBlocks]) -> None:
+    """Signalling tones are nobody's speech."""
+    centres = np.arange(features.speech.shape[1]) * HOP + FRAME // 2
+    for row, found in enumerate(blocks):
+        if found.mask.any():
+            features.speech[row] &= ~found.tone_at(centres)
+
+
+def _observe(features: Features, row: int, blocks: ToneBlocks, heard: Prosody, window: Window) -> _Answer:
+    state: AnalysisState = _copied(window.state.get("acoustic", {}))
+    call = queue.observe(features, row, blocks, state, window)
+    turns = speaker.observe(features, row, state, window)
+    memory = Memory.restore(state.get("tone", {}))
+    talking = state["queue"].get("label") not in NOT_TALKING
+    spoken = tone.observe(heard, memory, window, state["speaker"]["current"], MODEL) if talking else None
+    memory.save(state.setdefault("tone", {}))
+    told = [] if spoken is None else [spoken]
+    return [*turns, *told, *call], state
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a plain value, several times as fast as `copy.deepcopy`."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value

@@ -1,0 +1,96 @@
+"""The README's browser client in a real browser, and pages that have no business here."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.e2e.audio import LIBRIVOX
+from tests.e2e.browser import Tab, chromium
+from tests.e2e.conftest import ROOT, GatewayProcess
+from tests.needs import need_file
+
+CLIENT = ROOT / "docs" / "examples" / "client.js"
+
+KNOCK = """await new Promise(done => {
+  const socket = new WebSocket("ADDRESS", "undertone.v1.json");
+  socket.onopen = () => done("open");
+  socket.onerror = () => done("refused");
+})"""
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A browser into whose microphone somebody reads."""
+    microphone = need_file(LIBRIVOX.format("0870"))
+    with chromium(microphone, tmp_path_factory.mktemp("browser") / "profile") as page:
+        yield page
+
+
+class Blank(BaseHTTPRequestHandler):
+    """An empty page."""
+
+    timeout = 5  # seconds; browsers also connect without asking for anything
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """The address of a page on another port, which is another origin."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        serving.join(5)
+
+
+def heard(tab: Tab, kind: str, seconds: float) -> tuple[dict[str, Any], list[str]]:
+    """The first event of that type in the console, and the types before it."""
+    before: list[str] = []
+    deadline = time.monotonic() + seconds
+    while (event := tab.logged(deadline - time.monotonic()))["type"] != kind:
+        before.append(event["type"])
+    return event, before
+
+
+def test_the_readme_s_client_works_as_it_stands(gateway: GatewayProcess, tab: Tab) -> None:
+    """Pasted into the console of the gateway's page it streams the microphone and shows what is heard."""
+    tab.open(f"{gateway.url}/")
+    started = time.monotonic()
+    tab.console(CLIENT.read_text(encoding="utf-8"))
+    welcome, before = heard(tab, "welcome", 10)
+    rate = tab.console("audio.sampleRate")
+    assert before == []
+    assert welcome["audio"] == {"encoding": "pcm_f32le", "sample_rate": rate, "channels": 1}
+    tone, _ = heard(tab, "tone", 30)
+    assert tone["session_id"] == welcome["session_id"]
+    assert tab.console("microphone.getAudioTracks()[0].getSettings().autoGainControl") is False
+
+    tab.console("""tap.port.onmessage = null; socket.send('{"type":"end"}')""")
+    summary, _ = heard(tab, "summary", 20)
+    took_s = time.monotonic() - started
+    assert tone["end_sample"] <= summary["received_samples"] <= took_s * rate
+    assert summary["next_sample"] == summary["classified_samples"] + summary["gap_samples"]
+    assert (summary["pending_samples"], summary["client_gap_samples"]) == (0, 0)
+
+
+def test_a_page_from_elsewhere_gets_no_websocket(gateway: GatewayProcess, tab: Tab, elsewhere: str) -> None:
+    """The same lines open a WebSocket on the gateway's page, and are refused with 403 on another's."""
+    knock = KNOCK.replace("ADDRESS", gateway.ws_url)
+    tab.open(f"{gateway.url}/")
+    assert tab.console(knock) == "open"
+    tab.open(elsewhere)
+    assert tab.console(knock) == "refused"
+    told = tab.wait("Network.webSocketFrameError", seconds=5)
+    assert "Unexpected response code: 403" in told["errorMessage"]

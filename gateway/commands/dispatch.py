@@ -36,7 +36,7 @@ def run_stream(arguments: argparse.Namespace) -> ExitCode:
         fast=arguments.fast,
     )
     source = _source(arguments)
-    name = source.name if source is not None else "watching"
+    name = source.name if source is not None else "live session"
     picture = Picture(name=name, total_samples=source.total_samples if source is not None else None)
     return asyncio.run(stream(options, source, _output(arguments, picture)))
 

@@ -221,8 +221,16 @@ def load(options: LoadOptions, *, errors: TextIO) -> Measured:
 def session_url(options: LoadOptions, audio: AudioFormat) -> str:
     """Where each session is opened, with its format and settings in the query."""
     url = voice_url(options.url)
-    query = urlencode({**audio.to_dict(), **options.config})
+    query = urlencode(
+        {name: _as_text(value) for name, value in {**audio.to_dict(), **options.config}.items()}
+    )
     return f"{url}{'&' if urlsplit(url).query else '?'}{query}"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def exit_code(measured: Measured, broken: Sequence[str]) -> ExitCode:

@@ -157,12 +157,12 @@ def _server_lines(measured: Measured) -> list[str]:
 
 def _server(measured: Measured) -> dict[str, float] | None:
     idle, begin, end = measured.idle, measured.begin, measured.end
-    if idle is None or begin is None or end is None:
+    if idle is None or begin is None or end is None or not measured.live_session_s:
         return None
     cpu_s = end.cpu_s - begin.cpu_s
     children_s = end.children_cpu_s - begin.children_cpu_s
-    session_s = max(measured.live_session_s, 1e-9)
-    live = max(1.0, measured.live_session_s / measured.steady_s)
+    session_s = measured.live_session_s
+    live = session_s / measured.steady_s
     return {
         "cpu_us_per_session_s": 1e6 * cpu_s / session_s,
         "busy": cpu_s / measured.steady_s,

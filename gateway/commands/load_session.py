@@ -132,7 +132,7 @@ class LoadSession(asyncio.Protocol):
         elif kind == "error":
             self._tally.errors[event["code"]] += 1
             if event["fatal"]:
-                self._fatal = event["code"]
+                self._fatal = f"{event['code']}: {event['message']}"
         elif kind == "summary":
             self._summary = event
             self._tally.classified_samples += event["classified_samples"]
@@ -141,7 +141,7 @@ class LoadSession(asyncio.Protocol):
         """Why this session failed; None where it did what it should."""
         summary, sent = self._summary, min(self.sent, self._count) * self._frame_samples
         if self._fatal is not None:
-            return f"error {self._fatal}"
+            return self._fatal
         if summary is None:
             code = self._wire.close_code
             lost = code is None or code == NO_CLOSE_FRAME

@@ -124,32 +124,40 @@ _STEP = 80
 def _phrase(count: int, manner: Manner, random: np.random.Generator) -> Samples:
     """Syllables under one declining pitch line (declination and accents), ending low."""
     shape = random.choice(len(_VOWELS), size=count)
-    accents = random.uniform(-0.5, 1.0, size=count) * manner.range_st
-    line = np.linspace(0.5, -0.7, count) * manner.range_st + accents
+    lengths = random.uniform(0.85, 1.2, size=count) / manner.syllables_s * RATE
+    totals = np.maximum(3 * _STEP, np.round(lengths).astype(int) // _STEP * _STEP)
+    pitch = _contour(totals, manner, random)
     parts: list[Samples] = []
     previous = _VOWELS[shape[0]]
-    for index, vowel in enumerate(shape):
-        seconds = random.uniform(0.85, 1.2) / manner.syllables_s
-        start = line[max(0, index - 1)]
-        parts.append(_syllable(previous, _VOWELS[vowel], (start, line[index]), seconds, manner, random))
+    for vowel, end, total in zip(shape, np.cumsum(totals), totals, strict=True):
+        parts.append(_syllable(previous, _VOWELS[vowel], pitch[end - total : end], manner, random))
         previous = _VOWELS[vowel]
     return np.concatenate(parts)
+
+
+def _contour(totals: npt.NDArray[np.int_], manner: Manner, random: np.random.Generator) -> Samples:
+    """Pitch in hertz through one target a syllable; it glides all the time, as voices do and notes don't."""
+    count = len(totals)
+    targets = np.linspace(0.5, -0.7, count) + random.uniform(-0.5, 1.0, size=count)
+    middles = np.cumsum(totals) - totals / 2
+    time = np.arange(totals.sum())
+    glide = 0.4 * np.sin(2 * np.pi * (4.3 * time / RATE + random.random()))
+    semitones = manner.range_st * np.interp(time, middles, targets) + glide
+    return np.asarray(manner.pitch_hz * 2 ** (semitones / 12))
 
 
 def _syllable(
     before: Sequence[float],
     vowel: Sequence[float],
-    pitch_st: tuple[float, float],
-    seconds: float,
+    pitch: Samples,
     manner: Manner,
     random: np.random.Generator,
 ) -> Samples:
     """A soft noise for the consonant, then a vowel gliding in from the one before."""
-    total = max(3 * _STEP, round(seconds * RATE) // _STEP * _STEP)
+    total = len(pitch)
     onset = round(0.22 * total)
     position = np.linspace(0, 1, total)
-    semitones = pitch_st[0] + (pitch_st[1] - pitch_st[0]) * np.minimum(1, 2 * position)
-    source = _glottal(manner.pitch_hz * 2 ** (semitones / 12), manner, random)
+    source = _glottal(pitch, manner, random)
     effort = np.clip((np.arange(total) - 0.6 * onset) / onset, 0, 1) * np.clip((1 - position) / 0.12, 0.08, 1)
     spoken = _tract(source * effort, before, vowel, manner.tract)
     hiss = random.standard_normal(onset) * np.hanning(onset)

@@ -1,7 +1,7 @@
 """A real Chromium, headless, with an empty profile and a recording for a microphone.
 
-It is driven over the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/), in which each tab
-is a session of one WebSocket.
+It is driven over the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/), in which one
+WebSocket carries a session for each tab.
 """
 
 import json
@@ -53,7 +53,7 @@ class Tab:
 
     socket: ClientConnection
     session_id: str | None = None
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list, repr=False)
     calls: int = 0
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -144,10 +144,11 @@ def chromium(microphone: Path, profile: Path) -> Iterator[Tab]:
     command = need_command("chromium")
     profile.mkdir()
     try:
-        with _started(command, microphone, profile) as address:
-            # No `Origin`: the browser lets only those in who name none, or one it was told of.
-            with connect(address, proxy=None, compression=None, max_size=None) as socket:
-                yield _tab(socket)
+        with (
+            _started(command, microphone, profile) as address,
+            connect(address, proxy=None, compression=None, max_size=None) as socket,
+        ):
+            yield _tab(socket)
     finally:
         shutil.rmtree(profile)
 
@@ -174,7 +175,7 @@ def _started(command: str, microphone: Path, profile: Path) -> Iterator[str]:
             process.kill()
             process.wait(STOP_S)
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # helpers that outlived it
+            os.killpg(process.pid, signal.SIGKILL)  # helpers that outlive it, and would write to its profile
 
 
 def _address(process: subprocess.Popen[bytes], profile: Path) -> str:

@@ -35,7 +35,7 @@ NOTHING = Heard("", 0.0)
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """Where a digit stands between two blocks."""
 
     held: str = ""
@@ -70,7 +70,7 @@ def advance(state: AnalysisState, blocks: ToneBlocks, owned: int) -> Heard:
     if not blocks.maybe_digits:
         state.clear()
         return NOTHING
-    run = _Run(*state.get("run", ()))
+    run = Run(*state.get("run", ()))
     steps, energy = _with_tail(state, blocks, owned)
     digit, share = tones.dtmf_digits(steps, energy)
     keys = [run.step(KEYPAD[d] if d >= 0 else "") for d in digit.tolist()]

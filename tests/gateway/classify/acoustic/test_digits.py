@@ -104,6 +104,25 @@ def test_twist(twist_db: float, heard: bool) -> None:
     assert decode(call) == ("6" if heard else "")
 
 
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        ("5", ""),
+        ("55", "5"),
+        ("5.5.5", ""),
+        ("5555.55", "5"),
+        ("5555..55", "55"),
+        ("55556666", "56"),
+        ("5555655", "5"),
+        ("..55..77..", "57"),
+    ],
+)
+def test_what_a_run_of_blocks_tells(blocks: str, told: str) -> None:
+    """Two equal blocks running make a digit, two others running end it, and a single one does neither."""
+    run = digits.Run()
+    assert "".join(run.step("" if key == "." else key) for key in blocks) == told
+
+
 def test_audio_lost_between_windows_parts_digits() -> None:
     """With the state emptied at a gap, the same key before and after it is two digits."""
     [blocks] = tones.detect(signals.digit("4", 1.0)[None].astype(np.float32), np.array([RATE]))

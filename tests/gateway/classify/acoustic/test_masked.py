@@ -10,7 +10,7 @@ from gateway.classify.acoustic import masked
 
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3, width=32), st.booleans()), min_size=1, max_size=40))
 def test_median_and_mean_are_those_of_the_picked(pairs: list[tuple[float, bool]]) -> None:
-    """The median is one of the picked values with half on each side, the mean is theirs; nothing picked gives 0."""
+    """The median is one of the picked values with half on each side; nothing picked gives 0."""
     values = np.array([[value for value, _ in pairs]], dtype=np.float32)
     mask = np.array([[picked for _, picked in pairs]])
     median, mean = float(masked.median(values, mask)[0]), float(masked.mean(values, mask)[0])

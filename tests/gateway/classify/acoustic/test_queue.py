@@ -117,6 +117,19 @@ def test_loud_noise_is_nothing() -> None:
     assert listen(signals.white(12.0, 0.1)) == []
 
 
+def test_a_faint_hum_is_silence() -> None:
+    """Mains hum at -58 dBFS is quiet although it isn't noise."""
+    hum = signals.at(-58, signals.sines((120.0, 240.0), 4.0))
+    assert labels(listen(hum)) == ["silence"]
+
+
+def test_a_key_pressed_on_hold_leaves_the_music_on() -> None:
+    """A digit keyed over hold music is told, and the music isn't told anew."""
+    tune = signals.recording(signals.ASTERISK_MUSIC / "macroform-robot_dity.wav", 12.0) / 32768.0
+    tune[7 * RATE : 7 * RATE + 8000] = signals.digit("9", 0.5)
+    assert labels(listen(tune)) == ["hold_music", "dtmf_tone"]
+
+
 def test_silence_without_speech_never_becomes_dead_air() -> None:
     """A line that never spoke is silent after 2 s, and every 10 s again."""
     told = listen(hiss(signals.silence(25.0)))
@@ -166,9 +179,11 @@ def test_ringback_and_busy(country: str, window_ms: int, hop_ms: int) -> None:
 
 
 def test_an_answered_call() -> None:
-    """Ringing, then somebody talks, then nobody does: the ringing doesn't come back."""
-    call = hiss(np.concatenate([signals.ringback("DE"), talk(), signals.silence(8.0)]))
-    assert labels(listen(call)) == ["ringback", "silence", "dead_air"]
+    """Ringing, then somebody talks, then nobody does: the ringing ends with the first words."""
+    burst = signals.ringback("US")[: round(2.2 * RATE)]
+    told = listen(hiss(np.concatenate([burst, talk(2.5), signals.silence(8.0)])))
+    assert labels(told) == ["ringback", "silence", "dead_air"]
+    assert next(at for at, o in told if o.label == "silence") < 2.2 + 2.5 + 3.1
 
 
 def test_a_call_on_hold() -> None:

@@ -149,11 +149,15 @@ def test_nobody_speaks(voices: dict[str, list[Pcm]]) -> None:
     assert current[3][1] is None
 
 
-def test_tones_and_music_are_nobody() -> None:
-    """Hold music known as such keeps the speaker silent."""
-    tune = signals.recording(signals.ASTERISK_MUSIC / "macroform-robot_dity.wav", 8.0)
-    state: AnalysisState = {"queue": {"label": "hold_music"}}
-    told = [o for samples, owned, end_s in signals.windows(tune) for o in step(state, samples, owned, end_s)]
+@pytest.mark.parametrize("label", ["hold_music", "ringback", "busy"])
+def test_nobody_speaks_on_hold(voices: dict[str, list[Pcm]], label: str) -> None:
+    """While the call is on hold or ringing, whatever sounds like a voice is nobody's turn."""
+    state: AnalysisState = {"queue": {"label": label}}
+    told = [
+        o
+        for samples, owned, end_s in signals.windows(voices["slt"][0])
+        for o in step(state, samples, owned, end_s)
+    ]
     assert [o.label for o in told] == ["no_speaker"]
 
 
@@ -205,3 +209,7 @@ def test_a_batch_hears_what_single_windows_hear(voices: dict[str, list[Pcm]]) ->
         alone: AnalysisState = {}
         window = Window(samples=row, owned=RATE, end_s=1.0, state={})
         assert speaker.observe(together, i, state, window) == step(alone, row, RATE, 1.0)
+        sums, expected = (
+            np.frombuffer(s["speaker"].get("building", b""), dtype="<f4") for s in (state, alone)
+        )
+        np.testing.assert_allclose(sums, expected, rtol=1e-3)

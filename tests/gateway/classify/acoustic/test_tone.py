@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,10 +59,11 @@ def follow(
     owned_s: float = 1.0,
     speaker: str | None = "Speaker A",
 ) -> list[ToneObservation]:
-    """The tones of windows following each other."""
+    """The tones of windows following each other, and what the memory has heard."""
     memory = memory or Memory()
+    start = max((voice.heard_s for voice in memory.voices.values()), default=0.0)
     told = [
-        tone.observe(one, memory, window(1.0 + i * owned_s, owned_s), speaker, "test")
+        tone.observe(one, memory, window(start + (i + 1) * owned_s, owned_s), speaker, "test")
         for i, one in enumerate(heard)
     ]
     return [one for one in told if one is not None]
@@ -94,11 +96,13 @@ def test_nothing_without_speech() -> None:
 
 
 def test_the_first_window_can_be_told() -> None:
-    """The first clear words have a tone certain enough for the default threshold, and nothing to compare with."""
+    """The first clear words have a tone sure enough for the default threshold, and no comparison."""
     (first,) = follow([PLAIN])
     assert first.confidence >= 0.10
-    assert first.shift_magnitude is first.shift_direction is None
-    assert first.arousal_delta is first.trend is None
+    assert first.shift_magnitude is None
+    assert first.shift_direction is None
+    assert first.arousal_delta is None
+    assert first.trend is None
 
 
 @pytest.mark.parametrize("cue", ["f0_st", "level_db", "hf500_db"])
@@ -121,7 +125,7 @@ def test_arousal_rises_with_each_cue(cue: str) -> None:
         ("Frustrated", {"f0_st": 5.0, "level_db": -14.0, "hf500_db": -3.0, "range_st": 2.0}),
     ],
 )
-def test_labels(label: str, change: dict[str, float]) -> None:
+def test_labels(label: str, change: dict[str, Any]) -> None:
     """Each label has the deviations that it names."""
     (told,) = follow([replace(PLAIN, **{"range_st": 4.0, **change})], settled())
     assert told.label == label
@@ -138,7 +142,7 @@ def test_labels(label: str, change: dict[str, float]) -> None:
         ({"f0_st": 5.0, "level_db": -14.0, "hf500_db": -3.0, "range_st": 2.0}, {"level_db": -21.0}),
     ],
 )
-def test_every_cue_is_needed_to_claim_valence(change: dict[str, float], spoilt: dict[str, float]) -> None:
+def test_every_cue_is_needed_to_claim_valence(change: dict[str, Any], spoilt: dict[str, Any]) -> None:
     """Warm and Frustrated go as soon as one of their cues is missing."""
     whole, broken = (follow([replace(PLAIN, **cues)], settled())[0] for cues in (change, change | spoilt))
     assert whole.label in VALENCED
@@ -168,7 +172,7 @@ def test_what_is_told_is_bounded_and_honest(heard: list[Prosody], owned_s: float
 )
 def test_confidence_falls_with_what_spoils_it(worse: Prosody, why: str) -> None:
     """Noise, little voice, or a score close to the next label make it less certain."""
-    assert follow([worse], settled())[0].confidence < follow([PLAIN], settled())[0].confidence, why
+    assert follow([worse])[0].confidence < 0.95 * follow([PLAIN])[0].confidence, why
 
 
 def test_confidence_grows_with_acquaintance() -> None:
@@ -220,9 +224,9 @@ def test_hop_doesnt_change_how_fast_a_voice_is_known() -> None:
 
 def test_each_speaker_has_a_usual_of_their_own() -> None:
     """A quiet speaker is as neutral as a loud one once both are known."""
-    loud, quiet = replace(PLAIN, level_db=-16.0), replace(PLAIN, level_db=-34.0)
+    loud, quiet = replace(PLAIN, level_db=-16.0), replace(PLAIN, level_db=-30.0)
     memory = Memory()
-    for _ in range(30):
+    for _ in range(60):
         a = follow([loud], memory, speaker="Speaker A")[0]
         b = follow([quiet], memory, speaker="Speaker B")[0]
     assert {a.label, b.label} == {"Neutral"}
@@ -233,12 +237,12 @@ def changed(sound: Signal, gain_db: float = 0.0, treble: float = 0.0) -> Signal:
     return (sound + treble * np.diff(sound, prepend=0.0)) * 10 ** (gain_db / 20)
 
 
-def words(folder: Path, gain_db: float = 0.0) -> Signal:
-    return changed(0.35 * real(signals.spoken(TEXT, "rms", folder)), gain_db)
+def words(folder: Path, gain_db: float = -6.0) -> Signal:
+    return changed(real(signals.spoken(TEXT, "rms", folder)), gain_db)
 
 
 def test_a_voice_grows_louder(tmp_path: Path) -> None:
-    """The same recorded words 9 dB louder and brighter raise arousal, escalate and are loud; and back again."""
+    """The same words 9 dB louder and brighter raise arousal, escalate and are loud; and back again."""
     plain, raised = words(tmp_path), changed(words(tmp_path), 9.0, 1.0)
     told = acoustic.tones(acoustic.listen(np.concatenate([plain, plain, raised, plain])))
     part = len(told) // 4
@@ -254,7 +258,7 @@ def test_a_voice_grows_louder(tmp_path: Path) -> None:
 
 def test_a_voice_grows_soft(tmp_path: Path) -> None:
     """The same words 14 dB down are soft and less aroused."""
-    plain, soft = words(tmp_path), words(tmp_path, -14.0)
+    plain, soft = words(tmp_path, 0.0), words(tmp_path, -14.0)
     told = acoustic.tones(acoustic.listen(np.concatenate([plain, plain, soft])))
     before, during = told[: 2 * len(told) // 3], told[2 * len(told) // 3 + 1 :]
     assert np.mean([arousal(one) for one in during]) < np.mean([arousal(one) for one in before]) - 0.15
@@ -266,7 +270,7 @@ def test_a_voice_grows_breathy(tmp_path: Path) -> None:
     plain = words(tmp_path)
     strength = np.sqrt(np.convolve(plain**2, np.ones(400) / 400, mode="same"))
     noise = signals.white(len(plain) / RATE + 1, 1.0)[: len(plain)]
-    breath = plain + 0.75 * strength * noise
+    breath = plain + 1.2 * strength * noise
     room = plain + 0.03 * noise
     for sound, flagged in ((plain, False), (breath, True), (room, False)):
         told = acoustic.tones(acoustic.listen(sound))

@@ -24,7 +24,7 @@ from protocol.version import Encoding
 READERS = 100
 EVENTS = 400
 REPEATS = 5
-DUMPS = "baseline: json.dumps of a dict"
+DUMPS = "baseline: dataclasses.asdict and json.dumps"
 FAN = f"baseline: json.dumps for each of {READERS} readers"
 
 

@@ -7,7 +7,6 @@ declared keys; it is flattened into the event and never overrides a declared key
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from protocol.audio import AudioFormat
@@ -18,12 +17,6 @@ from protocol.labels import QueueLabel as QueueLabel
 from protocol.labels import ServiceStatus as ServiceStatus
 from protocol.labels import ShiftDirection as ShiftDirection
 from protocol.labels import SpeakerLabel as SpeakerLabel
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-def _extra() -> Mapping[str, Any]:
-    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +54,7 @@ class AudioEvent(DurableEvent):
 class SensedEvent(AudioEvent):
     """Base of what a classifier or sidecar said of a stretch of audio."""
 
-    extra: Mapping[str, Any] = field(default_factory=_extra)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     """Unknown keys of a sidecar, flattened."""
 
 

@@ -25,14 +25,17 @@ from protocol.errors import ErrorCode
 _BASES = (e.DurableEvent, e.AudioEvent, e.SensedEvent, e.ClassifiedEvent)
 
 
-def update(text: str) -> str:
+def update(text: str, parts: Mapping[str, Callable[[], str]] | None = None) -> str:
     """`text` with everything between `<!-- generated: NAME -->` and `<!-- end -->` made anew.
+
+    `parts` are those of the protocol page, unless others are given.
 
     Raises:
         KeyError: a marker names no part.
     """
+    known = PARTS if parts is None else parts
     pattern = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n\n{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}\n{known[found[2]]()}\n\n{found[3]}", text)
 
 
 def field_docs(cls: type) -> dict[str, str]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gateway.commands.exits import CommandError, ExitCode
 from protocol import events as ev
-from protocol.close import CloseCode, Reconnect, reconnect
+from protocol.close import NO_CLOSE_FRAME, CloseCode, Reconnect, reconnect
 from protocol.errors import ErrorCode
 
 DEFAULT_URL = "ws://127.0.0.1:8522"
@@ -16,7 +16,7 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _STATUS_HINTS = {
     400: "It does not take this request; is it an Undertone gateway, and of this version?",
     401: "It wants a credential.",
-    403: "It does not take connections from here.",
+    403: "It does not take connections from here, or not at this path.",
     404: "Something answers there, but it is no Undertone gateway; check the address.",
     426: "Something answers there, but it is no Undertone gateway; check the address.",
     503: "It has no capacity now; try again in a while.",
@@ -80,7 +80,7 @@ def lost(code: int, reason: str, error: ev.Error | None) -> CommandError:
     """The connection ended before its time; a verdict of the gateway's where its code is final."""
     if error is not None and reconnect(code) is Reconnect.NEVER:
         return refused(error)
-    told = f"{error.code}: {error.message}" if error is not None else reason or _meaning(code)
+    told = f"{error.code}: {error.message}" if error is not None else _meaning(code, reason)
     if reconnect(code) is Reconnect.NEVER:
         return CommandError(f"the gateway closed the session: {told}", code=ExitCode.REFUSED)
     hint = _advice(error.code) if error is not None else None
@@ -99,8 +99,10 @@ def _advice(code: str) -> str | None:
         return None
 
 
-def _meaning(code: int) -> str:
+def _meaning(code: int, reason: str) -> str:
+    if code == NO_CLOSE_FRAME:
+        return "without a word (is the gateway still running?)"
     try:
         return CloseCode(code).meaning
     except ValueError:
-        return "without a word (is the gateway still running?)" if code == 1006 else f"close code {code}"
+        return reason or f"close code {code}"

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from gateway.commands.picture import Picture
 from gateway.commands.summary import summary_lines
-from gateway.commands.view import draw
+from gateway.commands.view import HEAD, draw, transcript_lines
 from gateway.commands.words import (
     Glyphs,
     audio_words,
@@ -219,13 +219,13 @@ class LiveOutput:
         if not self._live.is_started:
             return
         picture = self._picture
-        told: list[Text] = []
-        if picture.summary is not None and picture.audio is not None:
-            told = summary_lines(picture.summary, picture.audio, delays_s, self._glyphs)
-        # The last picture leaves room for the summary, so that both can be read without scrolling.
-        self._draw(min(max(14, self._console.height - 2 - len(told)), MAX_HEIGHT))
+        # What stays on the screen is a record: the last picture, all words, and the summary.
+        self._draw(min(HEAD, self._console.height - 1))
         self._live.stop()
-        for line in told:
+        told = [Text(), *transcript_lines(picture, self._console.width)]
+        if picture.summary is not None and picture.audio is not None:
+            told += [Text(), *summary_lines(picture.summary, picture.audio, delays_s, self._glyphs)]
+        for line in told if len(told) > 1 else []:
             self._console.print(line, soft_wrap=True)
 
     def _draw(self, height: int) -> None:

@@ -23,6 +23,8 @@ from gateway.commands.words import (
     speaker_words,
 )
 
+HEAD = 13
+"""Lines above the transcript, the blank one between them not counted"""
 MIN_WIDTH = 40
 MAX_WIDTH = 110
 _LABEL = 10
@@ -42,7 +44,7 @@ _OTHERS = ("green", "bright_cyan", "bright_magenta", "bright_yellow", "bright_bl
 
 
 def draw(picture: Picture, width: int, height: int, glyphs: Glyphs) -> list[Text]:
-    """The view as exactly `height` lines of at most `width` columns."""
+    """The view as exactly `height` lines of at most `width` columns, `HEAD` of them without any words."""
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     top = [
         _header(picture, width, glyphs),
@@ -61,6 +63,12 @@ def draw(picture: Picture, width: int, height: int, glyphs: Glyphs) -> list[Text
     lines = [*top, *_transcript(picture, width, max(0, room)), *notices][:height]
     lines += [Text()] * (height - len(lines))
     return [_fitted(line, width) for line in lines]
+
+
+def transcript_lines(picture: Picture, width: int) -> list[Text]:
+    """All final words that are still known, to be left behind when the view ends."""
+    width = min(max(width, MIN_WIDTH), MAX_WIDTH)
+    return [_fitted(row, width) for line in picture.lines for row in _wrapped(line, width)]
 
 
 def tone_style(label: str, known: Sequence[str]) -> str:
@@ -97,7 +105,7 @@ def _header(picture: Picture, width: int, glyphs: Glyphs) -> Text:
 
 def _progress(picture: Picture, width: int, glyphs: Glyphs) -> Text:
     total = picture.total_s
-    times = clock(picture.position_s) + (f" / {clock(total)}" if total is not None else "")
+    times = clock(round(picture.position_s)) + (f" / {clock(round(total))}" if total is not None else "")
     right = [times, *_pressure(picture)]
     tail = "   ".join(right)
     line = Text(" ")

@@ -1,12 +1,13 @@
 """The durable events of one session: built with the next number, appended, counted."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypedDict
 
 from gateway.annotate import Context, annotate
 from gateway.classify.port import Observation, SpeakerObservation
 from gateway.classify.scheduler import Timing
 from gateway.live.flow import Ledger
+from gateway.live.line import Line
 from gateway.live.log import EventLog
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.port import TranscriptUpdate
@@ -39,6 +40,8 @@ class Announcer:
         """Ids of the speakers heard so far, in order of appearance."""
         self.speaker: str | None = None
         """Who speaks now, as far as anybody can tell."""
+        self.line = Line()
+        """Where music and signals were heard instead of voices."""
         self.counts: dict[str, int] = {}
         """Durable events said so far, by type."""
         self._audio = audio
@@ -50,13 +53,14 @@ class Announcer:
 
     def observe(
         self,
-        observations: Iterable[Observation],
+        observations: Sequence[Observation],
         start: int,
         end: int,
         config: SessionConfig,
         timing: Timing | None = None,
     ) -> None:
         """Turn what was heard in samples [start, end) into events, as far as the session wants them."""
+        self.line.hear(observations, start, end)
         for observation in observations:
             if isinstance(observation, SpeakerObservation) and observation.speaker_id:
                 self._note_speaker(observation.speaker_id)

@@ -37,6 +37,7 @@ class Captions:
         self._language = config.language
         self._min_confidence = config.min_confidence
         self._heard = 0
+        self._told_interim = False
         self._closed = False
 
     @property
@@ -78,11 +79,12 @@ class Captions:
     def _on_update(self, update: TranscriptUpdate) -> None:
         if self._closed:
             return
-        if update.confidence is not None and update.confidence < self._min_confidence:
-            if update.revision == 0:
+        start, end = self._client(update.start_sample16k), self._client(update.end_sample16k)
+        if self._doubtful(update, start, end):
+            if not (update.is_final and self._told_interim):
                 return
-            # Interims were told already: a final without words takes them back.
-            update = replace(update, text="", words=())
+            update = replace(update, text="", words=())  # takes back what was told before
+        self._told_interim = not update.is_final
         words = tuple(
             Word(
                 text=word.text,
@@ -92,8 +94,12 @@ class Captions:
             )
             for word in update.words
         )
-        start, end = self._client(update.start_sample16k), self._client(update.end_sample16k)
         self._announcer.transcript(update, start, end, words)
+
+    def _doubtful(self, update: TranscriptUpdate, start: int, end: int) -> bool:
+        """Whether the words are too unsure to be told, or were made of music and signals."""
+        unsure = update.confidence is not None and update.confidence < self._min_confidence
+        return unsure or self._announcer.line.mostly(start, end)
 
     def _on_warning(self, detail: str) -> None:
         if not self._closed:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
 from tests.e2e.audio import LIBRIVOX, pcm, recording
 from tests.e2e.conftest import ROOT, GatewayProcess
@@ -20,14 +21,15 @@ MONO = "/usr/share/sounds/alsa/Front_Center.wav"
 
 
 def stereo(folder: Path) -> Path:
-    """Two seconds of a reader, in both channels, labelled 11,025 Hz."""
-    _, samples = recording(LIBRIVOX.format("0870"))
+    """Two seconds of a reader, in both channels, at 22,050 Hz."""
+    rate, samples = recording(LIBRIVOX.format("0870"))
+    resampled = soxr.resample(samples[rate : 3 * rate], rate, 22_050).astype(np.int16)
     path = folder / "stereo.wav"
     with wave.open(str(path), "wb") as target:
         target.setnchannels(2)
         target.setsampwidth(2)
-        target.setframerate(11_025)
-        target.writeframes(pcm(np.repeat(samples[16_000:][:22_050], 2)))
+        target.setframerate(22_050)
+        target.writeframes(pcm(np.repeat(resampled, 2)))
     return path
 
 

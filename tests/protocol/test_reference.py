@@ -23,16 +23,6 @@ def text() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_the_generated_parts_are_current(text: str) -> None:
-    """A change of the code that isn't in the page shows here; `python -m protocol.reference` mends it."""
-    assert reference.update(text) == text
-
-
-def test_every_part_is_on_the_page(text: str) -> None:
-    """No generated table can be forgotten."""
-    assert set(re.findall(r"<!-- generated: ([a-z-]+) -->", text)) == set(reference.PARTS)
-
-
 def test_an_unknown_marker_is_an_error() -> None:
     """A misspelt marker doesn't stay empty in silence."""
     with pytest.raises(KeyError):

@@ -5,6 +5,7 @@ GeMAPS (Eyben et al. 2016). One window is short for a rate: `tone` averages it o
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +123,15 @@ def terminal_slope(voiced: Bool, semitones: npt.NDArray[np.floating], frame_s: f
 
 
 def theil_sen(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> float:
-    """Median slope over all pairs of points (Sen 1968): a few octave errors don't move it."""
-    first, second = np.triu_indices(len(x), k=1)
-    return float(np.median((y[second] - y[first]) / (x[second] - x[first])))
+    """Median slope over all pairs of at least two points (Sen 1968): a few octave errors don't move it.
+
+    `x` increases strictly.
+    """
+    first, second = _pairs(len(x))
+    slopes = np.sort((y[second] - y[first]) / (x[second] - x[first]))
+    return 0.5 * float(slopes[(len(slopes) - 1) // 2] + slopes[len(slopes) // 2])
+
+
+@lru_cache(maxsize=TERMINAL)
+def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    return np.triu_indices(count, k=1)

@@ -158,6 +158,7 @@ def _rate(voice: Voice, heard: Prosody, window: Window) -> float | None:
 
 def _trend(voice: Voice, arousal: float, now: float) -> str | None:
     """`rising`, `falling` or `steady` over the last several windows; None while there are too few."""
+    voice.recent = [point for point in voice.recent if point[0] < round(now, 3)]
     if len(voice.recent) > 1 and voice.recent[-1][0] - voice.recent[-2][0] < TREND_APART_S:
         voice.recent.pop()
     voice.recent = [*voice.recent, [round(now, 3), round(arousal, 3)]][-MOST_RECENT:]

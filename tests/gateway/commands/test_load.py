@@ -88,7 +88,10 @@ def test_server_process_is_measured() -> None:
     assert "Server CPU" in lines
     assert "KiB per session" in lines
     told = load_report.as_json(measured, [])["server"]
-    assert told["cpu_us_per_session_s"] > 0
+    assert told["rss_kib"] > 1_000
+    assert (
+        told["cpu_us_per_session_s"] >= 0
+    )  # the kernel counts in ticks of 10 ms, which a short run may miss
 
 
 def test_gone_process_is_one_error() -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import numpy as np
 
 from gateway.audio.window import Block
-from gateway.classify.port import ToneObservation
+from gateway.classify.port import QueueObservation, ToneObservation
 from gateway.live.captions import Captions
+from gateway.live.line import Line
 from gateway.live.reader import MAX_REPLIES, Reader
 from gateway.live.registry import Tasks
 from gateway.live.session import ENDED, Audience, Farewell, LiveSession
@@ -284,9 +286,46 @@ def test_unsure_words_are_not_told_or_taken_back() -> None:
         words.feed(BLOCK)
         engine.streams[0].emit(update("mumble", confidence=0.2))
         assert on.events == []
-        engine.streams[0].emit(update("mumble", revision=2, confidence=0.2))
-        told = on.events[0]
-        assert isinstance(told, Transcript)
-        assert (told.text, told.is_final, told.revision) == ("", True, 2)
+        engine.streams[0].emit(replace(update("mum"), is_final=False))
+        engine.streams[0].emit(update("mumble", revision=1, confidence=0.2))
+        interim, final = on.events
+        assert isinstance(interim, Transcript)
+        assert isinstance(final, Transcript)
+        assert (interim.text, interim.is_final) == ("mum", False)
+        assert (final.text, final.is_final, final.revision) == ("", True, 1)
 
     run(scenario)
+
+
+def test_music_and_signals_are_nobodys_words() -> None:
+    """What a recogniser makes of a dial tone is not told."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench(AudioFormat(sample_rate=8_000))
+        words, engine = captions(on, tasks, SessionConfig())
+        words.feed(BLOCK)
+        line = on.pipeline.announcer.line
+        line.hear([QueueObservation(label="dtmf_tone", confidence=0.9, digits="5")], 0, 8_000)
+        engine.streams[0].emit(update("ah"))
+        assert on.events == []
+        line.hear([ToneObservation(label="Calm", confidence=0.5)], 8_000, 16_000)
+        engine.streams[0].emit(replace(update("hello"), start_sample16k=16_000, end_sample16k=30_000))
+        assert [event.text for event in on.events if isinstance(event, Transcript)] == ["hello"]
+
+    run(scenario)
+
+
+def test_the_line_is_known_from_where_it_began() -> None:
+    """Hold music is recognised after seconds; the seconds before belong to it, silence and voices do not."""
+    line = Line()
+    line.hear([ToneObservation(label="Calm", confidence=0.5)], 0, 10)
+    line.hear([], 10, 20)
+    line.hear([], 20, 30)
+    line.hear([QueueObservation(label="hold_music", confidence=0.8)], 30, 40)
+    line.hear([], 40, 50)
+    line.hear([QueueObservation(label="silence", confidence=0.8)], 50, 60)
+    line.hear([], 60, 70)
+    assert line.mostly(10, 50)
+    assert line.mostly(5, 20)
+    assert not line.mostly(0, 20)
+    assert not line.mostly(50, 70)

@@ -130,6 +130,34 @@ def test_a_key_pressed_on_hold_leaves_the_music_on() -> None:
     assert labels(listen(tune)) == ["hold_music", "dtmf_tone"]
 
 
+def test_a_weak_passage_leaves_the_music_on() -> None:
+    """Seven seconds of applause in a tune don't end it: it is told at its ten-second steps, not anew."""
+    tune = signals.recording(signals.ASTERISK_MUSIC / "macroform-robot_dity.wav", 18.0) / 32768.0
+    tune[6 * RATE : 13 * RATE] = signals.white(7.0, 0.1)
+    told = [at for at, o in listen(tune) if o.label == "hold_music"]
+    assert told == [told[0], told[0] + 10.0]
+
+
+def test_dialling_is_no_music() -> None:
+    """Keys pressed for many seconds are digits and nothing else."""
+    keys = "0123456789" * 6
+    told = listen(np.concatenate([signals.dtmf(keys, 0.2, 0.05), signals.silence(0.5)]))
+    assert labels(told) == ["dtmf_tone"]
+    assert "".join(o.digits or "" for _, o in told) == keys
+
+
+def test_line_noise_is_silence() -> None:
+    """Steady noise at -45 dBFS is what a quiet line sounds like."""
+    assert labels(listen(signals.white(4.0, 10 ** (-45 / 20)))) == ["silence"]
+
+
+def test_a_click_does_not_break_a_silence() -> None:
+    """A click of a millisecond leaves the silence running."""
+    quiet = hiss(signals.silence(13.0))
+    quiet[round(5.5 * RATE) : round(5.501 * RATE)] = 0.8
+    assert [(at, o.label) for at, o in listen(quiet)] == [(2.0, "silence"), (12.0, "silence")]
+
+
 def test_silence_without_speech_never_becomes_dead_air() -> None:
     """A line that never spoke is silent after 2 s, and every 10 s again."""
     told = listen(hiss(signals.silence(25.0)))

@@ -69,4 +69,4 @@ def _events(summary: ev.Summary) -> str:
 
 def _delays(delays_s: Sequence[float]) -> str:
     median, high = percentile(delays_s, 0.5), percentile(delays_s, 0.95)
-    return f"median {median * 1000:.0f} ms, p95 {high * 1000:.0f} ms from the end of the audio to the event"
+    return f"median {median * 1000:.0f} ms, p95 {high * 1000:.0f} ms after the audio"

@@ -103,7 +103,6 @@ class Pipeline:
         self._jobs: dict[int, WindowJob] = {}
         self._submitted = 0
         self._settle_listeners: list[Callable[[], None]] = []
-        self._speaking = False
         self._set_delivery(config.delivery)
         if captions is not None:
             self.cutter.tap()  # from here on the cutter keeps what comes in until it was taken

@@ -17,7 +17,7 @@ from gateway.transcribe.decoder import Decoder
 from gateway.transcribe.pool import Pool
 from gateway.transcribe.port import Emit, TranscriberUnavailable, TranscriptStream, Warn
 from gateway.transcribe.process import DecoderProcess
-from gateway.transcribe.stream import MuteStream, PooledStream
+from gateway.transcribe.stream import FLUSH_S, MuteStream, PooledStream
 
 LANGUAGE: Final = "en"
 
@@ -34,6 +34,9 @@ class PocketSphinxTranscriber:
 
     Args:
         decoders: most processes at a time; None for the machine's processors less one, at least one.
+        clock: for deadlines.
+        flush_s: how long a flush waits for the last words, in seconds.
+        make: makes a decoder, which the pool launches.
 
     Raises:
         TranscriberUnavailable: the `pocketsphinx` module isn't installed.
@@ -44,12 +47,14 @@ class PocketSphinxTranscriber:
         *,
         decoders: int | None = None,
         clock: Clock | None = None,
+        flush_s: float = FLUSH_S,
         make: Callable[[], Decoder] = DecoderProcess,
     ) -> None:
         if importlib.util.find_spec("pocketsphinx") is None:
             raise TranscriberUnavailable("the Python module pocketsphinx is missing (extra: embedded)")
         size = decoders if decoders is not None else max(1, (os.cpu_count() or 1) - 1)
         self._pool = Pool(make, size=size, clock=clock or SystemClock())
+        self._flush_s = flush_s
         self._ticker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -62,7 +67,7 @@ class PocketSphinxTranscriber:
         if not understands(language):
             return MuteStream(warn, str(language))
         self._pool.warm()
-        return PooledStream(self._pool, emit=emit, warn=warn, language=LANGUAGE)
+        return PooledStream(self._pool, emit=emit, warn=warn, language=LANGUAGE, flush_s=self._flush_s)
 
     async def aclose(self) -> None:
         """End the decoders; open utterances are abandoned."""

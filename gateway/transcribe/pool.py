@@ -18,7 +18,7 @@ from gateway.transcribe.decoder import Final as FinalResult
 
 log = logging.getLogger(__name__)
 
-DECODE_S: Final = 10.0
+DECODE_S: Final = 20.0
 """A final that takes longer after the utterance's end isn't waited for: its decoder is replaced."""
 LOAD_S: Final = 30.0
 """A decoder that isn't ready by then is replaced."""

@@ -159,7 +159,7 @@ class Segmenter:
     def jump(self, start16k: int) -> Sequence[Action]:
         """End the open utterance; the next sample fed is `start16k`."""
         actions = self.flush()
-        self._restart(start16k)
+        self.at = start16k
         return actions
 
     def flush(self) -> Sequence[Action]:
@@ -169,14 +169,10 @@ class Segmenter:
             rest = np.concatenate((*self._held, self._carry))
             actions += [Speech(rest)] if len(rest) else []
             actions.append(End(self.next_sample))
-        self._restart(self.next_sample)
-        return actions
-
-    def _restart(self, start16k: int) -> None:
-        """Forget everything but the noise."""
-        self.at = start16k
+        self.at = self.next_sample
         self._carry = self._history = np.empty(0, np.int16)
         self._rest()
+        return actions
 
     def _rest(self) -> None:
         """No utterance is open, nor any frame towards one heard."""

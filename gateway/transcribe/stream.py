@@ -158,7 +158,7 @@ class PooledStream:
     def _tell_loss(self, outcome: Outcome) -> None:
         again = outcome in _DROUGHT and self._drought
         self._drought = self._drought or outcome in _DROUGHT
-        if outcome in _LOSSES and not again and not self._closed:
+        if outcome in _LOSSES and not again:
             self._warn(_LOSSES[outcome])
 
 

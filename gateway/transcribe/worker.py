@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 INTERIM: Final = 4_800
 """Samples between interim results: 300 ms of audio, so that the same audio gives the same interims."""
 
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 _FRAME: Final = 160
 """Samples a frame of the decoder: 10 ms."""
 _ALTERNATE: Final = re.compile(r"\(\d+\)$")

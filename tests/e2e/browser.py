@@ -6,9 +6,9 @@ WebSocket carries a session for each tab.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -136,21 +136,19 @@ class Tab:
 
 
 @contextmanager
-def chromium(microphone: Path, profile: Path) -> Iterator[Tab]:
+def chromium(microphone: Path) -> Iterator[Tab]:
     """A tab of a browser of its own, which hears the WAV file `microphone` over and over.
 
-    `profile` is a folder to come; it holds all that the browser writes, and is gone at the end.
+    All that the browser writes is gone at the end.
     """
     command = need_command("chromium")
-    profile.mkdir()
-    try:
-        with (
-            _started(command, microphone, profile) as address,
-            connect(address, proxy=None, compression=None, max_size=None) as socket,
-        ):
-            yield _tab(socket)
-    finally:
-        shutil.rmtree(profile)
+    # Not under pytest's folder: the browser makes a socket in it, whose path must stay below 108 bytes.
+    with (
+        tempfile.TemporaryDirectory(prefix="browser-") as profile,
+        _started(command, microphone, Path(profile)) as address,
+        connect(address, proxy=None, compression=None, max_size=None) as socket,
+    ):
+        yield _tab(socket)
 
 
 @contextmanager
@@ -160,7 +158,7 @@ def _started(command: str, microphone: Path, profile: Path) -> Iterator[str]:
     with (profile / "output.txt").open("w") as output:
         process = subprocess.Popen(
             [command, *arguments, "about:blank"],
-            env=os.environ | {"HOME": str(profile)},
+            env=os.environ | {"HOME": str(profile), "TMPDIR": str(profile)},
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -23,10 +23,9 @@ KNOCK = """await new Promise(done => {
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+def tab() -> Iterator[Tab]:
     """A browser into whose microphone somebody reads."""
-    microphone = need_file(LIBRIVOX.format("0870"))
-    with chromium(microphone, tmp_path_factory.mktemp("browser") / "profile") as page:
+    with chromium(need_file(LIBRIVOX.format("0870"))) as page:
         yield page
 
 

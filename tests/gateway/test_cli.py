@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from gateway import cli
+from gateway.commands.demo_audio import DIGITS
 from gateway.commands.exits import MEANINGS, CommandError, ExitCode
 from gateway.commands.parsers import build_parser, parse, version
 from tests.gateway.commands.fake import Fake, unauthorized
@@ -206,6 +207,35 @@ def wait_for(condition, seconds: float = 15.0) -> None:  # type: ignore[no-untyp
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_demo_with_the_real_gateway() -> None:
+    """The whole of it in one process: digits, ringing, music, two voices, and counts that add up."""
+    with process("demo", "--fast", "--json") as running:
+        out, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors
+    events = [orjson.loads(line) for line in out.splitlines()]
+    queue = [event for event in events if event["type"] == "queue"]
+    assert "".join(event["digits"] or "" for event in queue) == DIGITS
+    assert {"ringback", "hold_music"} <= {event["label"] for event in queue}
+    assert sum(event["type"] == "tone" for event in events) >= 5
+    summary = events[-1]
+    assert summary["next_sample"] == summary["classified_samples"] + summary["gap_samples"]
+    assert summary["gap_samples"] == 0
+    assert b"undertone serve" in errors, "what to do next goes to standard error"
+
+
+def test_serve_says_where(tmp_path: Path) -> None:
+    """`serve` prints the address to use, takes a session, and ends with 0 on SIGTERM."""
+    with process("serve", "--port", "0") as running:
+        assert running.stdout is not None
+        url = running.stdout.readline().split()[-1].decode()
+        path = tmp_path / "talk.wav"
+        path.write_bytes(simple(s16(sine(16_000, 1.5))))
+        assert cli.main(["stream", str(path), "--url", url, "--fast", "--features", "queue"]) == 0
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=30)
+    assert running.returncode in (0, -signal.SIGTERM)
 
 
 def test_help_is_quick() -> None:

@@ -8,7 +8,7 @@ They are measured on 16 kHz float32 with full scale 1; on 0 dBFS = a full-scale 
 has -3 dBFS.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ HOP = 160
 QUIETEST_DB = -120.0
 """Level of digital silence, and of frames past a window's end."""
 CHUNK = 4
-"""Windows transformed at a time: their spectra stay in the second-level cache."""
+"""Windows measured at a time: their spectra stay in the second-level cache."""
 
 _HANN: Float = (0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(FRAME) + 0.5) / FRAME)).astype(np.float32)
 _TINY = np.float32(1e-12)
@@ -82,21 +82,6 @@ class Features:
         return inside
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Spectral:
-    """What one chunk's spectra gave; shape (rows, F) unless said."""
-
-    mel: Float
-    """Natural logarithm; shape (rows, F, 26)."""
-    energies: Float
-    """Shape (rows, F, 4): see `bands.BANDS_HZ`."""
-    texture: Float
-    """Shape (rows, F, 3): see `bands.LOG_PROJECTION`."""
-    mean_power: Float
-    hammarberg_db: Float
-    candidates: pitch.Candidates
-
-
 def frame_count(samples: int) -> int:
     """Frames that lie wholly in `samples`."""
     return 0 if samples < FRAME else (samples - FRAME) // HOP + 1
@@ -111,12 +96,53 @@ def extract(batch: Float, lengths: Index) -> Features:
     """
     if batch.shape[1] < FRAME:
         batch = np.pad(batch, ((0, 0), (0, FRAME - batch.shape[1])))
+    parts = [_measure(batch[at : at + CHUNK], lengths[at : at + CHUNK]) for at in range(0, len(batch), CHUNK)]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Features]) -> Features:
+    arrays = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Features)
+        if field.name != "frame_hop_s"
+    }
+    return Features(frame_hop_s=HOP / SAMPLE_RATE, **arrays)
+
+
+def _measure(batch: Float, lengths: Index) -> Features:
     count = frame_count(batch.shape[1])
     frames = np.where(lengths < FRAME, 0, (lengths - FRAME) // HOP + 1)
     valid: Bool = np.arange(count) < frames[:, None]
     level = np.where(valid, _levels(batch, count), np.float32(QUIETEST_DB))
-    chunks = [_spectra(batch[at : at + CHUNK], count) for at in range(0, len(batch), CHUNK)]
-    return _assemble(chunks, level, frames, valid)
+    power = _power(batch, count)
+    projected = power @ bands.PROJECTION
+    log_mel = np.log(projected[..., : bands.MELS] + _MEL_FLOOR)
+    low500, high500, low1000, high1000 = np.moveaxis(projected[..., bands.MELS :], 2, 0)
+    texture = np.log(power[..., : bands.LOG_BINS] + _TINY) @ bands.LOG_PROJECTION
+    loudness = np.exp(np.float32(0.3) * log_mel)
+    total = loudness.sum(axis=2)
+    flux = _flux(loudness, total)
+    flatness = np.minimum(np.exp(texture[..., 0]) / (power[..., bands.TEXTURE].mean(axis=2) + _TINY), 1.0)
+    peaks = power[..., :128].max(axis=2), power[..., 128:].max(axis=2)
+    track = pitch.track(power, level)
+    return Features(
+        frames=frames.astype(np.intp),
+        frame_hop_s=HOP / SAMPLE_RATE,
+        level_db=level,
+        loudness=_kept(total, valid),
+        mfcc=(log_mel @ bands.COSINES) * valid[..., None],
+        flux=_kept(flux, valid),
+        flatness=_kept(flatness, valid),
+        hf500_db=_kept(_ratio_db(high500, low500), valid),
+        alpha_ratio_db=_kept(_ratio_db(high1000, low1000), valid),
+        hammarberg_db=_kept(_ratio_db(*peaks), valid),
+        slope_0_500=_kept(texture[..., 1], valid),
+        slope_500_1500=_kept(texture[..., 2], valid),
+        f0_hz=track.f0_hz,
+        hnr_db=track.hnr_db,
+        voiced=track.voiced,
+        speech=vad.speech(level, track.f0_hz, track.hnr_db, flux, flatness, valid),
+    )
 
 
 def _levels(batch: Float, count: int) -> Float:
@@ -128,61 +154,13 @@ def _levels(batch: Float, count: int) -> Float:
     return level
 
 
-def _spectra(batch: Float, count: int) -> _Spectral:
-    rows = len(batch)
+def _power(batch: Float, count: int) -> Float:
+    """Power spectra below 5 kHz; shape (B, F, BINS)."""
     framed = sliding_window_view(batch, FRAME, axis=1)[:, ::HOP][:, :count] * _HANN
-    power = _power(framed.reshape(rows * count, FRAME))
-    projected = power @ bands.PROJECTION
-    texture = np.log(power[:, : bands.LOG_BINS] + _TINY) @ bands.LOG_PROJECTION
-    peak_low, peak_high = power[:, :128].max(axis=1), power[:, 128:].max(axis=1)
-    shape = (rows, count)
-    return _Spectral(
-        mel=np.log(projected[:, : bands.MELS] + _MEL_FLOOR).reshape(*shape, bands.MELS),
-        energies=projected[:, bands.MELS :].reshape(*shape, -1),
-        texture=texture.reshape(*shape, 3),
-        mean_power=power[:, bands.TEXTURE].mean(axis=1).reshape(shape),
-        hammarberg_db=_ratio_db(peak_low, peak_high).reshape(shape),
-        candidates=pitch.candidates(power, shape),
-    )
-
-
-def _power(framed: Float) -> Float:
-    """Power spectrum below 5 kHz; shape (N, BINS)."""
-    spectrum = scipy.fft.rfft(framed, bands.FFT, axis=1)[:, : bands.BINS]
+    spectrum = scipy.fft.rfft(framed, bands.FFT, axis=2)[..., : bands.BINS]
     power: Float = spectrum.real**2
     power += spectrum.imag**2
     return power
-
-
-def _assemble(chunks: list[_Spectral], level: Float, frames: Index, valid: Bool) -> Features:
-    log_mel = _joined([c.mel for c in chunks])
-    energies = _joined([c.energies for c in chunks])
-    texture = _joined([c.texture for c in chunks])
-    mean_power = _joined([c.mean_power for c in chunks])
-    loudness = np.exp(np.float32(0.3) * log_mel)
-    total = loudness.sum(axis=2)
-    flux = _flux(loudness, total)
-    flatness = np.minimum(1.0, np.exp(texture[..., 0]) / (mean_power + _TINY)).astype(np.float32)
-    track = pitch.track(_joined_candidates([c.candidates for c in chunks]), level)
-    low500, high500, low1000, high1000 = np.moveaxis(energies, 2, 0)
-    return Features(
-        frames=frames.astype(np.intp),
-        frame_hop_s=HOP / SAMPLE_RATE,
-        level_db=level,
-        loudness=_kept(total, valid),
-        mfcc=(log_mel @ bands.COSINES) * valid[..., None],
-        flux=_kept(flux, valid),
-        flatness=_kept(flatness, valid),
-        hf500_db=_kept(_ratio_db(high500, low500), valid),
-        alpha_ratio_db=_kept(_ratio_db(high1000, low1000), valid),
-        hammarberg_db=_kept(_joined([c.hammarberg_db for c in chunks]), valid),
-        slope_0_500=_kept(texture[..., 1], valid),
-        slope_500_1500=_kept(texture[..., 2], valid),
-        f0_hz=track.f0_hz,
-        hnr_db=track.hnr_db,
-        voiced=track.voiced,
-        speech=vad.speech(level, track.f0_hz, track.hnr_db, flux, flatness, valid),
-    )
 
 
 def _flux(loudness: Float, total: Float) -> Float:
@@ -199,11 +177,3 @@ def _ratio_db(above: Float, below: Float) -> Float:
 
 def _kept(values: Float, valid: Bool) -> Float:
     return np.where(valid, values, np.float32(0.0))
-
-
-def _joined(parts: list[Float]) -> Float:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _joined_candidates(parts: list[pitch.Candidates]) -> pitch.Candidates:
-    return pitch.Candidates(_joined([p.periodicity for p in parts]))

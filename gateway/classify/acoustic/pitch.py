@@ -71,14 +71,6 @@ _LOG_HZ: Float = np.log2(SAMPLE_RATE / _LAGS[1:-1]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """How periodic every frame is at every period."""
-
-    periodicity: Float
-    """Shape (B, F, lags): 1 for perfectly periodic, around 0 for noise."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Track:
     """The pitch of every frame; shape (B, F)."""
 
@@ -89,27 +81,14 @@ class Track:
     voiced: Bool
 
 
-def candidates(power: Float, shape: tuple[int, int]) -> Candidates:
-    """The normalised autocorrelation of a flat list of frames.
+def track(power: Float, level_db: Float) -> Track:
+    """The pitch of every frame, and whether it is voiced.
 
     Args:
-        power: shape (B * F, bins >= 129), of a 1024-point transform of Hann-windowed frames of 640 samples.
-        shape: (B, F).
-    """
-    low = power[:, :_BINS]
-    periodicity = low @ _COSINES
-    periodicity /= (low @ _TOTAL + np.float32(1e-9))[:, None]
-    return Candidates(periodicity.reshape(*shape, len(_LAGS)))
-
-
-def track(found: Candidates, level_db: Float) -> Track:
-    """The best period of every frame, and whether it is voiced.
-
-    Args:
-        found: of `candidates`, shape (B, F, lags).
+        power: shape (B, F, bins >= 129), of 1024-point transforms of Hann-windowed frames of 640 samples.
         level_db: shape (B, F), dBFS.
     """
-    r = found.periodicity
+    r = _periodicity(power)
     middle = r[..., 1:-1]
     score = np.where((middle >= r[..., :-2]) & (middle > r[..., 2:]), middle - _COST, np.float32(-1.0))
     best = score.argmax(axis=2)
@@ -122,6 +101,14 @@ def track(found: Candidates, level_db: Float) -> Track:
     return Track(
         np.where(voiced, f0, 0.0).astype(np.float32), np.where(voiced, hnr, 0.0).astype(np.float32), voiced
     )
+
+
+def _periodicity(power: Float) -> Float:
+    """How periodic every frame is at every lag: 1 for perfectly, around 0 for noise. Shape (B, F, lags)."""
+    low = power[..., :_BINS].reshape(-1, _BINS)
+    r = low @ _COSINES
+    r /= (low @ _TOTAL + np.float32(1e-9))[:, None]
+    return r.reshape(*power.shape[:-1], len(_LAGS))
 
 
 def _without_blips(voiced: Bool) -> Bool:

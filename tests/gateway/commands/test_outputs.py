@@ -97,14 +97,24 @@ def live(height: int = 24) -> tuple[LiveOutput, io.StringIO]:
 
 
 def test_live_view_ends_with_the_summary() -> None:
-    """At the end the last picture and the summary fit one screen together."""
+    """At the end the last picture, the words and the summary stand below each other."""
     output, out = live()
     play(output)
     last = out.getvalue().split("\x1b[1A\x1b[2K")[-1].splitlines()
     assert any("talk.wav" in line for line in last)
     assert any("✓ classified + gaps" in line for line in last)
-    assert len(last) <= 24
     assert out.getvalue().count("\x1b[?25h") == 1, "the cursor is shown again"
+
+
+def test_live_view_leaves_all_words_behind() -> None:
+    """When the view ends, everything that was said stands on the screen, not only what fitted last."""
+    output, out = live()
+    output.opened(welcome(), watching=False)
+    for second in range(40):
+        output.event(words(second, second + 1, f"sentence number {second}", final=True))
+    output.closed([])
+    last = out.getvalue().split("\x1b[1A\x1b[2K")[-1]
+    assert all(f"sentence number {second}\n" in last for second in range(40))
 
 
 def test_live_view_redraws_only_what_changed() -> None:

@@ -22,7 +22,7 @@ def test_counts_are_shown_to_add_up() -> None:
     assert "✓ classified + gaps = audio: 384,000 + 20,800 = 404,800" in text
     assert "Events      12 tone, 3 queue" in text
     assert "Speakers    Speaker A, Speaker B" in text
-    assert "median 200 ms, p95 400 ms" in text
+    assert "Delay       median 200 ms, p95 400 ms after the audio" in text
 
 
 def test_counts_that_don_t_add_up_are_said_so() -> None:

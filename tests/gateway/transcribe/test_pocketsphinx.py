@@ -73,7 +73,7 @@ async def transcriber(
         launched.append(DecoderProcess())
         return launched[-1]
 
-    made = PocketSphinxTranscriber(decoders=decoders, make=make)
+    made = PocketSphinxTranscriber(decoders=decoders, flush_s=60, make=make)
     await made.start()
     try:
         yield made, launched

@@ -13,7 +13,9 @@ from unittest.mock import ANY
 import pytest
 
 import gateway
+from gateway.transcribe import frames
 from gateway.transcribe.decoder import Decoder, Final, Partial
+from gateway.transcribe.frames import Kind
 from gateway.transcribe.process import COMMAND, DecoderProcess, environment
 from tests.gateway.transcribe.recordings import go_forward
 from tests.needs import need_module
@@ -148,6 +150,24 @@ def test_a_killed_process_is_a_death_even_while_it_starts() -> None:
             assert len(notes.told) <= wait + 1
             decoder.audio(b"ignored")
             await decoder.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_crosses_a_drop_is_ignored() -> None:
+    """What a process says of an utterance that was dropped meanwhile reaches nobody."""
+    told = len(frames.pack_fields(Kind.BEGIN, utterance=1, profile=None) + frames.pack(Kind.DROP))
+    partial = frames.pack_fields(Kind.PARTIAL, utterance=1, text="late", samples=1)
+    code = f"{READY}; sys.stdin.buffer.read({told}); sys.stdout.buffer.write({partial!r})"
+
+    async def main() -> None:
+        notes, decoder = Notes(), DecoderProcess(python(code))
+        decoder.launch(notes)
+        await notes.count(1)
+        decoder.begin(None)
+        decoder.drop()
+        await notes.until(notes.is_dead)
+        assert notes.told == ["ready", "died: exit status 0"]
 
     asyncio.run(main())
 

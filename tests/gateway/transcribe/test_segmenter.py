@@ -83,18 +83,23 @@ def test_new_background_noise_ends() -> None:
     assert max(end for _, end in segment(audio)) <= (4 + 5) * 16_000
 
 
-def syllables(seconds: float) -> Samples:
-    """A second of silence, then speech that dips for 60 ms twice a second, as the noise floor needs it."""
+def syllables(seconds: float, steady: range = range(0)) -> Samples:
+    """A second of silence, then speech that dips for 60 ms twice a second, as the noise floor needs it.
+
+    There are no dips where the sample index is in `steady`.
+    """
     audio = sound([(1.0, False), (seconds, True), (1.0, False)])
     for at in range(20_000, len(audio) - 16_000, 8_000):
-        audio[at : at + 960] //= 256
+        if at not in steady:
+            audio[at : at + 960] //= 256
     return audio
 
 
-def test_long_speech_is_split_at_its_pause() -> None:
-    """A pause of 200 ms in the last of five seconds is where an utterance is split, and nothing is lost."""
+def test_long_speech_is_split_at_its_first_pause() -> None:
+    """A pause of 200 ms in the last of five seconds is where it is split, though a later dip is quieter."""
     speech = syllables(8.0)
     speech[80_000:83_200] //= 256
+    speech[85_000:86_600] = 0
     first, second = segment(speech)
     assert 80_000 < first[1] < 83_200
     assert second[0] == first[1]
@@ -102,10 +107,21 @@ def test_long_speech_is_split_at_its_pause() -> None:
 
 def test_speech_without_a_pause_is_split_where_it_is_quietest() -> None:
     """Without any pause the split is at the quietest place between the fourth second and the fifth."""
-    speech = syllables(8.0)
-    speech[80_000:81_600] //= 5
+    speech = syllables(8.0, steady=range(73_000, 93_000))
+    speech[80_000:81_600] = speech[80_000:81_600] * 0.85
     first, second = segment(speech)
     assert 80_000 < first[1] < 81_600
+    assert second[0] == first[1]
+
+
+def test_no_utterance_stays_open_past_five_seconds() -> None:
+    """A flush shortly after the fifth second finds the utterance split already."""
+    assert len(segment(syllables(4.75)[:-16_000])) == 2
+
+
+def test_the_pre_roll_doesnt_reach_into_the_utterance_before() -> None:
+    """Speech that resumes right after an end begins where the last utterance ended."""
+    first, second = segment(sound([(1.0, False), (1.0, True), (0.8, False), (1.0, True), (1.0, False)]))
     assert second[0] == first[1]
 
 

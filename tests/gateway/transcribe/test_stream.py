@@ -114,6 +114,23 @@ def test_ones_own_queue_is_no_drought() -> None:
     assert listener.warnings == []
 
 
+def test_patience_begins_when_ones_turn_comes() -> None:
+    """Somebody else's turn in between doesn't cost an utterance that had to wait for its own stream first."""
+    bench = Bench(size=1)
+    decoder, listener, other = bench.ready(), bench.listener(), bench.listener()
+    listener.say()
+    listener.say()
+    other.say()
+    bench.clock.advance(PATIENCE_S - 0.1)
+    decoder.conclude("one")
+    bench.clock.advance(PATIENCE_S - 0.1)
+    bench.pool.tick()
+    decoder.conclude("hers")
+    decoder.conclude("two")
+    assert [update.text for update in listener.updates] == ["one", "two"]
+    assert listener.warnings == other.warnings == []
+
+
 def test_what_is_learned_stays_with_its_stream() -> None:
     """The profile of one talker is never used for another."""
     bench = Bench()
@@ -147,6 +164,8 @@ def test_all_streams_together_hold_a_bounded_amount() -> None:
     bench.decoders[0].ready()
     assert bench.decoders[0].heard > 16_000
     assert bench.pool.hold(100_000)
+    bench.decoders[0].conclude("one")
+    assert bench.pool.decoders()["idle"] == 1
 
 
 def test_a_lost_utterance_is_closed_and_told() -> None:

@@ -1,7 +1,7 @@
 """The offline transcriber: PocketSphinx 5 and its US-English model, in a bounded pool of processes.
 
 Modest, and good enough to follow along: about one word in four of a LibriVox reading is wrong, one in
-fifteen of a synthetic voice; on telephone audio it is useless. A decoder takes about 91 MiB and a tenth to
+twenty of a synthetic voice; on telephone audio it is useless. A decoder takes about 105 MiB and a tenth to
 a quarter of a core while somebody speaks.
 """
 

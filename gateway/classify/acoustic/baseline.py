@@ -11,8 +11,10 @@ usual by pushing out the calm before it.
 """
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 CAPACITY = 32
 """Entries kept."""
@@ -45,7 +47,7 @@ class Baseline:
     stride: int = 1
     """Every how many windows one is kept."""
     history: list[list[int]] = field(default_factory=list)
-    """Cues in hundredths, oldest first."""
+    """Cues in hundredths (16-bit), oldest first."""
 
     @property
     def trust(self) -> float:
@@ -79,6 +81,15 @@ class Baseline:
             for floor, mad, p in zip(FLOORS, mads, PRIOR_SPREADS, strict=True)
         ]
         return (centres[0], centres[1], centres[2]), (spreads[0], spreads[1], spreads[2])
+
+    def pack(self) -> list[int | bytes]:
+        flat = [value for entry in self.history for value in entry]
+        return [self.count, self.stride, struct.pack(f"<{len(flat)}h", *flat)]
+
+    @classmethod
+    def unpack(cls, packed: list[Any]) -> "Baseline":
+        count, stride, raw = packed
+        return cls(count, stride, [list(entry) for entry in struct.iter_unpack("<3h", raw)])
 
     def add(self, cues: Cues) -> None:
         """Let the voice's next second of speech count."""

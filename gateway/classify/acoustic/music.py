@@ -8,8 +8,8 @@ sounds like music has to do so for three seconds before it counts.
 
 Measured second by second on 54 minutes of speech (8 of recordings, clean and at 15, 10 and 5 dB SNR) and
 23 of Asterisk's hold music (18 clean, the rest at 15 dB), the recordings the weights were fitted on: no
-second of speech and 99.3 % of those of music have a margin above 0. Mean spectral flux alone is right in 93 % of
-either, chiefly because noise steadies the spectrum of speech but not its pitch. Music without pitch (drums
+second of speech and 99.3 % of those of music have a margin above 0. Mean spectral flux alone is right in 93 %
+of either, chiefly because noise steadies the spectrum of speech but not its pitch. Music without pitch (drums
 alone) isn't recognised, and somebody singing is music.
 """
 

@@ -44,17 +44,16 @@ class Voice:
     baseline: Baseline = field(default_factory=Baseline)
 
     def pack(self) -> list[object]:
-        own = self.baseline
         return [
             *(self.heard_s, self.due_s, self.fast, self.slow, self.last, self.nuclei, self.spoken_s),
             self.recent,
-            [own.count, own.stride, own.history],
+            self.baseline.pack(),
         ]
 
     @classmethod
     def unpack(cls, packed: list[Any]) -> "Voice":
         heard_s, due_s, fast, slow, last, nuclei, spoken_s, recent, own = packed
-        return cls(heard_s, due_s, fast, slow, last, nuclei, spoken_s, recent, Baseline(*own))
+        return cls(heard_s, due_s, fast, slow, last, nuclei, spoken_s, recent, Baseline.unpack(own))
 
 
 @dataclass(slots=True)

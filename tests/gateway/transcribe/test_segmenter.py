@@ -84,14 +84,14 @@ def test_new_background_noise_ends() -> None:
 
 
 def syllables(seconds: float, steady: range = range(0)) -> Samples:
-    """A second of silence, then speech that dips for 60 ms twice a second, as the noise floor needs it.
+    """A second of silence, then speech that dips for 100 ms twice a second, as the noise floor needs it.
 
     There are no dips where the sample index is in `steady`.
     """
     audio = sound([(1.0, False), (seconds, True), (1.0, False)])
     for at in range(20_000, len(audio) - 16_000, 8_000):
         if at not in steady:
-            audio[at : at + 960] //= 256
+            audio[at : at + 1_600] //= 256
     return audio
 
 

@@ -20,7 +20,7 @@ VOICES = st.builds(
     baseline=st.builds(
         Baseline,
         count=st.integers(0, 9999),
-        history=st.lists(st.lists(st.integers(-9999, 9999), min_size=3, max_size=3), max_size=32),
+        history=st.lists(st.lists(st.integers(-12_000, 12_000), min_size=3, max_size=3), max_size=32),
     ),
 )
 

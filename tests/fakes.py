@@ -7,12 +7,14 @@ from gateway.classify.port import ClassifierError, Observation
 from gateway.classify.scheduler import Job, Lane, Timing
 from gateway.clock import ManualClock
 from gateway.live.announcer import Announcer
+from gateway.live.captions import Captions, Spawn
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
 from gateway.sessions.ports import Entry
 from gateway.sessions.tail import BoundedTail
 from gateway.stores.memory import MemoryEventStore
 from gateway.telemetry.metrics import Telemetry
+from gateway.transcribe.port import Transcriber
 from protocol.audio import AudioFormat
 from protocol.control import SessionConfig
 from protocol.events import DurableEvent, Event
@@ -75,6 +77,8 @@ def bench(
     audio: AudioFormat | None = None,
     config: SessionConfig | None = None,
     owner_backlog: Callable[[], int] = lambda: 0,
+    transcriber: Transcriber | None = None,
+    spawn: Spawn | None = None,
 ) -> Bench:
     """A pipeline with a scheduler answered by hand and a memory event store."""
     clock, scheduler = ManualClock(), HandScheduler()
@@ -83,14 +87,20 @@ def bench(
     telemetry = Telemetry()
     store = MemoryEventStore(clock)
     event_log = EventLog("s" * 22, store, clock, BoundedTail(100_000, 2**30, 1e9))
+    config = config or SessionConfig()
+    announcer = Announcer(event_log, audio, telemetry)
+    captions = None
+    if transcriber is not None and spawn is not None:
+        captions = Captions(transcriber, announcer, audio, config, spawn)
     pipeline = Pipeline(
         audio=audio,
-        config=config or SessionConfig(),
-        announcer=Announcer(event_log, audio, telemetry),
+        config=config,
+        announcer=announcer,
         scheduler=scheduler,  # type: ignore[arg-type]
         clock=clock,
         telemetry=telemetry,
         tell=told.append,
         owner_backlog=owner_backlog,
+        captions=captions,
     )
     return Bench(pipeline, scheduler, event_log, clock, told)

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from gateway.api.context import Gateway
 from gateway.api.events import EventRoutes
@@ -46,6 +47,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(f"{one}/history", sessions.history),
             Route(f"{one}/events", events.stream),
             WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
+            WebSocketRoute("/{path:path}", _no_such_socket),
         ],
         middleware=[
             Middleware(OriginGuard, policy=gateway.origins),
@@ -60,6 +62,11 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
         exception_handlers=dict.fromkeys(_HANDLED, on_error),
         lifespan=lifespan,
     )
+
+
+async def _no_such_socket(websocket: WebSocket) -> None:
+    problem = Problem(HTTPStatus.NOT_FOUND, "not_found", "there is no WebSocket here; try /ws/voice")
+    await websocket.send_denial_response(problem.response())
 
 
 class OriginGuard:

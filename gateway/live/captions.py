@@ -38,12 +38,20 @@ class Captions:
         self._min_confidence = config.min_confidence
         self._heard = 0
         self._told_interim = False
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called after words were told or given up."""
         self._closed = False
 
     @property
     def wanted(self) -> bool:
         """Whether audio should be fed now."""
         return self._wanted and not self._closed
+
+    @property
+    def pending_from(self) -> int | None:
+        """Sample at which the oldest words begin that are not told yet; None where none are awaited."""
+        pending = self._stream.pending_from16k if self._stream is not None else None
+        return self._client(pending) if pending is not None else None
 
     def configure(self, config: SessionConfig) -> None:
         """Follow a change of configuration; an open utterance is finished in the old language."""
@@ -60,7 +68,7 @@ class Captions:
         self._heard = block.end_sample
         if self._stream is None:
             self._stream = self._transcriber.open(
-                emit=self._on_update, warn=self._on_warning, language=self._language
+                emit=self._on_update, warn=self.warn, language=self._language
             )
         self._stream.feed(block.samples16k, block.start16k)
 
@@ -77,8 +85,11 @@ class Captions:
             await stream.aclose()
 
     def _on_update(self, update: TranscriptUpdate) -> None:
-        if self._closed:
-            return
+        if not self._closed:
+            self._tell(update)
+            self.on_progress()
+
+    def _tell(self, update: TranscriptUpdate) -> None:
         start, end = self._client(update.start_sample16k), self._client(update.end_sample16k)
         if self._doubtful(update, start, end):
             if not (update.is_final and self._told_interim):
@@ -101,9 +112,11 @@ class Captions:
         unsure = update.confidence is not None and update.confidence < self._min_confidence
         return unsure or self._announcer.line.mostly(start, end)
 
-    def _on_warning(self, detail: str) -> None:
+    def warn(self, detail: str) -> None:
+        """Tell the session's readers that words are missing."""
         if not self._closed:
             self._announcer.service(ServiceStatus.WARNING, detail, self._heard)
+            self.on_progress()
 
     def _client(self, sample16k: int) -> int:
         return sample16k * self._audio.sample_rate // SAMPLE_RATE

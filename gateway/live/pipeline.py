@@ -105,6 +105,7 @@ class Pipeline:
         self._settle_listeners: list[Callable[[], None]] = []
         self._set_delivery(config.delivery)
         if captions is not None:
+            captions.on_progress = lambda: self.report_flow(clock.monotonic())
             self.cutter.tap()  # from here on the cutter keeps what comes in until it was taken
 
     # What comes in -------------------------------------------------------------------------------------
@@ -356,6 +357,9 @@ class Pipeline:
             return False
         ledger = self.ledger
         settled = ledger.classified_samples + ledger.gap_samples
+        words_from = self._captions.pending_from if self._captions is not None else None
+        if words_from is not None:
+            settled = min(settled, words_from)  # a recording waits for its words, too
         return self.credit.renew(next_sample=ledger.next_sample, settled=settled)
 
     def _guard_rate(self, nbytes: int, now: float) -> None:

@@ -193,6 +193,8 @@ class LiveSession:
                     await self._captions.flush()
         except TimeoutError:
             log.warning("a session did not drain in time", extra={"session_id": self.session_id})
+            if self._captions is not None and self._captions.pending_from is not None:
+                self._captions.warn("the last words came too late to be transcribed")
 
     async def _settled(self, number: int) -> None:
         """Wait until every window up to `number` has had its answer or was given up."""

@@ -4,7 +4,7 @@ Unlike a classifier it keeps state per session (the utterance being spoken), so 
 of its own. A lost utterance is said, through `warn`, but it is no gap: its audio was classified.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,4 +104,12 @@ class Transcriber(Protocol):
 
     def health(self) -> Health:
         """Whether words can be had now."""
+        ...
+
+    def decoders(self) -> Mapping[str, int]:
+        """Decoders by state, now."""
+        ...
+
+    def utterances(self) -> Mapping[str, int]:
+        """Utterances so far, by what became of them."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.audio.window import Block
-from gateway.classify.port import QueueObservation, ToneObservation
+from gateway.classify.port import Health, HealthStatus, QueueObservation, ToneObservation
 from gateway.live.captions import Captions
 from gateway.live.line import Line
 from gateway.live.reader import MAX_REPLIES, Reader
@@ -16,7 +16,7 @@ from gateway.live.session import ENDED, Audience, Farewell, LiveSession
 from gateway.transcribe.port import Emit, TranscriptUpdate, Warn
 from protocol.audio import AudioFormat
 from protocol.close import CloseCode
-from protocol.control import Feature, SessionConfig
+from protocol.control import Delivery, Feature, SessionConfig
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Error, Gap, GapReason, Pong, Service, Summary, Tone, Transcript
 from tests.fakes import Bench, bench
@@ -25,9 +25,8 @@ from tests.fakes import Bench, bench
 class FakeStream:
     """Says what it was fed, as words, when flushed."""
 
-    pending_from16k = None
-
     def __init__(self, emit: Emit, warn: Warn) -> None:
+        self.pending_from16k: int | None = None
         self.emit, self.warn = emit, warn
         self.fed: list[tuple[int, int]] = []
         self.closed = False
@@ -56,6 +55,19 @@ class FakeTranscriber:
         self.languages.append(language)
         self.streams.append(FakeStream(emit, warn))
         return self.streams[-1]
+
+    async def start(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    def health(self) -> Health:
+        return Health(HealthStatus.READY)
+
+    def decoders(self) -> dict[str, int]:
+        return {}
+
+    def utterances(self) -> dict[str, int]:
+        return {}
 
 
 def update(text: str, revision: int = 0, confidence: float | None = None) -> TranscriptUpdate:
@@ -231,7 +243,7 @@ def test_only_the_owner_in_the_seat_counts_as_leaving() -> None:
 def captions(on: Bench, tasks: Tasks, config: SessionConfig) -> tuple[Captions, FakeTranscriber]:
     engine = FakeTranscriber()
     audio = AudioFormat(sample_rate=8_000)
-    return Captions(engine, on.pipeline.announcer, audio, config, tasks.spawn), engine  # type: ignore[arg-type]
+    return Captions(engine, on.pipeline.announcer, audio, config, tasks.spawn), engine
 
 
 BLOCK = Block(0, 800, 0, np.zeros(1_600, np.int16))
@@ -329,3 +341,22 @@ def test_the_line_is_known_from_where_it_began() -> None:
     assert line.mostly(5, 20)
     assert not line.mostly(0, 20)
     assert not line.mostly(50, 70)
+
+
+def test_a_recording_waits_for_its_words() -> None:
+    """Lossless credit is not raised past words that are still awaited, and is once they were told."""
+
+    async def scenario(tasks: Tasks) -> None:
+        engine = FakeTranscriber()
+        on = bench(config=SessionConfig(delivery=Delivery.LOSSLESS), transcriber=engine, spawn=tasks.spawn)
+        assert on.pipeline.credit is not None
+        for _ in range(9):
+            on.pipeline.feed(bytes(32_000))
+            on.scheduler.answer()
+            engine.streams[0].pending_from16k = 0
+        assert on.pipeline.credit.limit == 160_000
+        engine.streams[0].pending_from16k = None
+        engine.streams[0].emit(update("all of it"))
+        assert on.pipeline.credit.limit == 9 * 16_000 + 160_000
+
+    run(scenario)

@@ -139,7 +139,7 @@ class Settings:
         lambda: max(1, usable_cores() - 1),
         _whole(1, 256),
         _WORDS,
-        "Most decoder processes (about 91 MiB each).",
+        "Most decoder processes (about 105 MiB each).",
         default_text="the usable CPU cores less one, at least 1",
     )
 

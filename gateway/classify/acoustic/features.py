@@ -29,8 +29,8 @@ HOP = 160
 QUIETEST_DB = -120.0
 """Level of digital silence, and of frames past a window's end."""
 CHUNK = 2
-"""Windows measured at a time: their spectra stay in the second-level cache, and small enough for the allocator
-to keep their memory. From 4 on it goes back to the system each time, and page faults double the cost."""
+"""Windows measured at a time: few enough that their spectra stay in the cache and their memory with the
+allocator. From 4 on it goes back to the system each time, and page faults double the cost."""
 
 _HANN: Float = (0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(FRAME) + 0.5) / FRAME)).astype(np.float32)
 _TINY = np.float32(1e-12)

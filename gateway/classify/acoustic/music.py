@@ -96,8 +96,8 @@ def save(meter: Meter, state: AnalysisState) -> None:
 
 def listen(
     meter: Meter, level_db: Float, loudest_db: float, f0_hz: Float, frame_hop_s: float, seconds: float
-) -> None:
-    """Take the frames of the next `seconds`.
+) -> Meter | None:
+    """Take the frames of the next `seconds`; returns what they say alone, None where nothing sounds.
 
     Args:
         level_db: shape (frames,), dBFS.
@@ -110,19 +110,29 @@ def listen(
     count = int(np.count_nonzero(sounding)) if loudest_db > least else 0
     if count < 0.05 * len(level_db) or count < 2:
         meter.evidence = max(0.0, meter.evidence - 0.5 * seconds)
-        return
+        return None
     keep = math.exp(-seconds / AVERAGE_S)
     gain = (1.0 - keep) / count
     pairs, glides, holds = _pairs(f0_hz, sounding, max(1, round(LAG_S / frame_hop_s)))
     heard = level_db[sounding]
-    meter.weight = meter.weight * keep + gain * count
-    meter.pairs = meter.pairs * keep + gain * pairs
-    meter.glides = meter.glides * keep + gain * glides
-    meter.holds = meter.holds * keep + gain * holds
-    meter.level = meter.level * keep + gain * float(heard.sum())
-    meter.power = meter.power * keep + gain * float(heard @ heard)
+    alone = Meter(
+        weight=gain * count,
+        pairs=gain * pairs,
+        glides=gain * glides,
+        holds=gain * holds,
+        level=gain * float(heard.sum()),
+        power=gain * float(heard @ heard),
+        peak=meter.peak,
+    )
+    meter.weight = meter.weight * keep + alone.weight
+    meter.pairs = meter.pairs * keep + alone.pairs
+    meter.glides = meter.glides * keep + alone.glides
+    meter.holds = meter.holds * keep + alone.holds
+    meter.level = meter.level * keep + alone.level
+    meter.power = meter.power * keep + alone.power
     step = seconds * min(1.0, max(-2.0, meter.margin))
     meter.evidence = min(MOST_S, max(0.0, meter.evidence + step))
+    return alone
 
 
 def _pairs(f0_hz: Float, sounding: npt.NDArray[np.bool_], lag: int) -> tuple[int, int, int]:

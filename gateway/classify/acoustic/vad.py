@@ -37,8 +37,6 @@ LEAST_HNR_DB = 3.0
 """Median harmonics to noise under which the sound is wind or traffic."""
 MOST_HNR_DB = 25.0
 """Cleaner counts no more: only machines are."""
-LEAST_FLUX = 0.04
-"""Mean flux under which it is a machine's tone."""
 LEAST_FLATNESS = 6e-5
 """Geometric mean flatness under which it is a whistle or a siren."""
 
@@ -51,7 +49,6 @@ def speech(level_db: Float, f0_hz: Float, hnr_db: Float, flux: Float, flatness: 
     sounding = valid & (level_db > np.maximum(AUDIBLE_DB, _peak(level_db, valid) - RANGE_DB))
     human = margin(f0_hz, hnr_db, flux, sounding) > 0.0
     human &= masked.median(hnr_db, voiced) > LEAST_HNR_DB
-    human &= masked.mean(flux, sounding) > LEAST_FLUX
     human &= masked.mean(np.log(flatness + np.float32(1e-9)), sounding) > np.log(LEAST_FLATNESS)
     spoken: Bool = _near(voiced & sounding) & valid & human[:, None]
     return spoken

@@ -1,6 +1,5 @@
 """Where utterances begin and end."""
 
-import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -194,18 +193,3 @@ def test_jump_ends_and_starts_anew() -> None:
     assert segmenter.next_sample == 100_000
     begun = list(segmenter.feed(sound([(0.1, False), (0.5, True)])))
     assert begun[0] == Begin(100_000)
-
-
-def test_silence_costs_little() -> None:
-    """100 ms without speech take 20 microseconds at most (the best of many rounds)."""
-    segmenter = Segmenter()
-    blocks = [sound([(0.1, False)], seed) for seed in range(50)]
-    best = min(_seconds_for(segmenter, blocks) for _ in range(30))
-    assert best / len(blocks) <= 20e-6
-
-
-def _seconds_for(segmenter: Segmenter, blocks: list[Samples]) -> float:
-    begin = time.perf_counter()
-    for block in blocks:
-        assert not segmenter.feed(block)
-    return time.perf_counter() - begin

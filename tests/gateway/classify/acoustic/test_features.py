@@ -56,6 +56,12 @@ def test_flux_follows_change() -> None:
     assert held[0, 0] == change[0] == 0.0
 
 
+def test_flux_ignores_level() -> None:
+    """A chord that swells by 40 dB in a second keeps its shape, and so has no flux to speak of."""
+    swell = 10.0 ** np.linspace(-2.0, 0.0, RATE)
+    assert features_of(signals.sines([300.0, 900.0, 2100.0], 1.0) * swell).flux.max() < 0.02
+
+
 @pytest.mark.parametrize(("low", "high"), [(300.0, 1000.0), (200.0, 3000.0)])
 def test_hf500_is_the_ratio_over_500_hz(low: float, high: float) -> None:
     """Two sines at equal amplitude give 0 dB, and 10 dB more of the upper one give 10 dB."""

@@ -46,6 +46,13 @@ def test_missing_fundamental() -> None:
     assert cents(found.f0_hz, 100.0).max() < 10.0
 
 
+def test_an_offset_doesnt_hide_pitch() -> None:
+    """A microphone's direct-current offset, 15 dB over the voice, changes neither voicing nor pitch."""
+    found = features_of(signals.at(-20.0, signals.vowel(90.0, 0.5)) + 0.56)
+    assert found.voiced.all()
+    assert cents(found.f0_hz, 90.0).max() < 20.0
+
+
 def test_glides_are_followed() -> None:
     """A pitch that glides an octave in a second is followed within 20 cents of that at the frame's middle."""
     glide = 120.0 * 2.0 ** np.linspace(0.0, 1.0, RATE)

@@ -214,6 +214,19 @@ def test_an_answered_call() -> None:
     assert next(at for at, o in told if o.label == "silence") < 2.2 + 2.5 + 3.1
 
 
+@pytest.mark.parametrize(
+    "path", signals.music_files() or [signals.ASTERISK_MUSIC], ids=lambda path: path.stem
+)
+def test_a_voice_ends_the_music_at_once(path: Path) -> None:
+    """Whoever waited on hold is told of the first words: the second window of speech is no music any more."""
+    music = signals.recording(path, 9.0) / 32768.0
+    state: AnalysisState = {}
+    sound = signals.pcm(np.concatenate([music, talk(3.0)]))
+    for end in range(RATE, len(sound) + 1, RATE):
+        step(state, sound[end - RATE : end], RATE, end / RATE)
+    assert state["queue"]["label"] != "hold_music"
+
+
 def test_a_call_on_hold() -> None:
     """Talk, music, talk: one state, and no silence or dead air made of it."""
     tune = signals.recording(signals.ASTERISK_MUSIC / "macroform-robot_dity.wav", 12.0) / 32768.0

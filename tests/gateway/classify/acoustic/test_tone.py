@@ -1,5 +1,6 @@
 """Arousal, labels, shift and trend: on made prosody for the rules, on voices for what people would notice."""
 
+import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.classify.acoustic.state import Memory
 from gateway.classify.port import ToneObservation, Window
 from tests import acoustic, signals
 from tests.acoustic import TEXT, real
+from tests.needs import need_command
 from tests.signals import RATE, Signal
 
 PLAIN = Prosody(
@@ -177,8 +179,16 @@ def test_confidence_falls_with_what_spoils_it(worse: Prosody, why: str) -> None:
 
 def test_confidence_grows_with_acquaintance() -> None:
     """The same window is told with more certainty when the voice is known."""
-    near = replace(PLAIN, noise_db=-32.0)
-    assert follow([near], settled())[0].confidence > 1.2 * follow([near])[0].confidence
+    told = follow([PLAIN] * 30)
+    assert arousal(told[0]) == pytest.approx(arousal(told[-1]), abs=0.02)
+    assert told[-1].confidence > 1.5 * told[0].confidence
+
+
+def test_brightness_counts_less_in_noise() -> None:
+    """Noise brightens any voice, so in a noisy room brightness moves arousal less than in a quiet one."""
+    bright = replace(PLAIN, hf500_db=-2.0)
+    quiet, noisy = (arousal(follow([replace(bright, noise_db=db)])[0]) for db in (-60.0, -32.0))
+    assert quiet > noisy + 0.03 > 0.53
 
 
 @pytest.mark.parametrize(
@@ -237,6 +247,23 @@ def changed(sound: Signal, gain_db: float = 0.0, treble: float = 0.0) -> Signal:
     return (sound + treble * np.diff(sound, prepend=0.0)) * 10 ** (gain_db / 20)
 
 
+def stretched(factor: float, folder: Path) -> list[ToneObservation]:
+    """The tones of words spoken at another pace."""
+    path = folder / "stretched.wav"
+    pace = ["--setf", f"duration_stretch={factor}"]
+    subprocess.run([need_command("flite"), "-voice", "rms", *pace, "-t", TEXT, "-o", str(path)], check=True)
+    return acoustic.tones(acoustic.listen(signals.recording(path)))
+
+
+@pytest.mark.parametrize(("factor", "flag"), [(0.6, "fast"), (1.0, None), (2.0, "slow")])
+def test_pace(factor: float, flag: str | None, tmp_path: Path) -> None:
+    """Hurried words are fast and stretched ones slow, once enough was heard; as usual they are neither."""
+    told = stretched(factor, tmp_path)
+    for name in ("fast", "slow"):
+        share = np.mean([name in one.prosody_flags for one in told[4:]])
+        assert share > 0.6 if name == flag else share == 0.0
+
+
 def words(folder: Path, gain_db: float = -6.0) -> Signal:
     return changed(real(signals.spoken(TEXT, "rms", folder)), gain_db)
 
@@ -263,6 +290,19 @@ def test_a_voice_grows_soft(tmp_path: Path) -> None:
     before, during = told[: 2 * len(told) // 3], told[2 * len(told) // 3 + 1 :]
     assert np.mean([arousal(one) for one in during]) < np.mean([arousal(one) for one in before]) - 0.15
     assert np.mean(["soft" in one.prosody_flags for one in during]) > 0.5
+
+
+def test_a_voice_grows_tense(tmp_path: Path) -> None:
+    """The same words at the same level with a much flatter spectrum are tense now and then; before, hardly."""
+    plain = words(tmp_path, -10.0)
+    bright = signals.at(20 * float(np.log10(np.std(plain))), changed(plain, treble=15.0))
+    told = acoustic.tones(acoustic.listen(np.concatenate([plain, plain, bright])))
+    part = 2 * len(told) // 3
+    before, after = (
+        [("tense" in one.prosody_flags) for one in some] for some in (told[:part], told[part + 1 :])
+    )
+    assert np.mean(before) < 0.1
+    assert np.mean(after) > 0.2
 
 
 def test_a_voice_grows_breathy(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ Energy and periodicity alone also fire on music, so a window must move like a vo
 one pitch to the next where notes are held, change their spectrum with every phone, and one voice is cleaner
 than an ensemble; four means over the window are weighed into one margin. The weights come from a logistic
 regression on 1 s windows: recordings of pocketsphinx, ALSA and Asterisk and flite voices, clean and in 15 to
-5 dB of noise, against Asterisk's hold music. On those, the margin is right for 99 % of either.
+5 dB of noise, against Asterisk's hold music. On those same windows the margin is right for all of the clean
+speech, 98 % of it at 5 dB, and 99 % of the music; there is no other music it was tried on.
 
 A signal that holds one pitch without gliding isn't taken for speech, were it sung by a person.
 """

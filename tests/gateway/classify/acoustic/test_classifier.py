@@ -134,6 +134,14 @@ def test_a_batch_is_its_windows() -> None:
             assert [a.arousal, a.confidence] == pytest.approx([b.arousal, b.confidence], abs=0.01)
 
 
+def test_more_windows_than_a_pass_takes() -> None:
+    """Windows beyond the 32 of one pass are classified as well, each once."""
+    windows = cut(prompt()[: 2 * RATE], {}) * 17 + cut(signals.silence(1.0), {})
+    told = [observations for observations, _ in analyse(windows)]
+    assert len(told) == 35
+    assert [bool(tones([one])) for one in told] == [True] * 34 + [False]
+
+
 @pytest.mark.parametrize("length", [1, 159, 160, 639, 640, 4_800])
 def test_short_windows(length: int) -> None:
     """A flushed window of any length is classified, before a whole one and after."""

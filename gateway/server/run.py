@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from gateway.settings import Settings
 _HARD_LIMIT_FACTOR = 4
 """A message over the limit but under this many times it gets a typed error; beyond, only the close code."""
 _BACKLOG = 2048
+SWITCH_INTERVAL_S = 0.001
+"""Python's own default is five times as long."""
 
 
 class CannotListen(Exception):
@@ -93,6 +96,8 @@ def run(
 ) -> int:
     """Serve until told to stop by a signal; returns the exit status."""
     server = Server(app, settings, log_config, on_ready)
+    # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn raises the signal again once all is closed; by then it has been obeyed.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:

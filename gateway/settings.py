@@ -33,6 +33,8 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
+    AUTO = "auto"
+    """Text at a terminal, else JSON."""
     JSON = "json"
     TEXT = "text"
 
@@ -136,11 +138,11 @@ class Settings:
         "What turns speech into words; `auto` is PocketSphinx where it is installed, else none.",
     )
     transcribe_decoders: int = setting(
-        lambda: max(1, usable_cores() - 1),
+        lambda: max(2, usable_cores()),
         _whole(1, 256),
         _WORDS,
         "Most decoder processes (about 105 MiB each).",
-        default_text="the usable CPU cores less one, at least 1",
+        default_text="the usable CPU cores, at least 2",
     )
 
     connect_deadline_s: float = setting(
@@ -232,10 +234,10 @@ class Settings:
     )
     log_level: LogLevel = setting(LogLevel.INFO, Choice(LogLevel), _RUN, "Least important messages to log.")
     log_format: LogFormat = setting(
-        LogFormat.JSON,
+        LogFormat.AUTO,
         Choice(LogFormat),
         _RUN,
-        "`json` is one object a line, `text` is for people at a terminal.",
+        "`json` is one object a line, `text` is for people; `auto` is text at a terminal, else JSON.",
     )
 
     def __post_init__(self) -> None:

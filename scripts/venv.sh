@@ -18,6 +18,7 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
+echo "setting up $venv (the first time takes a minute) ..."
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --quiet"
 $pip install --upgrade 'pip>=25.1'

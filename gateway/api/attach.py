@@ -53,6 +53,7 @@ class Attachment:
     async def leave(self) -> None:
         """The socket is gone. A session that lost its owner waits for it to come back."""
         was_owner = self.live.audience.leave(self.reader)
+        log.info("left", extra={"session_id": self.session.id, "role": self.role.value})
         if was_owner and not self.live.ending:
             await self.gateway.service.lose(self.session.id, self.session.attaches)
         elif self.role is Role.OBSERVER:
@@ -86,6 +87,7 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
         live.pipeline.attached()
     else:
         live.audience.observers.add(reader)
+    log.info("attached", extra={"session_id": session.id, "role": role.value, "recovered": recovered})
     welcome = _welcome(gateway, live, after, recovered, attached.resume_token)
     return Attachment(gateway, session, live, reader, role, welcome)
 

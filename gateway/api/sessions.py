@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.api.body import new_session_from_body, read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
-from gateway.sessions.model import Session, Status
+from gateway.sessions.model import Session, Status, Timers
 from gateway.sessions.ports import RecordPage, SessionFilter, UnknownSession
 from protocol.version import Encoding
 
@@ -141,7 +141,7 @@ class SessionRoutes:
             "client_version": session.client_version,
             "status": session.status,
             "created_at": _iso(session.created_at),
-            "expires_at": _iso(session.created_at + timers.session_ttl_s),
+            "expires_at": _iso(_expires_at(session, timers)),
             "websocket_url": address.websocket(f"/ws/voice?session_id={session.id}"),
             "events_url": address.http(f"{path}/events"),
             "audio": session.audio.to_dict(),
@@ -153,6 +153,14 @@ def _json(
     body: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
 ) -> Response:
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _expires_at(session: Session, timers: Timers) -> float:
+    """When the session ends at the latest if things stay as they are; when it ended, if it is over."""
+    if session.over:
+        return session.updated_at
+    waiting = session.status is Status.CREATED
+    return session.created_at + (timers.connect_deadline_s if waiting else timers.session_ttl_s)
 
 
 def _iso(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The durable events of one session: built with the next number, appended, counted."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -31,6 +32,10 @@ class _Header(TypedDict):
     timestamp: float
 
 
+_TURNS = 64
+"""Turns remembered: more than a recording can be ahead of its words."""
+
+
 class Announcer:
     """Says what happened in a session, once for all of its readers."""
 
@@ -38,8 +43,7 @@ class Announcer:
         self.log = log
         self.speakers: list[str] = []
         """Ids of the speakers heard so far, in order of appearance."""
-        self.speaker: str | None = None
-        """Who speaks now, as far as anybody can tell."""
+        self._turns: deque[tuple[int, str]] = deque(maxlen=_TURNS)
         self.line = Line()
         """Where music and signals were heard instead of voices."""
         self.counts: dict[str, int] = {}
@@ -63,7 +67,7 @@ class Announcer:
         self.line.hear(observations, start, end)
         for observation in observations:
             if isinstance(observation, SpeakerObservation) and observation.speaker_id:
-                self._note_speaker(observation.speaker_id)
+                self._note_speaker(observation.speaker_id, start)
             context = Context(
                 session_id=self.session_id,
                 seq=self.log.next_seq,
@@ -71,7 +75,7 @@ class Announcer:
                 start_sample=start,
                 end_sample=end,
                 config=config,
-                speaker_id=self.speaker,
+                speaker_id=self.speaker_at(end),
                 queued_ms=round(timing.queued_s * 1e3, 1) if timing else None,
                 classify_ms=round(timing.classify_s * 1e3, 1) if timing else None,
             )
@@ -87,7 +91,7 @@ class Announcer:
                 start_sample=start,
                 end_sample=end,
                 text=update.text,
-                speaker_id=self.speaker,
+                speaker_id=self.speaker_at((start + end) // 2),
                 is_final=update.is_final,
                 revision=update.revision,
                 language=update.language,
@@ -120,8 +124,13 @@ class Announcer:
         self._say(summary)
         return summary
 
-    def _note_speaker(self, speaker_id: str) -> None:
-        self.speaker = speaker_id
+    def speaker_at(self, sample: int) -> str | None:
+        """Who spoke at `sample`, as far as anybody can tell."""
+        return next((who for since, who in reversed(self._turns) if since <= sample), None)
+
+    def _note_speaker(self, speaker_id: str, since: int) -> None:
+        if not self._turns or self._turns[-1][1] != speaker_id:
+            self._turns.append((since, speaker_id))
         if speaker_id not in self.speakers:
             self.speakers.append(speaker_id)
 

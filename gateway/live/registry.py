@@ -166,6 +166,7 @@ class LiveRegistry:
 
         async def finished(summary: Summary) -> None:
             await self._on_finished(session.id, summary, pipeline.counts())
+            log.info("ended", extra={"session_id": session.id, **pipeline.ledger.counts()})
             # The log stays readable; the ring and the analysis state go.
             self._live.pop(session.id, None)
 

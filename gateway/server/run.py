@@ -100,6 +100,11 @@ def run(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn raises the signal again once all is closed; by then it has been obeyed.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve([sock]))
+    try:
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(server.serve([sock]))
+    finally:
+        # Sessions that were still live hold native resamplers, whose library complains of those left at exit.
+        gc.unfreeze()
+        gc.collect()
     return 0 if server.started else 1

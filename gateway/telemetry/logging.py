@@ -8,6 +8,7 @@ import json
 import logging
 import logging.config
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -171,7 +172,7 @@ class TextFormatter(logging.Formatter):
 
 _FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"json": JsonFormatter, "text": TextFormatter}
 
-_NEVER_BELOW_INFO = ("uvicorn", "websockets", "httpx", "httpcore", "asyncio")
+_NEVER_BELOW_INFO = ("websockets", "httpx", "httpcore", "asyncio")
 """At debug level these write out frames and headers: transcripts and credentials."""
 
 
@@ -180,8 +181,10 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
-        format: `json` or `text`. Either goes to standard error.
+        format: `json`, `text`, or `auto` for text at a terminal and JSON elsewhere. All go to standard error.
     """
+    if format == "auto":
+        format = "text" if sys.stderr.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
     return {
         "version": 1,
@@ -198,10 +201,16 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         },
         "root": {"level": number, "handlers": ["stderr"]},
         "loggers": {
-            name: {"level": max(number, logging.INFO), "handlers": [], "propagate": True}
-            for name in _NEVER_BELOW_INFO
+            name: {"level": level, "handlers": [], "propagate": True}
+            for name, level in _library_levels(number).items()
         },
     }
+
+
+def _library_levels(number: int) -> dict[str, int]:
+    # What uvicorn says of each connection the gateway says itself, so that is for debugging only.
+    own = logging.INFO if number <= logging.DEBUG else logging.WARNING
+    return {"uvicorn": max(number, own)} | dict.fromkeys(_NEVER_BELOW_INFO, max(number, logging.INFO))
 
 
 def configure(level: str, format: str) -> None:

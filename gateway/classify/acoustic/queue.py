@@ -50,6 +50,8 @@ for so many seconds running. Of 18 minutes of Asterisk's hold music 0.3 % of the
 98 % of the seconds of recorded speech."""
 ANSWER_S = 0.4
 """Seconds of speech, running, that end ringing and busy: a tone's edges can pass for a moment of voice."""
+OTHER_S = 1.5
+"""Seconds, running, of sounds that are no tone and end ringing and busy: music began, or a room."""
 MUSIC_TONE = 0.2
 """Part of a window in signalling tones from which it says nothing about music."""
 JUMP_S = 0.02
@@ -97,7 +99,8 @@ def observe(
         share = round(min(0.99, keyed.share), 3)
         out.append(QueueObservation(label="dtmf_tone", confidence=share, digits=keyed.keys))
     extra: dict[str, list[float]] = {}
-    if signal is not None and float(mine.get("talk_s", 0.0)) >= ANSWER_S:
+    answered = float(mine.get("talk_s", 0.0)) >= ANSWER_S or float(mine.get("other_s", 0.0)) >= OTHER_S
+    if signal is not None and answered:
         tone_state["progress"] = {}
     elif signal is not None:
         mine["spoke"] = False
@@ -148,6 +151,8 @@ def _settle(
         meter = heard.music
     music.save(meter, mine)
     mine["quiet_s"] = _quiet(float(mine.get("quiet_s", 0.0)), heard)
+    other = heard.loud - heard.tone >= 0.5 * heard.seconds
+    mine["other_s"] = float(mine.get("other_s", 0.0)) + heard.seconds if other else 0.0
     talking = heard.speech >= min(SPEECH_S, 0.5 * heard.seconds)
     mine["talk_s"] = float(mine.get("talk_s", 0.0)) + heard.speech if talking else 0.0
     mine["spoke"] = talking or bool(mine.get("spoke"))

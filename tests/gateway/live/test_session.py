@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.audio.window import Block
-from gateway.classify.port import Health, HealthStatus, QueueObservation, ToneObservation
+from gateway.classify.port import (
+    Health,
+    HealthStatus,
+    QueueObservation,
+    SpeakerObservation,
+    ToneObservation,
+)
 from gateway.live.captions import Captions
 from gateway.live.line import Line
 from gateway.live.reader import MAX_REPLIES, Reader
@@ -358,5 +364,23 @@ def test_a_recording_waits_for_its_words() -> None:
         engine.streams[0].pending_from16k = None
         engine.streams[0].emit(update("all of it"))
         assert on.pipeline.credit.limit == 9 * 16_000 + 160_000
+
+    run(scenario)
+
+
+def test_words_belong_to_whoever_spoke_at_their_samples() -> None:
+    """A recording is classified faster than its words are found: the present speaker is not always theirs."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench(AudioFormat(sample_rate=8_000))
+        words, engine = captions(on, tasks, SessionConfig())
+        words.feed(BLOCK)
+        for who, start in (("Speaker A", 0), ("Speaker B", 16_000)):
+            heard = SpeakerObservation(label="human_single", speaker_id=who, confidence=0.4)
+            on.pipeline.announcer.observe([heard], start, start + 8_000, SessionConfig())
+        engine.streams[0].emit(replace(update("good morning"), start_sample16k=0, end_sample16k=24_000))
+        engine.streams[0].emit(replace(update("good day"), start_sample16k=32_000, end_sample16k=40_000))
+        told = [event.speaker_id for event in on.events if isinstance(event, Transcript)]
+        assert told == ["Speaker A", "Speaker B"]
 
     run(scenario)

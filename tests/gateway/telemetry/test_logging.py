@@ -92,7 +92,7 @@ def test_no_credential_gets_through_a_message(
     emit: Callable[[str], Emit], format: str, message: str, args: tuple[object, ...]
 ) -> None:
     """Wherever a message carries a credential, a query or a peer's address, the log doesn't."""
-    written = emit(format)(message, *args, name="uvicorn.error")
+    written = emit(format, "debug")(message, *args, name="uvicorn.error")
     assert written
     assert CANARY not in written
     assert "10.1.2.3" not in written

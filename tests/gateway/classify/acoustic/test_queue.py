@@ -227,6 +227,16 @@ def test_a_voice_ends_the_music_at_once(path: Path) -> None:
     assert state["queue"]["label"] != "hold_music"
 
 
+def test_music_after_ringing_is_told_as_soon_as_any() -> None:
+    """A call that is answered by music is ringing no more: the pause between two rings is silent."""
+    music = signals.recording(signals.music_files()[0], 8.0) / 32768.0
+    ring = signals.ringback("US", 2)[: 9 * RATE]  # two rings, and a second of the pause after them
+    told = listen(np.concatenate([ring, music]))
+    assert labels(told)[0] == "ringback"
+    first = next(at for at, observation in told if observation.label == "hold_music")
+    assert first - len(ring) / RATE <= 5.0
+
+
 def test_a_call_on_hold() -> None:
     """Talk, music, talk: one state, and no silence or dead air made of it."""
     tune = signals.recording(signals.ASTERISK_MUSIC / "macroform-robot_dity.wav", 12.0) / 32768.0

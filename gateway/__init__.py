@@ -1,9 +1,11 @@
 """The gateway.
 
-One thread for each matrix product: batches are classified side by side in worker threads of our own, and
-OpenBLAS's would only get in their way. It reads the variable when numpy is first imported, hence here.
+One thread for each matrix product, whatever the environment says: batches are classified side by side in
+worker threads of our own, and a pool of OpenBLAS's would not only get in their way. It does not survive that
+a decoder process is started (forked) while a product is under way: every later product waits for ever. The
+variable is read when numpy is first imported, hence here.
 """
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         linger_s=settings.classify_linger_ms / 1_000,
         capacity=settings.classify_queue,
         deadline_s=settings.dispatch_deadline_s,
+        call_s=settings.classify_timeout_s,
         concurrency=settings.classify_workers,
         observer=telemetry,
     )
@@ -146,13 +147,14 @@ def _tell_death(task: asyncio.Task[None]) -> None:
 
 def _readiness(parts: _Parts) -> Readiness:
     checks = {task.get_name(): "stopped" if task.done() else "ok" for task in parts.running}
-    checks["classifier"] = parts.classifier.name
+    checks["classifier"] = "stalled" if parts.scheduler.stalled else parts.classifier.name
     if parts.transcriber is None:
         checks["transcriber"] = "none"
     else:
         health = parts.transcriber.health()
         checks["transcriber"] = health.status if health.status is HealthStatus.READY else health.detail
-    return Readiness(bool(parts.running) and "stopped" not in checks.values(), checks)
+    well = not {"stopped", "stalled"} & set(checks.values())
+    return Readiness(bool(parts.running) and well, checks)
 
 
 def _timers(settings: Settings) -> Timers:

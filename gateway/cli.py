@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.invocation import undertone
 from gateway.commands.parsers import parse
 from gateway.commands.words import clean
 
@@ -50,12 +52,19 @@ def _serve(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
     except CannotListen as error:
-        hint = "Another one may be running already; --port takes another port."
-        raise CommandError(str(error), hint=hint) from None
+        raise CommandError(str(error), hint=_listen_hint(error)) from None
     config = logging_config(settings.log_level, settings.log_format)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
         return run(app, settings, sock, config, lambda: _announce(_base_url(sock)))
     return ExitCode.OK
+
+
+def _listen_hint(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        taken = "Another one may be running already; take another port:"
+        return f"{taken}  --port 8523, or UNDERTONE_PORT=8523 make run"
+    return "--host and --port, or UNDERTONE_HOST and UNDERTONE_PORT, take another address."
 
 
 def _announce(base: str) -> None:
@@ -63,7 +72,7 @@ def _announce(base: str) -> None:
     socket_url = base.replace("http", "ws", 1) + "/ws/voice"
     sys.stdout.write(
         f"Undertone listens on {base}\n\n"
-        f"  a recording   undertone stream{where} talk.wav\n"
+        f"  a recording   {undertone('stream')}{where} talk.wav\n"
         f"  WebSocket     {socket_url}\n"
         f"  REST          {base}/api/v1/sessions\n"
         f"  health        {base}/readyz   {base}/metrics\n\n"

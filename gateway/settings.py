@@ -131,6 +131,14 @@ class Settings:
         2.0, Number(0.1, 60), _CLASSIFY, "A realtime window that waits longer becomes a gap.", unit="s"
     )
 
+    classify_timeout_s: float = setting(
+        10.0,
+        Number(0.5, 300),
+        _CLASSIFY,
+        "A batch without an answer after this long becomes a gap, and the gateway is not ready.",
+        unit="s",
+    )
+
     transcriber: TranscriberKind = setting(
         TranscriberKind.AUTO,
         Choice(TranscriberKind),
@@ -295,7 +303,7 @@ _RULES = (
         ("transcriber",),
         lambda chosen: chosen is not TranscriberKind.POCKETSPHINX or _installed("pocketsphinx"),
         "must not be pocketsphinx where the Python package of that name is not installed",
-        "install undertone[embedded], or set it to auto",
+        "in a clone of Undertone, `pip install '.[embedded]'`; or set it to auto",
     ),
     Rule(
         ("classify_queue", "classify_batch"),

@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -13,6 +14,9 @@ E = TypeVar("E", bound=Enum)
 
 MAX_SAMPLE = 2**53 - 1
 """Largest sample index: JavaScript's largest safe integer (5,900 years at 48 kHz)."""
+
+
+_FRACTION = re.compile(r"\d{1,16}(\.\d{1,16})?\Z", re.ASCII)
 
 
 def whole(name: str, value: object, low: int, high: int) -> None:
@@ -69,10 +73,9 @@ def decimal(name: str, value: str) -> int:
 
 def decimal_fraction(name: str, value: str) -> float:
     """A number out of a URL's query."""
-    try:
-        return float(value)
-    except ValueError:
-        raise invalid_field(name, "must be a number") from None
+    if not _FRACTION.match(value):
+        raise invalid_field(name, "must be a number")
+    return float(value)
 
 
 def flag(name: str, value: str) -> bool:

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from gateway.api.body import asks_for_audio, new_session_from_query, refuse_unknown_query
+from gateway.api.body import (
+    asks_for_audio,
+    new_session_from_query,
+    refuse_settings,
+    refuse_unknown_query,
+)
 from gateway.api.context import Gateway
 from gateway.api.events import starting_point
 from gateway.api.problems import from_error
@@ -76,6 +81,7 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
         created = await gateway.service.create(new_session_from_query(query))
         session_id, credential = created.session.id, None
     else:
+        refuse_settings(query)
         _check_format(await gateway.service.get(session_id), query)
     attached = await gateway.service.attach(session_id, role, credential=credential)
     session = attached.session

@@ -97,6 +97,17 @@ def refuse_unknown_query(given: Mapping[str, str]) -> None:
     _refuse_unknown(given, _QUERY)
 
 
+def refuse_settings(given: Mapping[str, str]) -> None:
+    """A session that exists has its settings; they are changed by `configure`.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming the first setting.
+    """
+    for name in (*_CONFIG, *_TEXT):
+        if name in given:
+            raise _invalid(name, "is set when a session is created; `configure` changes settings")
+
+
 def asks_for_audio(given: Mapping[str, str]) -> bool:
     """Whether the query names an audio format."""
     return any(name in given for name in _AUDIO)

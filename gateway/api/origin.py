@@ -76,6 +76,21 @@ class OriginPolicy:
         origin = Headers(scope=scope).get("origin")
         return origin is None or origin in self._allowed or origin in self._own(scope)
 
+    def believes_host(self, scope: Scope) -> bool:
+        """Whether the Host header names this gateway.
+
+        A page whose name is made to point at 127.0.0.1 is same-origin to its browser, which then sends no
+        Origin with a GET: only the Host tells (DNS rebinding). So on the loopback interface a request must be
+        addressed to it by number, as localhost, or by a name on the list. A trusted proxy has seen to it.
+        """
+        host = Headers(scope=scope).get("host")
+        if host is None or self.from_trusted_proxy(scope) or not _is_loopback(scope):
+            return True
+        name = host.lower()
+        bare = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name
+        allowed = {origin.partition("://")[2] for origin in self._allowed}
+        return bare in ("localhost", "127.0.0.1", "[::1]") or name in allowed
+
     def _own(self, scope: Scope) -> set[str]:
         address = self.address(scope)
         own = {address.http("")}
@@ -118,3 +133,13 @@ def _forwarded(value: str) -> dict[str, str]:
     """The first element of a Forwarded header (RFC 7239 section 4) as a map."""
     pairs = (pair.partition("=") for pair in value.split(",", 1)[0].split(";"))
     return {name.strip().lower(): text.strip().strip('"').lower() for name, _, text in pairs if text}
+
+
+def _is_loopback(scope: Scope) -> bool:
+    server = scope.get("server")
+    if not server:
+        return False
+    try:
+        return ipaddress.ip_address(server[0]).is_loopback
+    except ValueError:
+        return bool(server[0] == "localhost")

@@ -26,6 +26,9 @@ from protocol.errors import ProtocolError
 # mistake has no place in the server's log.
 _HANDLED = (Problem, UndertoneError, ProtocolError, HTTPException, Exception)
 
+_FOR_PROBES = frozenset(("/healthz", "/readyz"))
+"""Load balancers ask these by whatever name they have."""
+
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
@@ -33,7 +36,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
     """The ASGI application of `gateway`."""
     sessions, events, health = SessionRoutes(gateway), EventRoutes(gateway), HealthRoutes(gateway)
     one = PREFIX + "/{session_id}"
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", health.root),
             Route("/healthz", health.healthz),
@@ -62,6 +65,8 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
         exception_handlers=dict.fromkeys(_HANDLED, on_error),
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would redirect to whatever Host a stranger named
+    return app
 
 
 async def _no_such_socket(websocket: WebSocket) -> None:
@@ -77,7 +82,18 @@ class OriginGuard:
         self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._policy.admits(scope):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] not in _FOR_PROBES and not self._policy.believes_host(scope):
+            detail = (
+                "this gateway has another name; behind a proxy set UNDERTONE_TRUSTED_PROXIES, for a name of "
+                "its own add it to UNDERTONE_ALLOWED_ORIGINS"
+            )
+            problem = Problem(HTTPStatus.MISDIRECTED_REQUEST, "unknown_host", detail)
+            await problem.response()(scope, receive, send)
+            return
+        if not self._policy.admits(scope):
             detail = "pages of this origin may not call this gateway"
             problem = Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
             await problem.response()(scope, receive, send)

@@ -19,10 +19,11 @@ from gateway.api.attach import Attachment, attach, error_of
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
 from gateway.live.log import Evicted
-from gateway.live.reader import Reader, RepliesOverflow
+from gateway.live.reader import Reader
+from gateway.live.session import say
 from gateway.sessions.ports import Entry
 from gateway.sessions.tickets import Role
-from protocol.close import NO_CLOSE_FRAME, CloseCode
+from protocol.close import NO_CLOSE_FRAME
 from protocol.connection import Audio, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ErrorCode, ProtocolError
@@ -32,6 +33,8 @@ from protocol.version import Encoding, Negotiated, negotiate
 
 log = logging.getLogger(__name__)
 
+MAX_FLUSHES = 64
+"""Flushes of one client that may be under way."""
 FAREWELL_S = 5.0
 """Seconds a peer has to read what was left to say before its connection is dropped."""
 
@@ -200,12 +203,15 @@ class Conversation:
         self._reader.skip_to(seq)
 
     def _start_flush(self, message: Flush) -> None:
-        async def flush() -> None:
-            await flushed
+        if len(self._flushes) >= MAX_FLUSHES:
+            raise ProtocolError(ErrorCode.OVERLOADED, f"{MAX_FLUSHES} flushes are pending already")
+        number = self._live.cut_short()
+
+        async def answer() -> None:
+            await self._live.flushed(number)
             self._say(Flushed(id=message.id))
 
-        flushed = self._live.flush()
-        task = asyncio.create_task(flush(), name="voice-flush")
+        task = asyncio.create_task(answer(), name="voice-flush")
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
 
@@ -216,10 +222,7 @@ class Conversation:
             self._reader.finish(error.close_code, error.code)
 
     def _say(self, event: Event) -> None:
-        try:
-            self._reader.reply(event)
-        except RepliesOverflow:
-            self._reader.finish(CloseCode.READER_TOO_SLOW, "replies are not being read")
+        say(self._reader, event)
 
     # Writing -------------------------------------------------------------------------------------------
 

@@ -175,6 +175,7 @@ class Scheduler:
         linger_s: float = 0.010,
         capacity: int = 4096,
         deadline_s: float = 2.0,
+        call_s: float = 10.0,
         concurrency: int = 1,
         observer: Observer | None = None,
     ) -> None:
@@ -182,6 +183,8 @@ class Scheduler:
         self._clock = clock
         self._batch_size = batch_size
         self._linger_s = linger_s
+        self._call_s = call_s
+        self._stalled = False
         self._queue = WindowQueue(capacity=capacity, deadline_s=deadline_s)
         self._slots = asyncio.Semaphore(concurrency)
         self._arrival = asyncio.Event()
@@ -192,6 +195,11 @@ class Scheduler:
     def waiting(self) -> int:
         """Windows waiting for dispatch."""
         return self._queue.waiting
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the classifier gave no answer in time, and none since."""
+        return self._stalled
 
     def submit(self, lane: Lane, job: Job) -> None:
         """Queue a window; sheds what no longer fits, through the jobs themselves. Never blocks."""
@@ -265,7 +273,13 @@ class Scheduler:
     async def _classify(self, batch: Batch) -> tuple[list[list[Observation]], ClassifierError | None]:
         try:
             windows = [job.window() for _, job in batch.items]
-            answers = await self._classifier.classify(windows)
+            async with asyncio.timeout(self._call_s):
+                answers = await self._classifier.classify(windows)
+            self._stalled = False
+        except TimeoutError:
+            self._stalled = True
+            log.error("the classifier gave no answer to %d windows in %g s", len(windows), self._call_s)
+            return [], ClassifierError("no answer in time")
         except ClassifierError as error:
             return [], error
         except Exception as error:

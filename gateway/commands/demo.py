@@ -1,11 +1,13 @@
 """`undertone demo`: a gateway inside, a small telephone call streamed into it, and what to try next."""
 
 import asyncio
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from gateway.commands.demo_audio import DemoAudio, build
 from gateway.commands.exits import ExitCode
+from gateway.commands.invocation import install, undertone
 from gateway.commands.outputs import Output
 from gateway.commands.picture import Picture
 from gateway.commands.sources import FRAME_MS, Source
@@ -16,11 +18,15 @@ from protocol.audio import AudioFormat
 Gateway = Callable[[], AbstractContextManager[str]]
 """Starts a gateway on a free loopback port and gives its URL; ends it on leaving"""
 
-NEXT = (
-    "Next:  undertone serve                     run the gateway (or: make run), then",
-    "       undertone stream talk.wav           stream a recording of yours to it, or",
-    "       arecord -f S16_LE -r 16000 | undertone stream -       your own voice",
-)
+
+def next_steps() -> list[str]:
+    """What to try now, with commands that work when pasted here."""
+    return [
+        "Next",
+        f"  run the gateway   {undertone('serve')}    (or: make run)",
+        f"  your recording    {undertone('stream talk.wav')}",
+        f"  your own voice    arecord -f S16_LE -r 16000 | {undertone('stream -')}",
+    ]
 
 
 def demo(
@@ -35,7 +41,7 @@ def demo(
     if code is ExitCode.OK:
         tell("")
         tell(f"Speech: {audio.speech_from}; everything else was synthesised.")
-        for line in NEXT:
+        for line in next_steps():
             tell(line)
     return code
 
@@ -47,7 +53,14 @@ def source_of(audio: DemoAudio) -> Source:
         audio=AudioFormat(sample_rate=RATE),
         total_samples=len(audio.samples),
         blocks=_blocks(audio),
+        notes=[]
+        if _transcribes()
+        else [f"no words: PocketSphinx is missing; in a clone:  {install('embedded')}"],
     )
+
+
+def _transcribes() -> bool:
+    return importlib.util.find_spec("pocketsphinx") is not None
 
 
 def _blocks(audio: DemoAudio) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.invocation import undertone
 from protocol.audio import AudioEncoding, AudioFormat
 from protocol.control import SessionConfig
 from protocol.errors import ProtocolError
@@ -106,7 +107,7 @@ def _check_stream(arguments: argparse.Namespace) -> None:
     sources = sum([arguments.file is not None, arguments.mic, arguments.observe is not None])
     if sources != 1:
         message = "name one source of audio: FILE, -, --mic or --observe" if sources else "nothing to stream"
-        raise CommandError(message, hint="Try:  undertone stream talk.wav     or  undertone demo")
+        raise CommandError(message, hint=f"Try:  {undertone('stream talk.wav')}     or  {undertone('demo')}")
     if arguments.observe is not None and (
         arguments.fast or arguments.session_id or session_config(arguments)
     ):

@@ -2,12 +2,14 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.invocation import undertone
 from protocol import events as ev
 from protocol.close import NO_CLOSE_FRAME, CloseCode, Reconnect, reconnect
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, ProtocolError
 
 DEFAULT_URL = "ws://127.0.0.1:8522"
 VOICE_PATH = "/ws/voice"
@@ -17,10 +19,11 @@ _STATUS_HINTS = {
     400: "It does not take this request; is it an Undertone gateway, and of this version?",
     401: "It wants a credential.",
     403: "It does not take connections from here, or not at this path.",
-    404: "Something answers there, but it is no Undertone gateway; check the address.",
-    426: "Something answers there, but it is no Undertone gateway; check the address.",
     503: "It has no capacity now; try again in a while.",
 }
+_STRANGERS = frozenset({200, 204, 301, 302, 303, 307, 308, 404, 405, 410, 426, 501})
+"""HTTP statuses that no Undertone gateway gives at the path of its WebSocket"""
+_STOPPED = frozenset({CloseCode.SERVICE_RESTART, CloseCode.GOING_AWAY})
 
 
 def voice_url(given: str) -> str:
@@ -42,26 +45,47 @@ def voice_url(given: str) -> str:
 
 def unreachable(url: str, reason: str) -> CommandError:
     """Nobody answered."""
-    hint = "Start one with `undertone serve`, or name another with --url."
+    hint = f"Start one with `{undertone('serve')}`, or name another with --url."
     return CommandError(
         f"no gateway answers at {_shown(url)}: {reason}", hint=hint, code=ExitCode.UNREACHABLE
     )
 
 
+def stranger(url: str) -> CommandError:
+    """Somebody answered who does not speak our protocol."""
+    message = f"something answers at {_shown(url)}, but it is not an Undertone gateway"
+    hint = "Check the address, its path too; --url names another."
+    return CommandError(message, hint=hint, code=ExitCode.UNREACHABLE)
+
+
+def answered(error: BaseException) -> bool:
+    """Whether a failed connection failed by what the other side said, rather than by its absence."""
+    from websockets.exceptions import InvalidHandshake
+
+    return any(isinstance(one, InvalidHandshake | ProtocolError) for one in _causes(error))
+
+
 def reason_of(error: BaseException) -> str:
     """The operating system's own words for a failed connection, where it is behind `error`."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "no such host"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno).lower()
-        cause = cause.__cause__ or cause.__context__
     return str(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def not_opened(url: str, status: int) -> CommandError:
     """Somebody answered, but opened no WebSocket."""
+    if status in _STRANGERS:
+        return stranger(url)
     message = f"{_shown(url)} refused the connection (HTTP {status})"
     return CommandError(message, hint=_STATUS_HINTS.get(status), code=ExitCode.REFUSED)
 
@@ -80,6 +104,9 @@ def lost(code: int, reason: str, error: ev.Error | None) -> CommandError:
     """The connection ended before its time; a verdict of the gateway's where its code is final."""
     if error is not None and reconnect(code) is Reconnect.NEVER:
         return refused(error)
+    if error is None and code in _STOPPED:
+        advice = f"Start it again with `{undertone('serve')}` or wait until it is back, then try again."
+        return CommandError("the gateway was stopped", hint=advice, code=ExitCode.LOST)
     told = f"{error.code}: {error.message}" if error is not None else _meaning(code, reason)
     if reconnect(code) is Reconnect.NEVER:
         return CommandError(f"the gateway closed the session: {told}", code=ExitCode.REFUSED)

@@ -4,9 +4,11 @@ All three are driven by the same calls: `opened` first, then any of `event`, `se
 `closed`, once, whatever happened.
 """
 
+import contextlib
 import dataclasses
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Protocol, TextIO
 
 import orjson
@@ -15,8 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from gateway.commands.picture import Picture
-from gateway.commands.summary import summary_lines
-from gateway.commands.view import HEAD, draw, transcript_lines
+from gateway.commands.summary import closing_lines
+from gateway.commands.view import HEAD, draw, fitting, transcript_lines
 from gateway.commands.words import (
     Glyphs,
     audio_words,
@@ -37,6 +39,8 @@ AnyEvent = ev.Event | ev.UnknownEvent
 REDRAWS_S = 5
 """Redraws a second, at most"""
 MAX_HEIGHT = 30
+_FRAME_BEGINS, _FRAME_ENDS = "\x1b[?2026h", "\x1b[?2026l"
+"""Synchronized output (DEC private mode 2026): the terminal shows a frame at once, or ignores this"""
 
 
 class Output(Protocol):
@@ -140,10 +144,9 @@ class PlainOutput:
         pass
 
     def closed(self, delays_s: Sequence[float]) -> None:
-        picture = self._picture
-        if picture.summary is not None and picture.audio is not None:
-            for line in summary_lines(picture.summary, picture.audio, delays_s, self._glyphs):
-                self._write(line.plain)
+        width = shutil.get_terminal_size().columns if self._stream.isatty() else None
+        for line in closing_lines(self._picture, delays_s, self._glyphs, width):
+            self._write(line.plain)
 
     def _told(self, event: AnyEvent) -> str | None:
         """What to say about an event; None where it isn't worth a line (pressure, half-heard words)."""
@@ -151,7 +154,7 @@ class PlainOutput:
             case ev.Tone():
                 return self._tone(event)
             case ev.Speaker():
-                return f"{speaker_words(event)} {event.confidence:.2f}"
+                return _speaker(event)
             case ev.Queue():
                 return f"{queue_words(event)} {event.confidence:.2f} {event.digits or ''}".rstrip()
             case ev.Transcript(is_final=True) if event.text.strip():
@@ -190,6 +193,7 @@ class LiveOutput:
             console=console, auto_refresh=False, vertical_overflow="crop", redirect_stderr=False
         )
         self._shown: list[Text] | None = None
+        self._height = 0
 
     def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
         self._picture.begin(welcome, watching=watching)
@@ -213,26 +217,48 @@ class LiveOutput:
 
     def redraw(self) -> None:
         if self._live.is_started:
-            self._draw(min(self._console.height - 1, MAX_HEIGHT))
+            # As high as its content, but never lower than before: nothing jumps.
+            width, limit = self._console.width, min(self._console.height - 1, MAX_HEIGHT)
+            self._height = min(limit, max(self._height, fitting(self._picture, width, limit)))
+            self._show(draw(self._picture, width, self._height, self._glyphs))
 
     def closed(self, delays_s: Sequence[float]) -> None:
         if not self._live.is_started:
             return
-        picture = self._picture
+        picture, width = self._picture, self._console.width
+        if picture.phase != "done":
+            picture.phase = "stopped"
         # What stays on the screen is a record: the last picture, all words, and the summary.
-        self._draw(min(HEAD, self._console.height - 1))
-        self._live.stop()
-        told = [Text(), *transcript_lines(picture, self._console.width)]
-        if picture.summary is not None and picture.audio is not None:
-            told += [Text(), *summary_lines(picture.summary, picture.audio, delays_s, self._glyphs)]
-        for line in told if len(told) > 1 else []:
-            self._console.print(line, soft_wrap=True)
+        last = draw(picture, width, min(HEAD, self._console.height - 1), self._glyphs)
+        while last and not last[-1].plain.strip():
+            last.pop()
+        self._show(last)
+        with self._frame():
+            self._live.stop()
+        closing = closing_lines(picture, delays_s, self._glyphs, width)
+        for block in (transcript_lines(picture, width), closing):
+            for line in [Text(), *block] if block else []:
+                self._console.print(line, soft_wrap=True)
 
-    def _draw(self, height: int) -> None:
-        lines = draw(self._picture, self._console.width, height, self._glyphs)
+    def _show(self, lines: list[Text]) -> None:
         if lines != self._shown:
             self._shown = lines
-            self._live.update(Group(*lines), refresh=True)
+            with self._frame():
+                self._live.update(Group(*lines), refresh=True)
+
+    @contextlib.contextmanager
+    def _frame(self) -> Iterator[None]:
+        self._console.file.write(_FRAME_BEGINS)
+        try:
+            yield
+        finally:
+            self._console.file.write(_FRAME_ENDS)
+            self._console.file.flush()
+
+
+def _speaker(event: ev.Speaker) -> str:
+    who = speaker_words(event)
+    return who if event.label is ev.SpeakerLabel.NO_SPEAKER else f"{who} {event.confidence:.2f}"
 
 
 def choose_output(picture: Picture, *, json: bool, plain: bool, no_color: bool) -> Output:

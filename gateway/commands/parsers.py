@@ -63,7 +63,13 @@ def version() -> str:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, parsed; exits with a usage message where they are wrong."""
-    return build_parser().parse_args(_joined(argv))
+    arguments, unknown = build_parser().parse_known_args(_joined(argv))
+    # argparse would show the usage of `undertone` here, which says nothing about the command's own.
+    wrong = arguments.wrong
+    del arguments.wrong
+    if unknown:
+        wrong(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -89,7 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
         ("load", "measure how many sessions a gateway carries", _LOAD_ABOUT, _load),
         ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
     ):
-        add(_parser(commands.add_parser, name, about, help=told))
+        command = _parser(commands.add_parser, name, about, help=told)
+        command.set_defaults(wrong=command.error)
+        add(command)
     return parser
 
 
@@ -135,7 +143,7 @@ def _config(parser: argparse.ArgumentParser) -> None:
 def _stream(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("audio (one of these)")
     source.add_argument("file", nargs="?", metavar="FILE", help="a WAV file, or - for standard input")
-    source.add_argument("--mic", action="store_true", help="the microphone (needs undertone[mic])")
+    source.add_argument("--mic", action="store_true", help="the microphone (needs the extra `mic`)")
     source.add_argument("--observe", metavar="ID", help="send nothing; watch this session")
     _where(parser)
     _raw(parser)

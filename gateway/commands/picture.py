@@ -15,6 +15,7 @@ STRIP_SECONDS = 600
 """Seconds of timeline kept; more than any terminal is wide"""
 _LINES = 200
 _NOTICES = 50
+_REASONS = 8
 _QUEUE_STALE_S = 12.0
 """Seconds; a lasting queue state is repeated every 10 s, so beyond this it has ended"""
 _DIGITS_STALE_S = 3.0
@@ -54,8 +55,13 @@ class Picture:
     """Sample indices in all; None where unknown"""
     sent: int = 0
     """Sample index sent up to (an observer: heard of up to)"""
+    heard: int = 0
+    """Sample index up to which the classifier has had its say"""
     phase: str = "connecting"
-    """One word: connecting, streaming, watching, finishing, done"""
+    """One word: connecting, streaming, watching, finishing, done, stopped"""
+    watching: bool = False
+    """An observer's: `sent` stands still between two events"""
+    any_event: bool = False
     session_id: str = ""
     tone: ev.Tone | None = None
     speaker: ev.Speaker | None = None
@@ -74,6 +80,8 @@ class Picture:
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=_LINES))
     interim: Line | None = None
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=_NOTICES))
+    missing: list[str] = field(default_factory=list)
+    """Why words are missing in places, each reason once"""
     summary: ev.Summary | None = None
     _rate: int = 16_000
 
@@ -97,6 +105,8 @@ class Picture:
         self._rate = welcome.audio.sample_rate
         self.session_id = welcome.session_id
         self.sent = max(self.sent, welcome.next_sample)
+        self.heard = max(self.heard, welcome.next_sample)
+        self.watching = watching
         self.phase = "watching" if watching else "streaming"
 
     def tone_age_s(self) -> float | None:
@@ -119,8 +129,13 @@ class Picture:
     def apply(self, event: ev.Event | ev.UnknownEvent) -> None:
         """Take in one event; those without anything to show are passed over."""
         apply = _APPLY.get(type(event))
+        if isinstance(event, ev.DurableEvent):
+            self.any_event = True
+            self.sent = max(self.sent, round(event.timestamp * self._rate))
         if isinstance(event, ev.AudioEvent):
             self.sent = max(self.sent, event.end_sample)
+            if not isinstance(event, ev.Transcript):
+                self.heard = max(self.heard, event.end_sample)
         if apply is not None:
             apply(self, event)
 
@@ -185,6 +200,9 @@ def _service(picture: Picture, event: ev.Service) -> None:
     if event.status is not ev.ServiceStatus.READY:
         bad = event.status is ev.ServiceStatus.ERROR
         picture.note(f"{event.status}: {event.detail}", at_s=event.timestamp, bad=bad)
+    # The only warnings there are tell of words.
+    if event.status is ev.ServiceStatus.WARNING and event.detail not in picture.missing:
+        picture.missing = [*picture.missing, event.detail][:_REASONS]
 
 
 def _error(picture: Picture, event: ev.Error) -> None:
@@ -194,12 +212,15 @@ def _error(picture: Picture, event: ev.Error) -> None:
 
 def _flow(picture: Picture, event: ev.Flow) -> None:
     picture.flow = event
+    picture.any_event = True
     picture.sent = max(picture.sent, event.received)
+    picture.heard = max(picture.heard, event.classified)
 
 
 def _summary(picture: Picture, event: ev.Summary) -> None:
     picture.summary = event
     picture.sent = max(picture.sent, event.next_sample)
+    picture.heard = picture.sent
     picture.phase = "done"
     picture.interim = None
 

@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 
 from gateway.commands.convert import Converter
 from gateway.commands.exits import CommandError
+from gateway.commands.invocation import install, undertone
 from gateway.commands.wav import MAGIC_BYTES, WavError, WavReader, is_wav
 from protocol.audio import AudioFormat
 
 FRAME_MS = 100
 _AHEAD = 20
 """Frames; a reading thread is at most this far ahead of what is sent, then it waits"""
-_CONVERT_HINT = "Convert it first:  ffmpeg -i INPUT -f wav - | undertone stream -"
 _CONTAINERS = {
     b"OggS": "Ogg",
     b"fLaC": "FLAC",
@@ -90,7 +90,7 @@ def open_file(path: str, raw: RawFormat) -> Source:
         stream.close()
         if isinstance(error, CommandError):
             raise
-        raise CommandError(f"cannot play {path}: {error}", hint=_CONVERT_HINT) from None
+        raise CommandError(f"cannot play {path}: {error}", hint=_convert_hint()) from None
     source.blocking = size is None
     return source
 
@@ -98,7 +98,7 @@ def open_file(path: str, raw: RawFormat) -> Source:
 def open_stdin(stream: BinaryIO, raw: RawFormat) -> Source:
     """Standard input: a WAV file where it starts with a WAV header, else raw PCM. Raises CommandError."""
     if stream.isatty():
-        raise CommandError("standard input is a terminal; pipe audio into it", hint=_CONVERT_HINT)
+        raise CommandError("standard input is a terminal; pipe audio into it", hint=_convert_hint())
     magic = stream.read(MAGIC_BYTES)
     if not magic:
         raise CommandError("there is no audio on standard input")
@@ -108,10 +108,10 @@ def open_stdin(stream: BinaryIO, raw: RawFormat) -> Source:
         else:
             container = container_name(magic)
             if container and not raw.forced:
-                raise CommandError(f"standard input is {container}, not PCM", hint=_CONVERT_HINT)
+                raise CommandError(f"standard input is {container}, not PCM", hint=_convert_hint())
             source = _raw_source("standard input", stream, magic, raw.audio, None)
     except WavError as error:
-        raise CommandError(f"cannot play standard input: {error}", hint=_CONVERT_HINT) from None
+        raise CommandError(f"cannot play standard input: {error}", hint=_convert_hint()) from None
     source.blocking = True
     return source
 
@@ -128,7 +128,7 @@ def open_microphone(audio: AudioFormat, *, backend: Any = None) -> Source:
         )
         stream.start()
     except Exception as error:  # PortAudio's errors have no common base across versions
-        raise CommandError(f"no microphone: {_first_line(error)}", hint=_MIC_HINT) from None
+        raise CommandError(f"no microphone: {_first_line(error)}", hint=_mic_hint()) from None
     late: list[str] = []
     return Source(
         name="microphone",
@@ -141,7 +141,13 @@ def open_microphone(audio: AudioFormat, *, backend: Any = None) -> Source:
     )
 
 
-_MIC_HINT = "Plug one in or check `arecord -l`; or pipe:  arecord -f S16_LE -r 16000 | undertone stream -"
+def _convert_hint() -> str:
+    return f"Convert it first:  ffmpeg -i INPUT -f wav - | {undertone('stream -')}"
+
+
+def _mic_hint() -> str:
+    pipe = f"arecord -f S16_LE -r 16000 | {undertone('stream -')}"
+    return f"Plug one in or check `arecord -l`; or pipe:  {pipe}"
 
 
 def container_name(magic: bytes) -> str | None:
@@ -158,7 +164,7 @@ def _refuse_headerless(path: str, magic: bytes, raw: RawFormat) -> None:
         return
     container = container_name(magic)
     what = f"it is {container}, not WAV" if container else "this is not a WAV file"
-    hint = _CONVERT_HINT if container else "For headerless PCM name its format:  --rate 16000 --channels 1"
+    hint = _convert_hint() if container else "For headerless PCM name its format:  --rate 16000 --channels 1"
     raise CommandError(f"cannot play {path}: {what}", hint=hint)
 
 
@@ -230,10 +236,10 @@ def _import_sounddevice() -> Any:
     try:
         import sounddevice  # an extra, and loading it opens the audio system
     except ImportError:
-        hint = "Install it:  pip install 'undertone[mic]'"
+        hint = f"Install it, in a clone of Undertone:  {install('mic')}    (Debian: and libportaudio2)"
         raise CommandError("--mic needs the sounddevice package, which is missing", hint=hint) from None
     except OSError as error:
-        hint = "Install it (Debian: libportaudio2)"
+        hint = "Install it; Debian's package is libportaudio2."
         raise CommandError(f"--mic needs the PortAudio library: {_first_line(error)}", hint=hint) from None
     return sounddevice
 

@@ -227,6 +227,8 @@ async def _connected(options: StreamOptions, source: Source | None) -> AsyncIter
             raise link.not_opened(url, error.status) from None
         if error.code is not None:
             raise link.lost(error.code, error.reason, None) from None
+        if link.answered(error):
+            raise link.stranger(url) from None
         raise link.unreachable(url, link.reason_of(error)) from None
     try:
         yield client

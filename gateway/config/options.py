@@ -168,7 +168,7 @@ _KUBERNETES_HINT = "Kubernetes adds it for a service called undertone: set enabl
 
 
 def _hint_for_unknown(key: str, names: Mapping[str, str]) -> str:
-    return _KUBERNETES_HINT if _KUBERNETES.match(key) else did_you_mean(key, names)
+    return _KUBERNETES_HINT if _KUBERNETES.match(key) else did_you_mean(key, names, prefix=PREFIX)
 
 
 def _read(option: Option, found: Given) -> Any:

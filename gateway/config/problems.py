@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 _MAX_SHOWN = 80
+_CLOSE = 0.75
+"""Share of letters in common (`difflib`) from which on one word may be a slip for another"""
 
 HIDDEN = "(hidden)"
 
@@ -55,10 +57,10 @@ def one_of(words: list[str]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the closest of `known`, or nothing."""
-    original = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), original, n=1, cutoff=0.6)
+def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """A hint at the closest of `known`, or nothing; a `prefix` that all share makes none of them closer."""
+    original = {name.removeprefix(prefix).lower(): name for name in known}
+    close = get_close_matches(word.removeprefix(prefix).lower(), original, n=1, cutoff=_CLOSE)
     return f"did you mean {original[close[0]]}?" if close else ""
 
 

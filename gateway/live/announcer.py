@@ -116,7 +116,7 @@ class Announcer:
         summary = Summary(
             **self._header(ledger.next_sample),
             **ledger.counts(),
-            events=dict(self.counts),
+            events={**self.counts, Summary.type: 1},
             duration_s=self._audio.seconds(ledger.next_sample),
             speakers=tuple(self.speakers),
             record_truncated=record_truncated,

@@ -14,7 +14,7 @@ from gateway.sessions.ports import Entry
 from protocol.close import CloseCode
 from protocol.events import Event, Flow
 
-MAX_REPLIES = 64
+MAX_REPLIES = 256
 """Replies that may wait for a reader; one that lets more pile up is not reading."""
 
 
@@ -61,15 +61,17 @@ class Reader:
         """How it ends, if it was told to."""
         return self._farewell
 
-    def reply(self, event: Event) -> None:
+    def reply(self, event: Event, *, last: bool = False) -> None:
         """Say something to this reader only. A newer `flow` takes the place of one not yet taken.
 
         Raises:
-            RepliesOverflow: too many replies wait already.
+            RepliesOverflow: too many replies wait already, and this is not the `last`.
         """
+        if self._farewell is not None and not last:
+            return
         if isinstance(event, Flow):
             self._replies = deque(kept for kept in self._replies if not isinstance(kept.event, Flow))
-        if len(self._replies) >= MAX_REPLIES:
+        if len(self._replies) >= MAX_REPLIES and not last:
             raise RepliesOverflow
         self._replies.append(_Reply(self._log.top, event))
         self._news.set()

@@ -66,10 +66,7 @@ class Audience:
         """Say something to the owner only; nobody is told where there is none."""
         if self.owner is None:
             return
-        try:
-            self.owner.reply(event)
-        except RepliesOverflow:
-            self.owner.finish(CloseCode.READER_TOO_SLOW, "replies are not being read")
+        say(self.owner, event)
 
     def seat_owner(self, reader: Reader) -> bool:
         """Make `reader` the owner; one that was there is told and closed. Whether there was one."""
@@ -77,7 +74,7 @@ class Audience:
         if before is None:
             return False
         error = ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
-        _last_words(before, error.to_event())
+        before.reply(error.to_event(), last=True)
         before.finish(CloseCode.REPLACED, "replaced")
         return True
 
@@ -101,7 +98,7 @@ class Audience:
         """End every reader's connection after what was said so far."""
         for reader in (*self.observers, *([self.owner] if self.owner else [])):
             if farewell.word is not None:
-                _last_words(reader, farewell.word)
+                reader.reply(farewell.word, last=True)
             reader.finish(farewell.code, farewell.reason)
 
 
@@ -139,10 +136,14 @@ class LiveSession:
         """Whether the end has begun."""
         return self._ending is not None
 
-    async def flush(self) -> None:
-        """Classify the partial window and return when all of its events, words included, were said."""
+    def cut_short(self) -> int:
+        """Have the partial window classified now; returns its number, for `flushed`."""
         self.pipeline.cut_short()
-        await self._settled(self.pipeline.last_window)
+        return self.pipeline.last_window
+
+    async def flushed(self, number: int) -> None:
+        """Wait until all events up to window `number` were said, words included."""
+        await self._settled(number)
         if self._captions is not None:
             await self._captions.flush()
 
@@ -212,9 +213,11 @@ class LiveSession:
             unlisten()
 
 
-def _last_words(reader: Reader, event: Event) -> None:
-    """A reader that is not reading its replies won't miss its last."""
+def say(reader: Reader, event: Event) -> None:
+    """Say something to one reader; one that lets its replies pile up is told so and dismissed."""
     try:
         reader.reply(event)
     except RepliesOverflow:
-        log.debug("a reader was dismissed without a word")
+        error = ProtocolError(ErrorCode.READER_TOO_SLOW, "its replies are not being read", fatal=True)
+        reader.reply(error.to_event(), last=True)
+        reader.finish(error.close_code, error.code)

@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +17,8 @@ from starlette.applications import Starlette
 
 from gateway.server.websocket import VoiceWebSocketProtocol
 from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _HARD_LIMIT_FACTOR = 4
 """A message over the limit but under this many times it gets a typed error; beyond, only the close code."""
@@ -107,4 +112,17 @@ def run(
         # Sessions that were still live hold native resamplers, whose library complains of those left at exit.
         gc.unfreeze()
         gc.collect()
+        _leave_no_thread_behind(settings.drain_grace_s)
     return 0 if server.started else 1
+
+
+def _leave_no_thread_behind(grace_s: float) -> None:
+    """Wait for worker threads; one that never comes back must not keep the process from ending."""
+    deadline = time.monotonic() + grace_s
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.critical("the thread %s is stuck; leaving without it", thread.name)
+                logging.shutdown()
+                os._exit(1)

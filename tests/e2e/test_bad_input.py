@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
@@ -376,3 +377,72 @@ def test_a_full_node_refuses_before_it_accepts(launch: Callable[..., GatewayProc
             await peer.until("summary")
 
     asyncio.run(main())
+
+
+def test_a_name_made_to_point_here_reads_nothing(gateway: GatewayProcess) -> None:
+    """DNS rebinding: a same-origin GET brings no Origin, but the Host gives it away."""
+    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        answer = client.get("/api/v1/sessions", headers={"host": "rebound.example"})
+        assert (answer.status_code, answer.json()["code"]) == (421, "unknown_host")
+        assert client.get("/healthz", headers={"host": "probe.example"}).status_code == 200
+        assert client.get("/healthz/").status_code == 404
+
+
+def test_many_flushes_at_once_are_answered_or_refused(gateway: GatewayProcess) -> None:
+    """Each gets its reply or a typed error; a client that reads is not closed."""
+
+    async def steps(peer: Peer) -> None:
+        await peer.socket.send(bytes(3_200))
+        for n in range(200):
+            await peer.control(type="flush", id=n)
+        replies = 0
+        while replies < 200:
+            event = json.loads(await peer.socket.recv())
+            replies += event["type"] == "flushed" or event.get("code") == "overloaded"
+        await peer.control(type="end")
+        assert (await peer.until("summary"))["received_samples"] == 1_600
+
+    talk(gateway, steps)
+
+
+def test_an_endless_request_line_is_answered(gateway: GatewayProcess) -> None:
+    """A handshake that can't be parsed gets its status and a closed socket, not silence."""
+    port = int(gateway.url.rpartition(":")[2])
+
+    async def main() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"GET /ws/voice?{'x' * 20_000} HTTP/1.1\r\n{head}\r\n".encode())
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 4")
+
+
+def test_a_peer_that_never_reads_is_let_go(gateway: GatewayProcess) -> None:
+    """It fills its own buffers, is told off, and then its socket is aborted: its descriptor is free again."""
+    host, port = "127.0.0.1", int(gateway.url.rpartition(":")[2])
+    head = (
+        f"GET /ws/voice HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    payload = json.dumps({"type": "ping", "t": "x" * 100}).encode()
+    frame = bytes((0x81, 0xFE)) + struct.pack(">H", len(payload)) + bytes(4) + payload
+    if len(payload) <= 125:
+        frame = bytes((0x81, 0x80 | len(payload))) + bytes(4) + payload
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect((host, port))
+        deaf.sendall(head.encode())
+        deaf.settimeout(1)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                deaf.sendall(frame * 64)
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # reset by the gateway
+        pytest.fail("still connected")

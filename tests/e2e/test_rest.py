@@ -112,7 +112,7 @@ def test_the_addresses_are_those_of_a_trusted_proxy_only(
 ) -> None:
     """A stranger's forwarding headers change nothing; a trusted proxy's do."""
     said = {"x-forwarded-proto": "https", "host": "voice.example", "x-forwarded-host": "voice.example"}
-    session = client.post(PATH, headers=said).json()
+    session = client.post(PATH, headers=said | {"host": "localhost"}).json()
     assert session["websocket_url"].startswith(f"{gateway.ws_url}?")
     behind = launch(TRANSCRIBER="none", TRUSTED_PROXIES="127.0.0.1")
     for headers in (said, {"forwarded": "for=1.2.3.4;proto=https;host=voice.example"}):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from gateway import cli
 from gateway.commands.demo_audio import DIGITS
 from gateway.commands.exits import MEANINGS, CommandError, ExitCode
+from gateway.commands.invocation import undertone
 from gateway.commands.parsers import build_parser, parse, version
 from tests.gateway.commands.fake import Fake, unauthorized
 from tests.gateway.commands.test_demo import started
@@ -127,12 +129,41 @@ def test_unknown_arguments_exit_with_2(arguments: list[str], capsys: pytest.Capt
     assert "usage:" in capsys.readouterr().err
 
 
+def test_usage_is_the_command_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a command does not know is answered with its own usage, not with that of all commands."""
+    with pytest.raises(SystemExit):
+        cli.main(["stream", "a.wav", "b.wav"])
+    told = capsys.readouterr().err
+    assert told.startswith("usage: undertone stream ")
+    assert "unrecognized arguments: b.wav" in told
+
+
+def test_address_in_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that is taken: what to do, for `undertone serve` and for `make run`."""
+    monkeypatch.setattr("gateway.telemetry.logging.configure", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["serve", "--port", str(port)]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "--port" in told
+    assert "UNDERTONE_PORT=8523 make run" in told
+
+
+def test_banner_names_a_command_that_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The banner's next step is the command by which this installation is found."""
+    monkeypatch.setattr(cli, "undertone", lambda arguments: f"here/undertone {arguments}")
+    cli._announce("http://127.0.0.1:9000")
+    assert "here/undertone stream --url http://127.0.0.1:9000 talk.wav" in capsys.readouterr().out
+
+
 def test_nobody_there(talk: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a gateway: exit code 3 and a way to start one."""
     assert cli.main(["stream", talk, "--url", "127.0.0.1:1"]) == ExitCode.UNREACHABLE
     told = capsys.readouterr().err
     assert "connection refused" in told
-    assert "undertone serve" in told
+    assert undertone("serve") in told
 
 
 def test_refusal(talk: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +253,7 @@ def test_demo_with_the_real_gateway() -> None:
     summary = events[-1]
     assert summary["next_sample"] == summary["classified_samples"] + summary["gap_samples"]
     assert summary["gap_samples"] == 0
-    assert b"undertone serve" in errors, "what to do next goes to standard error"
+    assert b" serve " in errors, "what to do next goes to standard error"
 
 
 def test_serve_says_where(tmp_path: Path) -> None:
@@ -258,10 +289,12 @@ def test_check_config(
     assert "UNDERTONE_PORT=9000\n" in capsys.readouterr().out
     monkeypatch.setenv("UNDERTONE_PORT", "many")
     monkeypatch.setenv("UNDERTONE_HOSTT", "x")
+    monkeypatch.setenv("UNDERTONE_FOO", "x")
     assert cli.main(["check-config"]) == ExitCode.USAGE
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "UNDERTONE_PORT" in printed.err
+    assert printed.err.count("did you mean") == 1
     assert "did you mean UNDERTONE_HOST?" in printed.err
 
 

@@ -201,7 +201,9 @@ def test_an_engine_that_is_not_installed_is_a_problem_only_where_it_was_asked_fo
     """`auto` makes do without PocketSphinx; asking for it by name doesn't."""
     monkeypatch.setattr(gateway.settings, "_installed", lambda _: False)
     assert Settings.load({}).transcriber == "auto"
-    assert "not installed" in one_problem({"UNDERTONE_TRANSCRIBER": "pocketsphinx"}).message
+    problem = one_problem({"UNDERTONE_TRANSCRIBER": "pocketsphinx"})
+    assert "not installed" in problem.message
+    assert "pip install '.[embedded]'" in problem.hint
 
 
 def test_settings_made_in_code_are_checked_too() -> None:

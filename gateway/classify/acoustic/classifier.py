@@ -84,9 +84,9 @@ class AcousticClassifier:
         return Health(HealthStatus.READY)
 
     async def aclose(self) -> None:
-        """Let the batches under way finish, and end the threads. Safe to call again."""
+        """Take no more batches; the threads end with those under way. Safe to call again."""
         self._closed = True
-        await asyncio.to_thread(self._pool.shutdown, wait=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def analyse(windows: Sequence[Window]) -> list[_Answer]:

@@ -109,3 +109,32 @@ def test_a_peer_without_an_address_is_nobody() -> None:
     """A Unix socket's peer is neither this machine nor a proxy."""
     assert not policy().from_this_machine(scope(client=None))
     assert not policy().from_trusted_proxy(scope(client=None))
+
+
+@pytest.mark.parametrize(
+    ("host", "believed"),
+    [
+        ("127.0.0.1:8522", True),
+        ("localhost:8522", True),
+        ("LOCALHOST", True),
+        ("[::1]:8522", True),
+        ("app.example", True),
+        (None, True),
+        ("rebound.example:8522", False),
+        ("127.0.0.1.rebound.example", False),
+        ("localhost.rebound.example:8522", False),
+        ("app.example:81", False),
+        ("", False),
+    ],
+)
+def test_on_loopback_the_host_must_be_ours(host: str | None, believed: bool) -> None:
+    """A name made to point here makes a foreign page same-origin: no Origin comes, but the Host."""
+    headers = {} if host is None else {"host": host}
+    assert policy("https://app.example").believes_host(scope(headers)) is believed
+
+
+def test_elsewhere_and_behind_a_proxy_any_host_is_believed() -> None:
+    """Other addresses have names we can't know, and a trusted proxy has chosen its own."""
+    headers = {"host": "voice.example"}
+    assert policy().believes_host(scope(headers, server=("192.168.1.4", 8522)))
+    assert policy().believes_host(scope(headers, client=(PROXY, 1)))

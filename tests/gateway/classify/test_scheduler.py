@@ -30,6 +30,7 @@ class FakeJob:
     outcome: list[str] = field(default_factory=list)
     answer: list[Observation] = field(default_factory=list)
     timing: Timing | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def window(self) -> Window:
         samples = np.zeros(16, np.int16)
@@ -42,6 +43,7 @@ class FakeJob:
 
     def failed(self, error: ClassifierError) -> None:
         self.outcome.append("failed")
+        self.done.set()
 
     def shed(self) -> None:
         self.outcome.append("shed")
@@ -54,6 +56,7 @@ class FakeClassifier:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.entered = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -62,6 +65,7 @@ class FakeClassifier:
 
     async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
         self.batches.append([window.session for window in batch])
+        self.entered.set()
         self.open_calls += 1
         self.most_open = max(self.most_open, self.open_calls)
         try:
@@ -303,3 +307,25 @@ def test_a_session_that_breaks_on_its_answer_hurts_nobody() -> None:
         assert (sound.outcome, later.outcome) == (["classified"], ["classified"])
 
     drive(classifier, steps)
+
+
+def test_a_classifier_that_gives_no_answer_is_given_up() -> None:
+    """Its windows fail at the deadline, the scheduler says so, and an answer later makes it well again."""
+    classifier = FakeClassifier()
+    classifier.gate.clear()
+
+    async def steps(scheduler: Scheduler) -> None:
+        unlucky, lucky = FakeJob("a"), FakeJob("b")
+        scheduler.submit(Lane(), unlucky)
+        await classifier.entered.wait()
+        async with asyncio.timeout(5):
+            await unlucky.done.wait()
+        stalled = [scheduler.stalled]
+        classifier.gate.set()
+        scheduler.submit(Lane(), lucky)
+        await settle()
+        stalled.append(scheduler.stalled)
+        assert (unlucky.outcome, lucky.outcome) == (["failed"], ["classified"])
+        assert stalled == [True, False]
+
+    drive(classifier, steps, call_s=0.01)

@@ -32,6 +32,8 @@ class Fake:
     """Say this instead of `welcome`"""
     vanish_after: int | None = None
     """Bytes after which the connection is cut"""
+    drain_after: int | None = None
+    """Bytes after which the gateway is stopped; an observer is told at once"""
     fail_after: tuple[int, ProtocolError] | None = None
     """Bytes after which this fatal error is told"""
     silent_end: bool = False
@@ -96,6 +98,8 @@ class _Session:
         await self.send(self.welcome())
         if self.fake.query.get("role") == "observer":
             await self.tones(3 * self.audio.sample_rate)
+            if self.fake.drain_after is not None:
+                return await self.drain()
             return await self.finish(3 * self.audio.sample_rate)
         async for data in self.socket:
             message = self.wire.receive(data)
@@ -115,6 +119,9 @@ class _Session:
         samples = self.audio.samples(self.nbytes)
         if fake.vanish_after is not None and self.nbytes >= fake.vanish_after:
             self.socket.transport.abort()
+            return True
+        if fake.drain_after is not None and self.nbytes >= fake.drain_after:
+            await self.drain()
             return True
         if fake.fail_after is not None and self.nbytes >= fake.fail_after[0]:
             await self.fail(fake.fail_after[1])
@@ -171,6 +178,10 @@ class _Session:
             record_truncated=False,
         )
         await self.socket.close(1000)
+
+    async def drain(self) -> None:
+        await self.send(ev.Drain(retry_after_ms=1_000))
+        await self.socket.close(1012, "restart")
 
     async def fail(self, error: ProtocolError) -> None:
         fatal = ProtocolError(error.code, error.message, param=error.param, fatal=True)

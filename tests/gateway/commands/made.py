@@ -37,6 +37,12 @@ def words(start_s: float, end_s: float, text: str, *, final: bool, who: str | No
     return at(ev.Transcript, start_s, end_s, text=text, is_final=final, revision=0, speaker_id=who)
 
 
+def service(detail: str, at_s: float = 1.0) -> ev.Service:
+    """A warning."""
+    status = ev.ServiceStatus.WARNING
+    return ev.Service(seq=1, session_id=SESSION, timestamp=at_s, status=status, detail=detail)
+
+
 def flow(received_s: float, *, state: str = "ok", lag_ms: float = 300.0) -> ev.Flow:
     """A report of pressure."""
     return ev.Flow(

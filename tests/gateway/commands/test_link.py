@@ -58,7 +58,8 @@ def error(code: str = "flood") -> ev.Error:
     [
         (4009, error(), ExitCode.REFUSED, "the gateway refused: flood: too fast"),
         (4100, error("overloaded"), ExitCode.LOST, "the connection was lost: overloaded: too fast"),
-        (1012, None, ExitCode.LOST, "going away"),
+        (1012, None, ExitCode.LOST, "the gateway was stopped"),
+        (1001, None, ExitCode.LOST, "the gateway was stopped"),
         (1006, None, ExitCode.LOST, "still running"),
         (4005, None, ExitCode.REFUSED, "took over"),
         (4099, None, ExitCode.REFUSED, "4099"),
@@ -70,6 +71,16 @@ def test_losses_are_told_apart(close: int, event: ev.Error | None, code: ExitCod
     lost = link.lost(close, "", event)
     assert lost.code is code
     assert told in lost.message
+    assert lost.message != "the gateway was stopped" or "serve" in str(lost.hint)
+
+
+@pytest.mark.parametrize("status", [200, 404, 426, 501])
+def test_other_servers_are_no_gateways(status: int) -> None:
+    """An HTTP server that knows nothing of our WebSocket is not an absent gateway, nor one that refuses."""
+    error = link.not_opened("ws://host:1/ws/voice", status)
+    assert error.message == "something answers at ws://host:1, but it is not an Undertone gateway"
+    assert error.code is ExitCode.UNREACHABLE
+    assert "--url" in str(error.hint)
 
 
 def test_refusals_say_what_to_do() -> None:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from gateway.commands.outputs import JsonOutput, LiveOutput, Output, PlainOutput, choose_output
+from gateway.commands.outputs import MAX_HEIGHT, JsonOutput, LiveOutput, Output, PlainOutput, choose_output
 from gateway.commands.picture import Picture
 from protocol import events as ev
 from tests.gateway.commands.made import RATE, at, flow, queue, summary, tone, welcome, words
@@ -100,10 +100,69 @@ def test_live_view_ends_with_the_summary() -> None:
     """At the end the last picture, the words and the summary stand below each other."""
     output, out = live()
     play(output)
-    last = out.getvalue().split("\x1b[1A\x1b[2K")[-1].splitlines()
+    last = final(out)
     assert any("talk.wav" in line for line in last)
     assert any("✓ classified + gaps" in line for line in last)
     assert out.getvalue().count("\x1b[?25h") == 1, "the cursor is shown again"
+
+
+def final(out: io.StringIO) -> list[str]:
+    """What stands on the screen after the view has ended."""
+    return out.getvalue().split("\x1b[1A\x1b[2K")[-1].replace("\x1b[?2026l", "").splitlines()
+
+
+def test_live_view_ends_as_high_as_its_content() -> None:
+    """In a tall window no empty rows stay between the picture, the words and the summary."""
+    output, out = live(height=40)
+    play(output)
+    lines = [line.strip() for line in final(out)]
+    summary_at = lines.index("Summary")
+    assert lines[summary_at - 1] == ""
+    assert "hello" in lines[summary_at - 2]
+    empty = [index for index, line in enumerate(lines[:-1]) if not line and not lines[index + 1]]
+    assert empty == []
+
+
+def test_live_view_is_as_high_as_it_must_be() -> None:
+    """While it runs the view grows with what is said, and never shrinks nor outgrows the window."""
+    output, out = live(height=40)
+    output.opened(welcome(), watching=False)
+
+    def height() -> int:
+        frame = out.getvalue().split("\x1b[?2026h")[-1]
+        return frame.split("\x1b[2K")[-1].count("\n") + 1
+
+    heights = [height()]
+    for second in range(60):
+        output.event(words(second, second + 1, f"sentence {second}", final=True))
+        output.redraw()
+        heights.append(height())
+    assert heights[0] < 20
+    assert heights == sorted(heights)
+    assert heights[-1] == MAX_HEIGHT
+    output.closed([])
+
+
+def test_frames_are_shown_at_once() -> None:
+    """Each repaint stands between the marks of synchronized output, and nothing of the words beside them."""
+    output, out = live()
+    play(output)
+    pieces = out.getvalue().split("\x1b[?2026h")
+    assert len(pieces) > 2
+    assert all(piece.count("\x1b[?2026l") == 1 for piece in pieces[1:])
+    assert "\x1b[2K" not in "".join(piece.split("\x1b[?2026l")[1] for piece in pieces[1:])
+
+
+def test_audio_going_by_is_seldom_a_reason_to_repaint() -> None:
+    """Ten seconds of audio without an event, looked at ten times a second, change a clock of seconds."""
+    output, out = live()
+    output.opened(welcome(), watching=False)
+    before = out.getvalue().count("\x1b[?2026h")
+    for tenth in range(100):
+        output.sent(tenth * RATE // 10)
+        output.redraw()
+    assert out.getvalue().count("\x1b[?2026h") - before <= 20
+    output.closed([])
 
 
 def test_live_view_leaves_all_words_behind() -> None:
@@ -113,8 +172,8 @@ def test_live_view_leaves_all_words_behind() -> None:
     for second in range(40):
         output.event(words(second, second + 1, f"sentence number {second}", final=True))
     output.closed([])
-    last = out.getvalue().split("\x1b[1A\x1b[2K")[-1]
-    assert all(f"sentence number {second}\n" in last for second in range(40))
+    last = [line.strip() for line in final(out)]
+    assert all(any(line.endswith(f"sentence number {second}") for line in last) for second in range(40))
 
 
 def test_live_view_redraws_only_what_changed() -> None:
@@ -163,3 +222,27 @@ def test_output_follows_the_terminal(
         monkeypatch.delenv(name, raising=False)
     given = {"json": False, "plain": False, "no_color": False, **arguments}
     assert isinstance(cast(object, choose_output(Picture(name="x"), **given)), kind)
+
+
+def test_nobody_has_no_score_in_plain_lines() -> None:
+    """That nobody speaks is said without a figure."""
+    out = Utf8()
+    output = PlainOutput(Picture(name="x"), out)
+    output.opened(welcome(), watching=False)
+    output.event(at(ev.Speaker, 0, 1, label=ev.SpeakerLabel.NO_SPEAKER, speaker_id=None, confidence=0.5))
+    assert out.getvalue().splitlines()[-1] == "   0:01.0  speaker     nobody"
+
+
+@pytest.mark.parametrize("kind", ["live", "plain"])
+def test_what_came_is_told_when_the_session_breaks_off(kind: str) -> None:
+    """Without a summary, the last report and the unfinished words are left behind."""
+    view, out = live()
+    plain_out = Utf8()
+    output: Output = view if kind == "live" else PlainOutput(Picture(name="x"), plain_out)
+    output.opened(welcome(), watching=False)
+    output.event(flow(12.3))
+    output.event(words(10, 12, "unfinished bus", final=False))
+    output.closed([])
+    told = "\n".join(final(out)) if kind == "live" else plain_out.getvalue()
+    assert "Received    0:12.3    196,800 samples" in told
+    assert kind == "plain" or ("unfinished bus" in told and "stopped" in told)

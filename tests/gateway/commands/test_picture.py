@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.commands.picture import STRIP_SECONDS, Picture
 from protocol import events as ev
-from tests.gateway.commands.made import RATE, at, flow, queue, summary, tone, welcome, words
+from tests.gateway.commands.made import RATE, at, flow, queue, service, summary, tone, welcome, words
 
 
 def picture(*events: ev.Event) -> Picture:
@@ -92,6 +92,13 @@ def test_position_is_the_farthest_known() -> None:
     made.apply(tone(6, "Calm"))
     assert made.position_s == pytest.approx(7)
     assert made.total_s == 30
+
+
+def test_position_follows_every_event_s_timestamp() -> None:
+    """Also an event that speaks of no stretch of audio tells an observer how far the audio is."""
+    made = picture(service("no decoder is free", 12.5))
+    assert made.position_s == pytest.approx(12.5)
+    assert made.heard == 0, "that nothing was said by then, it doesn't tell"
 
 
 def test_attaching_to_a_session_starts_where_it_stands() -> None:

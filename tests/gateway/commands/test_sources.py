@@ -220,4 +220,8 @@ def test_missing_extra_is_one_clear_error(
     monkeypatch.setattr(builtins, "__import__", importing)
     with pytest.raises(CommandError, match=told) as refused:
         open_microphone(AudioFormat())
-    assert "Install it" in str(refused.value.hint)
+    hint = str(refused.value.hint)
+    assert "Install it" in hint
+    assert "libportaudio2" in hint
+    assert ("pip install '.[mic]'" in hint) == isinstance(error, ImportError)
+    assert "undertone[" not in hint, "on the public index that is somebody else's package"

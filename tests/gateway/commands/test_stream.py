@@ -187,6 +187,43 @@ def test_nobody_there() -> None:
     assert seen.delays == []
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 404 File not found\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+    ],
+)
+def test_somebody_else_is_there(answer: bytes) -> None:
+    """Another server at the address is told apart from none, whatever it speaks."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async def session() -> None:
+        async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            await stream(StreamOptions(url=f"127.0.0.1:{port}"), recording(1), Seen())
+
+    with pytest.raises(CommandError, match="but it is not an Undertone gateway") as failed:
+        asyncio.run(session())
+    assert failed.value.code is ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize("observe", [False, True])
+def test_gateway_stops(observe: bool) -> None:
+    """A gateway that is stopped says so to owner and observer, in words for people."""
+    source = None if observe else recording(10)
+    error = failing(Fake(drain_after=5 * FRAME), source, observe=observe)
+    assert error.code is ExitCode.LOST
+    assert error.message == "the gateway was stopped"
+    assert "try again" in str(error.hint)
+
+
 def test_refused() -> None:
     """A refusal tells the gateway's code, its message and what to do."""
     error = failing(Fake(refuse=unauthorized()), recording(1))

@@ -1,5 +1,7 @@
 """The live view as text: what stands where, and that it always fits."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from gateway.commands.picture import Picture
 from gateway.commands.view import MIN_WIDTH, draw, tone_letters, tone_style
 from gateway.commands.words import ASCII, UNICODE, bar, clock, glyphs_for
 from protocol import events as ev
-from tests.gateway.commands.made import RATE, at, flow, queue, tone, welcome, words
+from tests.gateway.commands.made import RATE, at, flow, queue, service, tone, welcome, words
 
 
 def call() -> Picture:
@@ -48,13 +50,13 @@ def test_everything_is_in_its_place() -> None:
     assert lines[0].endswith("streaming")
     assert "0:07 / 0:30   lag 0.3 s   keeping up" in lines[1]
     assert lines[3:7] == [
-        " Tone      Tense       █████░░░░░ 0.50   ↗ escalating 0.31",
+        " Tone      Tense       █████░░░░░ 0.50   ↗ escalating (0.31)",
         "           Sounds tense, and getting more so.",
         " Speaker   Speaker A   ████░░░░░░ 0.40",
         " Call      talking   digits 5550142",
     ]
     assert lines[8:13] == [
-        " Timeline  #♪♪♪CT×·",
+        " Timeline  #♪♪♪CT×",
         "               AA",
         "           0:00",
         "           C calm  T tense",
@@ -72,6 +74,69 @@ def test_empty_picture_says_what_will_come() -> None:
     lines = shown(Picture(name="x"))
     assert lines[0].endswith("connecting")
     assert " Tone      nothing said yet" in lines
+
+
+def shifting(direction: ev.ShiftDirection) -> Picture:
+    made = call()
+    made.apply(tone(7, "Tense", shift_direction=direction, shift_magnitude=0.32))
+    return made
+
+
+def test_stable_tone_has_no_figure() -> None:
+    """How far a tone moved is told only where it moved."""
+    assert shown(shifting(ev.ShiftDirection.STABLE))[3].endswith("0.50   → stable")
+    assert shown(shifting(ev.ShiftDirection.DE_ESCALATING))[3].endswith("0.50   ↘ de-escalating (0.32)")
+
+
+def test_nobody_has_no_score() -> None:
+    """How sure it is that nobody speaks is of no use to anybody."""
+    made = call()
+    made.apply(at(ev.Speaker, 7, 8, label=ev.SpeakerLabel.NO_SPEAKER, speaker_id=None, confidence=0.5))
+    assert shown(made)[5] == " Speaker   nobody"
+
+
+def test_silent_seconds_are_in_the_legend() -> None:
+    """A dot is a second without anything to say, not one that is still to be heard; the legend has it."""
+    made = call()
+    assert "nothing said" not in shown(made)[12]
+    made.apply(tone(9, "Calm"))
+    made.sent = 12 * RATE
+    assert shown(made)[8] == " Timeline  #♪♪♪CT×··C"
+    assert shown(made)[12].endswith("× not analysed  · nothing said")
+
+
+@given(
+    width=st.integers(MIN_WIDTH, 110),
+    seconds=st.integers(0, 20_000),
+    digits=st.text("0123456789", max_size=70),
+)
+def test_figures_are_whole_or_not_there(width: int, seconds: int, digits: str) -> None:
+    """However narrow the window, no number, time or id is cut short: fields go as a whole."""
+    made = shifting(ev.ShiftDirection.DE_ESCALATING)
+    made.apply(queue(8, 9, "dtmf_tone", digits=digits or None))
+    made.apply(flow(seconds, state="shedding", lag_ms=12_345))
+    made.total_samples = 20_000 * RATE
+    whole = set(re.findall(r"\S*\d\S*", "\n".join(shown(made, 110))))
+    for row in [0, 1, 3, 5, 6]:
+        for figure in re.findall(r"\S*\d\S*", shown(made, width)[row]):
+            assert figure in whole or figure.startswith("…"), (row, figure)
+
+
+def test_how_to_end_it_is_said_quietly() -> None:
+    """While audio runs, the view says how to end it, above the remarks; afterwards no more."""
+    made = call()
+    assert shown(made)[-2] == " Ctrl-C ends it"
+    made.phase = "finishing"
+    assert not any("Ctrl-C" in line for line in shown(made))
+
+
+def test_an_observer_s_clock_is_the_last_event_s() -> None:
+    """Who only watches is told where the last event stood, not shown a clock that stands still."""
+    made = Picture(name="live session")
+    made.begin(welcome(next_sample=10 * RATE), watching=True)
+    assert shown(made)[1] == " joined at 0:10, no event yet"
+    made.apply(service("no decoder is free", 14.2))
+    assert shown(made)[1] == " last event at 0:14"
 
 
 def test_old_tone_is_shown_with_its_age() -> None:
@@ -100,7 +165,7 @@ def test_timeline_scrolls_by_seconds() -> None:
     for second in range(100, 200):
         made.apply(tone(second, "Calm"))
     lines = shown(made)
-    assert lines[8].endswith("C·")
+    assert lines[8].endswith("C" * 67)
     assert len(lines[8]) <= 80
     assert "3:20" not in lines[10][-5:] or len(lines[10]) <= 80
     assert "2:20" in lines[10]

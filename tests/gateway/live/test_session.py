@@ -196,7 +196,7 @@ def test_a_flush_waits_for_its_own_windows_only() -> None:
         on = bench()
         session = live(on, Audience(), tasks)
         on.pipeline.feed(bytes(3_200))
-        flushing = asyncio.create_task(session.flush())
+        flushing = asyncio.create_task(session.flushed(session.cut_short()))
         await settle()
         on.pipeline.feed(bytes(32_000))
         assert not flushing.done()
@@ -228,10 +228,20 @@ def test_an_owner_that_lets_replies_pile_up_is_dismissed() -> None:
     audience.seat_owner(owner)
     for _ in range(MAX_REPLIES + 1):
         audience.tell_owner(Pong())
+    *_, told = take_all(owner)
+    assert isinstance(told, Error)
+    assert (told.code, told.fatal) == (ErrorCode.READER_TOO_SLOW, True)
     assert owner.farewell is not None
     assert owner.farewell.code is CloseCode.READER_TOO_SLOW
     audience.dismiss(ENDED)
     assert owner.farewell.code is CloseCode.READER_TOO_SLOW
+
+
+def take_all(reader: Reader) -> list[object]:
+    taken: list[object] = []
+    while items := reader.take():
+        taken += items
+    return taken
 
 
 def test_only_the_owner_in_the_seat_counts_as_leaving() -> None:

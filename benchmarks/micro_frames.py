@@ -17,7 +17,17 @@ import numpy as np
 
 from benchmarks.rows import Row, table
 from gateway.audio.window import WindowCutter
+from gateway.classify.scheduler import Job, Lane, Timing
+from gateway.clock import SystemClock
+from gateway.live.announcer import Announcer
+from gateway.live.log import EventLog
+from gateway.live.pipeline import Pipeline
+from gateway.sessions.tail import BoundedTail
+from gateway.stores.memory import MemoryEventStore
+from gateway.telemetry.metrics import Telemetry
 from protocol.audio import AudioEncoding, AudioFormat
+from protocol.control import SessionConfig
+from protocol.events import Event
 
 SESSIONS = 400
 TURNS = 60
@@ -59,6 +69,7 @@ def _cases() -> list[tuple[str, Callable[[AudioFormat], Feed], AudioFormat]]:
     ]
     cases.append((_name(AudioFormat()) + ", hop 500 ms", lambda fmt: _session(fmt, 500), AudioFormat()))
     cases.append((_name(AudioFormat()) + ", tapped", _tapped, AudioFormat()))
+    cases.append((_name(AudioFormat()) + ", whole pipeline: budget, account, flow", _pipeline, AudioFormat()))
     return cases
 
 
@@ -83,6 +94,43 @@ def _tapped(fmt: AudioFormat) -> Feed:
         cutter.tap()
 
     return feed
+
+
+class _Unlimited(SystemClock):
+    """Each look is a second later, so that frames fed as fast as can be pass for real time."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+class _Answered:
+    """A scheduler that answers each window at once, with nothing."""
+
+    def submit(self, lane: Lane, job: Job) -> None:
+        job.classified([], Timing(0.0, 0.0))
+
+
+def _pipeline(fmt: AudioFormat) -> Feed:
+    """All that happens to a frame between the socket and the scheduler."""
+    clock, telemetry = _Unlimited(), Telemetry()
+    log = EventLog("0123456789abcdef012345", MemoryEventStore(clock), clock, BoundedTail(512, 2**20, 1e9))
+    return Pipeline(
+        audio=fmt,
+        config=SessionConfig(),
+        announcer=Announcer(log, fmt, telemetry),
+        scheduler=_Answered(),  # type: ignore[arg-type]
+        clock=clock,
+        telemetry=telemetry,
+        tell=_told,
+        owner_backlog=lambda: 0,
+    ).feed
+
+
+def _told(event: Event) -> None: ...
 
 
 class _Baseline:

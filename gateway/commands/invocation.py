@@ -55,7 +55,7 @@ def _shown(path: Path) -> str:
     here = Path.cwd()
     short = whole.relative_to(here) if whole.is_relative_to(here) else whole
     # Without a slash the shell would look for it on PATH.
-    return (str(short) if len(short.parts) > 1 else f"./{short}")
+    return shlex.quote(str(short) if len(short.parts) > 1 else f"./{short}")
 
 
 def _same(one: Path, other: Path) -> bool:

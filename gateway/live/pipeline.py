@@ -42,6 +42,8 @@ WAITING_AFTER_ATTACH = 6
 ATTACH_GRACE_S = 5.0
 MAX_SKIP_S = 24 * 3600
 """The farthest a client may move its position ahead in one step, in seconds of audio."""
+FLOW_CHECK_S = 0.5
+"""Frames look at the flow no more often than this; each answered or shed window does anyway."""
 OWNER_LAG_EVENTS = 128
 """Lossless credit is held while the owner is this many events behind."""
 
@@ -100,6 +102,8 @@ class Pipeline:
         self._meter = FlowMeter()
         self._attached_at = clock.monotonic()
         self._trim = 0
+        self._sample_bytes = audio.bytes_per_sample
+        self._flow_due = 0.0
         self._jobs: dict[int, WindowJob] = {}
         self._submitted = 0
         self._settle_listeners: list[Callable[[], None]] = []
@@ -135,7 +139,9 @@ class Pipeline:
             self._declare_unusable(data)
             raise
         traffic.chunks_processed += 1
-        self.report_flow(now)
+        if now >= self._flow_due or self.credit is not None:
+            self._flow_due = now + FLOW_CHECK_S
+            self.report_flow(now)
 
     def position(self, sample: int) -> None:
         """The next byte of PCM is sample `sample`: ahead is a gap, behind is trimmed.
@@ -363,7 +369,7 @@ class Pipeline:
         return self.credit.renew(next_sample=ledger.next_sample, settled=settled)
 
     def _guard_rate(self, nbytes: int, now: float) -> None:
-        samples = nbytes // self.audio.bytes_per_sample
+        samples = nbytes // self._sample_bytes
         if self.credit is not None:
             if self.ledger.next_sample + samples > self.credit.limit:
                 raise ProtocolError(

@@ -89,7 +89,7 @@ def test_the_text_format_is_one_line_for_people(emit: Callable[[str], Emit]) -> 
     ],
 )
 def test_no_credential_gets_through_a_message(
-    emit: Callable[[str], Emit], format: str, message: str, args: tuple[object, ...]
+    emit: Callable[..., Emit], format: str, message: str, args: tuple[object, ...]
 ) -> None:
     """Wherever a message carries a credential, a query or a peer's address, the log doesn't."""
     written = emit(format, "debug")(message, *args, name="uvicorn.error")

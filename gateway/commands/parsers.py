@@ -143,7 +143,9 @@ def _config(parser: argparse.ArgumentParser) -> None:
 def _stream(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("audio (one of these)")
     source.add_argument("file", nargs="?", metavar="FILE", help="a WAV file, or - for standard input")
-    source.add_argument("--mic", action="store_true", help="the microphone (needs the extra `mic`)")
+    source.add_argument(
+        "--mic", action="store_true", help="the microphone (needs pip install '.[mic]', in a clone)"
+    )
     source.add_argument("--observe", metavar="ID", help="send nothing; watch this session")
     _where(parser)
     _raw(parser)

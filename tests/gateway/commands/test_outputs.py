@@ -1,6 +1,7 @@
 """The three ways to show a session: JSON lines, plain lines, the live view."""
 
 import io
+import re
 from typing import cast
 
 import orjson
@@ -108,7 +109,8 @@ def test_live_view_ends_with_the_summary() -> None:
 
 def final(out: io.StringIO) -> list[str]:
     """What stands on the screen after the view has ended."""
-    return out.getvalue().split("\x1b[1A\x1b[2K")[-1].replace("\x1b[?2026l", "").splitlines()
+    last = out.getvalue().split("\x1b[1A\x1b[2K")[-1]
+    return re.sub(r"\x1b\[\?\d+[hl]", "", last).splitlines()
 
 
 def test_live_view_ends_as_high_as_its_content() -> None:
@@ -121,6 +123,18 @@ def test_live_view_ends_as_high_as_its_content() -> None:
     assert "hello" in lines[summary_at - 2]
     empty = [index for index, line in enumerate(lines[:-1]) if not line and not lines[index + 1]]
     assert empty == []
+
+
+def test_a_bare_picture_ends_without_empty_rows() -> None:
+    """Rows that nothing came to fill are not left between the picture and the words."""
+    output, out = live(height=40)
+    output.opened(welcome(), watching=False)
+    output.event(words(0, 1, "hello", final=True))
+    output.closed([])
+    lines = [line.strip() for line in final(out)]
+    words_at = lines.index("0:00      hello")
+    assert lines[words_at - 1] == ""
+    assert lines[words_at - 2] == "0:00", "the axis of the timeline"
 
 
 def test_live_view_is_as_high_as_it_must_be() -> None:

@@ -122,6 +122,14 @@ def test_figures_are_whole_or_not_there(width: int, seconds: int, digits: str) -
             assert figure in whole or figure.startswith("…"), (row, figure)
 
 
+def test_narrow_window_keeps_what_matters() -> None:
+    """Where the lag finds no room, whether the gateway keeps up still does."""
+    made = call()
+    made.total_samples = 20_000 * RATE
+    made.apply(flow(5_000, state="shedding", lag_ms=12_345))
+    assert shown(made, 40)[1] == " 1:23:20 / 5:33:20   shedding"
+
+
 def test_how_to_end_it_is_said_quietly() -> None:
     """While audio runs, the view says how to end it, above the remarks; afterwards no more."""
     made = call()

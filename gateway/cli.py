@@ -21,9 +21,13 @@ _START_S = 30.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors become one line, never a traceback."""
+    if sys.stderr is None or sys.stdout is None:  # closed by the shell: there is nowhere to tell it
+        return int(ExitCode.USAGE)
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
-        return int(_COMMANDS[arguments.command](arguments))
+        status = int(_COMMANDS[arguments.command](arguments))
+        sys.stdout.flush()
+        return status
     except CommandError as error:
         for line in error.lines():
             sys.stderr.write(clean(line) + "\n")
@@ -34,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.BROKEN_PIPE)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
+    except OSError as error:
+        # Connections and files have errors of their own: what is left is our output, such as a full disk.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"undertone: cannot write the output: {error.strerror or error}\n")
+        return int(ExitCode.USAGE)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -134,6 +134,8 @@ def _source(arguments: argparse.Namespace) -> "Source | None":
     forced = any(one is not None for one in (arguments.rate, arguments.channels, arguments.encoding))
     raw = sources.RawFormat(audio, forced=forced)
     if arguments.file == "-":
+        if sys.stdin is None:
+            raise CommandError("standard input is closed; pipe audio into it")
         return sources.open_stdin(sys.stdin.buffer, raw)
     return sources.open_file(arguments.file, raw)
 

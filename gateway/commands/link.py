@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -70,6 +71,9 @@ def reason_of(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "no such host"
+        if isinstance(cause, ssl.SSLError):
+            told = (cause.reason or "").lower().replace("_", " ")
+            return f"TLS failed ({told}); is it ws:// rather than wss:// there?"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno).lower()
     return str(error)

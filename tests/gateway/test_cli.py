@@ -302,3 +302,31 @@ def test_errors_are_told_in_lines() -> None:
     """An error is its message and, below it, what to do."""
     assert CommandError("a\nb", hint="c").lines() == ["undertone: a", "b", "  c"]
     assert CommandError("a").lines() == ["undertone: a"]
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """A command line as a shell runs it, `undertone` being this one."""
+    return subprocess.run(
+        ["sh", "-c", line.replace("undertone", f"{sys.executable} -m gateway")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("undertone check-config >/dev/full", "cannot write the output: No space left on device"),
+        ("undertone check-config >&-", ""),
+        ("undertone stream --url 127.0.0.1:1 - <&-", "standard input is closed"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_one_line(line: str, told: str) -> None:
+    """Status 2 and a line where there is somewhere to write it; never a traceback."""
+    done = shell(line)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

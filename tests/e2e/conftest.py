@@ -77,6 +77,9 @@ def start_gateway(**settings: str) -> GatewayProcess:
                 gateway.url = found.group()
                 break
         else:
+            gateway.readers.append(threading.Thread(target=process.stdout.read))
+            gateway.readers[-1].start()
+            gateway.stop()
             raise AssertionError("the gateway did not start:\n" + "".join(gateway.log))
     finally:
         watchdog.cancel()

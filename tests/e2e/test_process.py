@@ -13,7 +13,7 @@ import pytest
 
 from protocol.audio import AudioFormat
 from protocol.client import Client, ConnectionLost, connect
-from protocol.events import Drain, Event, UnknownEvent
+from protocol.events import Drain, Error, Event, Summary, UnknownEvent
 from tests.e2e.conftest import ROOT, GatewayProcess, start_gateway
 
 
@@ -130,3 +130,45 @@ def test_a_lost_owner_may_come_back(launch: Callable[..., GatewayProcess]) -> No
             assert (summary.received_samples, summary.gap_samples) == (24_000, 0)
 
     asyncio.run(main())
+
+
+def test_an_idle_session_is_ended_with_its_account(launch: Callable[..., GatewayProcess]) -> None:
+    """Nothing heard for too long: told why, closed in order, and what was pending was classified."""
+    running = launch(TRANSCRIBER="none", SESSION_IDLE_TTL_S="1.5", HEARTBEAT_S="1")
+
+    async def main() -> None:
+        async with asyncio.timeout(20), connect(running.ws_url) as client:
+            await client.send(bytes(3_200))
+            seen = await everything(client)
+            summary = next(event for event in seen if isinstance(event, Summary))
+            error = next(event for event in seen if isinstance(event, Error))
+            assert (summary.classified_samples, summary.gap_samples) == (1_600, 0)
+            assert (error.code, error.fatal, client.close_code) == ("idle_timeout", True, 4004)
+
+    asyncio.run(main())
+
+
+def test_a_session_nobody_comes_back_to_expires_with_its_account(
+    launch: Callable[..., GatewayProcess],
+) -> None:
+    """Cut and left alone, it ends; its summary and statistics can still be read."""
+    running = launch(TRANSCRIBER="none", SESSION_DETACHED_TTL_S="0.5")
+
+    async def main() -> str:
+        async with asyncio.timeout(20), connect(running.ws_url) as client:
+            await client.send(bytes(3_200))
+            await client.ping()
+            await anext(aiter(client))
+            client._socket.transport.abort()
+            return client.welcome.session_id
+
+    session = asyncio.run(main())
+    path = f"{running.url}/api/v1/sessions/{session}"
+    with httpx.Client(trust_env=False) as client:
+        for _ in range(200):
+            stats = client.get(f"{path}/stats").json()
+            if stats["status"] == "expired" and not stats["pending_samples"]:
+                break
+            time.sleep(0.05)
+        assert (stats["status"], stats["classified_samples"], stats["gap_samples"]) == ("expired", 1_600, 0)
+        assert client.get(f"{path}/history").json()["events"][-1]["type"] == "summary"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import BinaryIO
 
+_LEAST_RATE = 1_000
+"""Hertz below which nobody recorded a voice: the header is damaged, and its minutes would become hours."""
+
 MAGIC_BYTES = 12
 """Bytes of a file that `is_wav` looks at"""
 
@@ -175,7 +178,7 @@ def _parse_format(body: bytes) -> WavFormat:
             raise WavError("the file's extensible format is unknown")
         tag = struct.unpack_from("<H", body, 24)[0]
     coding = _coding(tag)
-    if not 1 <= channels <= 64 or not 1 <= rate <= 1_000_000:
+    if not 1 <= channels <= 64 or not _LEAST_RATE <= rate <= 1_000_000:
         raise WavError(f"the file's format is damaged ({channels} channels at {rate} Hz)")
     # Odd widths (12 or 20 bits) sit left-aligned in whole bytes, which the block size tells.
     width = align * 8 // channels if coding is Coding.PCM and align % channels == 0 and align else bits

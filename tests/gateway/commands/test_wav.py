@@ -155,3 +155,9 @@ def test_agrees_with_the_standard_library() -> None:
     with wave.open(str(path)) as standard:
         expected = standard.readframes(standard.getnframes())
     assert read(path.read_bytes())[1] == expected
+
+
+def test_a_rate_nobody_records_at_is_damage() -> None:
+    """One hertz would stretch a second of audio to hours."""
+    with pytest.raises(WavError, match="damaged"):
+        read(simple(bytes(64), rate=1))

@@ -107,9 +107,10 @@ class Credit:
 
 @dataclass(slots=True)
 class FloodBudget:
-    """A token bucket in samples: `rate` times real time with a burst of `burst_s` seconds of audio."""
+    """A token bucket in bytes of audio: `rate` times real time with a burst of `burst_s` seconds."""
 
-    sample_rate: int
+    bytes_per_s: int
+    """Of the session's format, in real time."""
     updated: float
     """Monotonic seconds."""
     rate: float = 4.0
@@ -117,12 +118,12 @@ class FloodBudget:
     tokens: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tokens = self.burst_s * self.sample_rate
+        self.tokens = self.burst_s * self.bytes_per_s
 
-    def spend(self, samples: int, now: float) -> bool:
-        """Take `samples`; False where the client is too far beyond real time."""
-        refill = (now - self.updated) * self.rate * self.sample_rate
-        self.tokens = min(self.tokens + refill, self.burst_s * self.sample_rate) - samples
+    def spend(self, nbytes: int, now: float) -> bool:
+        """Take `nbytes`; False where the client is too far beyond real time."""
+        refill = (now - self.updated) * self.rate * self.bytes_per_s
+        self.tokens = min(self.tokens + refill, self.burst_s * self.bytes_per_s) - nbytes
         self.updated = now
         return self.tokens >= 0
 

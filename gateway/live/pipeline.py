@@ -98,11 +98,10 @@ class Pipeline:
         self._owner_backlog = owner_backlog
         self._captions = captions
         self._lane = Lane(depth=WAITING_AFTER_ATTACH)
-        self._budget = FloodBudget(audio.sample_rate, clock.monotonic())
+        self._budget = FloodBudget(audio.bytes(audio.sample_rate), clock.monotonic())
         self._meter = FlowMeter()
         self._attached_at = clock.monotonic()
         self._trim = 0
-        self._sample_bytes = audio.bytes_per_sample
         self._flow_due = 0.0
         self._jobs: dict[int, WindowJob] = {}
         self._submitted = 0
@@ -198,7 +197,7 @@ class Pipeline:
         """An owner has come (back): its resent backlog gets more room for a while."""
         now = self._clock.monotonic()
         self._attached_at = self.traffic.last_activity = now
-        self._budget = FloodBudget(self.audio.sample_rate, now)
+        self._budget = FloodBudget(self.audio.bytes(self.audio.sample_rate), now)
         if self.config.delivery is Delivery.REALTIME:
             self._lane.depth = WAITING_AFTER_ATTACH
 
@@ -369,15 +368,13 @@ class Pipeline:
         return self.credit.renew(next_sample=ledger.next_sample, settled=settled)
 
     def _guard_rate(self, nbytes: int, now: float) -> None:
-        samples = nbytes // self._sample_bytes
         if self.credit is not None:
-            if self.ledger.next_sample + samples > self.credit.limit:
+            until = self.ledger.next_sample + self.audio.samples(self.cutter.dangling + nbytes)
+            if until > self.credit.limit:
                 raise ProtocolError(
-                    ErrorCode.OVERRUN,
-                    f"sample {self.ledger.next_sample + samples} is past the limit {self.credit.limit}",
-                    fatal=True,
+                    ErrorCode.OVERRUN, f"sample {until} is past the limit {self.credit.limit}", fatal=True
                 )
-        elif not self._budget.spend(samples, now):
+        elif not self._budget.spend(nbytes, now):
             raise ProtocolError(
                 ErrorCode.FLOOD,
                 "audio comes at more than four times real time; use delivery `lossless` for recordings",

@@ -68,7 +68,7 @@ def test_credit_is_renewed_when_half_is_used_and_not_before() -> None:
 
 def test_the_flood_budget_lets_a_burst_and_four_times_real_time_pass() -> None:
     """Five seconds at once, then four seconds of audio in each second; not one sample more."""
-    budget = FloodBudget(sample_rate=100, updated=0.0)
+    budget = FloodBudget(bytes_per_s=100, updated=0.0)
     assert budget.spend(500, now=0.0)
     assert budget.spend(400, now=1.0)
     assert not budget.spend(401, now=2.0)
@@ -76,7 +76,7 @@ def test_the_flood_budget_lets_a_burst_and_four_times_real_time_pass() -> None:
 
 def test_the_flood_budget_does_not_save_up_beyond_its_burst() -> None:
     """An hour of silence buys no hour of audio at once."""
-    budget = FloodBudget(sample_rate=100, updated=0.0)
+    budget = FloodBudget(bytes_per_s=100, updated=0.0)
     assert not budget.spend(501, now=3_600.0)
 
 

@@ -229,3 +229,30 @@ def test_features_not_asked_for_are_not_told() -> None:
     on.scheduler.answer([QueueObservation(label="silence", confidence=1)])
     assert on.events == []
     assert on.pipeline.ledger.classified_samples == 16_000
+
+
+def feed_many(on: Bench, size: int, count: int) -> None:
+    for _ in range(count):
+        on.pipeline.feed(bytes(size))
+
+
+@pytest.mark.parametrize("size", [1, 3, 3_201])
+def test_frames_that_split_samples_are_budgeted_like_any(size: int) -> None:
+    """Odd frames buy no more audio than whole ones: five seconds at once, not a sample more."""
+    on = bench()
+    with pytest.raises(ProtocolError) as refused:
+        feed_many(on, size, 5 * 32_000 // size + 1)
+    assert refused.value.code is ErrorCode.FLOOD
+    assert on.pipeline.ledger.received_samples <= 5 * 16_000
+
+
+@pytest.mark.parametrize("size", [1, 3, 3_201])
+def test_frames_that_split_samples_stop_at_the_limit(size: int) -> None:
+    """The last sample of credit may be completed, the next one not."""
+    on = bench(config=LOSSLESS)
+    assert on.pipeline.credit is not None
+    limit = on.pipeline.credit.limit
+    with pytest.raises(ProtocolError) as refused:
+        feed_many(on, size, 2 * limit // size + 1 + size)
+    assert refused.value.code is ErrorCode.OVERRUN
+    assert on.pipeline.ledger.next_sample <= limit

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
 from protocol.close import CloseCode
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Drain, Summary
+from protocol.events import Drain
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """
     settings = settings or Settings.load(os.environ)
     clock, telemetry = SystemClock(), Telemetry()
-    events = MemoryEventStore(clock, record_bytes=settings.record_bytes)
+    bounds = LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds)
+    events = MemoryEventStore(
+        clock,
+        record_bytes=settings.record_bytes,
+        tail_events=bounds.events,
+        tail_bytes=bounds.bytes,
+        tail_s=bounds.seconds,
+    )
     timers = _timers(settings)
 
     def activity(session_id: str) -> Activity | None:
@@ -84,18 +91,15 @@ def create_app(settings: Settings | None = None) -> Starlette:
         observer=telemetry,
     )
 
-    async def finished(session_id: str, summary: Summary, counts: Mapping[str, int]) -> None:
-        await service.end(session_id, summary, counts)
-
     live = LiveRegistry(
         scheduler=scheduler,
         events=events,
         clock=clock,
         telemetry=telemetry,
         transcriber=transcriber,
-        bounds=LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds),
+        bounds=bounds,
         drain_s=settings.drain_grace_s,
-        on_finished=finished,
+        on_finished=service.end,
     )
     reaper = Reaper(
         service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=live.discard

@@ -14,10 +14,11 @@ from gateway.api.body import (
 from gateway.api.context import Gateway
 from gateway.api.events import starting_point
 from gateway.api.problems import from_error
-from gateway.errors import NotFound, SessionGone, Unauthorized
+from gateway.errors import UndertoneError
+from gateway.live.flow import BURST_S, REALTIME_FACTOR
 from gateway.live.reader import Reader
 from gateway.live.session import LiveSession
-from gateway.sessions.model import Session, Status
+from gateway.sessions.model import Session
 from gateway.sessions.tickets import Role
 from protocol import checks
 from protocol.audio import AudioFormat
@@ -82,7 +83,8 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
         session_id, credential = created.session.id, None
     else:
         refuse_settings(query)
-        _check_format(await gateway.service.get(session_id), query)
+        if asks_for_audio(query):
+            _check_format(await gateway.service.get(session_id), query)
     attached = await gateway.service.attach(session_id, role, credential=credential)
     session = attached.session
     live = gateway.live.open(session)
@@ -102,14 +104,8 @@ def error_of(error: Exception) -> ProtocolError:
     """`error` as the fatal error that a socket is told."""
     if isinstance(error, ProtocolError):
         return ProtocolError(error.code, error.message, param=error.param, fatal=True)
-    if isinstance(error, SessionGone):
-        expired = error.status is Status.EXPIRED
-        code = ErrorCode.SESSION_EXPIRED if expired else ErrorCode.SESSION_CLOSED
-        return ProtocolError(code, str(error), fatal=True)
-    if isinstance(error, NotFound):
-        return ProtocolError(ErrorCode.SESSION_NOT_FOUND, str(error), fatal=True)
-    if isinstance(error, Unauthorized):
-        return ProtocolError(ErrorCode.UNAUTHORIZED, str(error), fatal=True)
+    if isinstance(error, UndertoneError) and error.code in set(ErrorCode):
+        return ProtocolError(ErrorCode(error.code), str(error), fatal=True)
     problem = from_error(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ProtocolError(ErrorCode.INTERNAL, problem.detail, fatal=True)
@@ -124,8 +120,6 @@ def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:
 
 def _check_format(session: Session, query: Mapping[str, str]) -> None:
     """A client that names a format means it: PCM in another one would be noise."""
-    if not asks_for_audio(query):
-        return
     asked = AudioFormat.from_query({**_text(session.audio), **query})
     if asked != session.audio:
         raise ProtocolError(
@@ -162,8 +156,8 @@ def _welcome(
         limits={
             "max_message_bytes": settings.max_message_bytes,
             "max_control_bytes": MAX_CONTROL_BYTES,
-            "realtime_factor": 4,
-            "burst_s": 5,
+            "realtime_factor": REALTIME_FACTOR,
+            "burst_s": BURST_S,
             "log_events": settings.event_log_events,
             "detached_s": settings.session_detached_ttl_s,
         },

@@ -3,8 +3,10 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from gateway.api.origin import OriginPolicy
+from gateway.api.problems import Problem
 from gateway.clock import Clock
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.ports import EventStore
@@ -43,6 +45,11 @@ class Gateway:
         """Whether the node holds as many live sessions as it is set to."""
         return len(self.live) >= self.settings.max_sessions
 
-    def retry_after(self) -> int:
-        """Seconds after which a refused client may try again, spread so that they don't come all at once."""
-        return self.jitter.randint(1, 5)
+    def no_room(self) -> Problem:
+        """What a new session is told by a full node; when to try again is spread, or all come at once."""
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "overloaded",
+            "this node holds as many sessions as it may",
+            headers={"retry-after": str(self.jitter.randint(1, 5))},
+        )

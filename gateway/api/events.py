@@ -13,6 +13,9 @@ from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import Reader
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry
+from protocol.close import CloseCode
+from protocol.codec import encode_event
+from protocol.errors import ErrorCode, ProtocolError
 from protocol.version import Encoding
 
 HEARTBEAT_S = 15.0
@@ -51,7 +54,7 @@ class EventRoutes:
         if live is not None:
             live.audience.observers.add(reader)
         else:
-            reader.finish_when_read()
+            reader.finish(CloseCode.NORMAL, "ended")
         try:
             yield _hello(event_log, after, recovered)
             while not reader.done:
@@ -110,14 +113,8 @@ def _hello(event_log: EventLog, after: int, recovered: bool) -> bytes:
 
 
 def _evicted(gone: Evicted) -> bytes:
-    body = {
-        "type": "error",
-        "code": "reader_too_slow",
-        "message": str(gone),
-        "param": None,
-        "fatal": False,
-    }
-    return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+    error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone))
+    return b"event: error\ndata: " + encode_event(error.to_event(), Encoding.JSON) + b"\n\n"
 
 
 async def _news(reader: Reader) -> bool:

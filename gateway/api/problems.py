@@ -58,6 +58,12 @@ class Problem(Exception):
         )
 
 
+def foreign_page() -> Problem:
+    """What a page is told whose origin is neither ours nor on the list."""
+    detail = "pages of this origin may not use this gateway"
+    return Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
+
+
 def from_error(error: Exception) -> Problem:
     """The problem that tells of `error`; an unexpected one is logged and told as `internal`."""
     if isinstance(error, Problem):

@@ -16,7 +16,7 @@ from gateway.api.context import Gateway
 from gateway.api.events import EventRoutes
 from gateway.api.health import HealthRoutes
 from gateway.api.origin import OriginPolicy
-from gateway.api.problems import Problem, on_error
+from gateway.api.problems import Problem, foreign_page, on_error
 from gateway.api.sessions import PREFIX, SessionRoutes
 from gateway.api.voice import VoiceEndpoint
 from gateway.errors import UndertoneError
@@ -94,8 +94,6 @@ class OriginGuard:
             await problem.response()(scope, receive, send)
             return
         if not self._policy.admits(scope):
-            detail = "pages of this origin may not call this gateway"
-            problem = Problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
-            await problem.response()(scope, receive, send)
+            await foreign_page().response()(scope, receive, send)
             return
         await self._app(scope, receive, send)

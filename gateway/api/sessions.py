@@ -30,12 +30,7 @@ class SessionRoutes:
         wanted = new_session_from_body(await read_json_object(request))
         gateway = self._gateway
         if gateway.full:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "overloaded",
-                "this node holds as many sessions as it may",
-                headers={"retry-after": str(gateway.retry_after())},
-            )
+            raise gateway.no_room()
         created = await gateway.service.create(wanted)
         body = self._view(request, created.session)
         body["ticket"] = created.ticket

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Attachment, attach, error_of
 from gateway.api.context import Gateway
-from gateway.api.problems import Problem
+from gateway.api.problems import Problem, foreign_page
 from gateway.live.log import Evicted
 from gateway.live.reader import Reader
 from gateway.live.session import say
@@ -58,7 +57,7 @@ class VoiceEndpoint:
             agreed = negotiate(scope.get("subprotocols", ()))
         except ProtocolError as error:
             await _accept(websocket, None)
-            await self._turn_away(websocket, ServerConnection(Encoding.MSGPACK), error)
+            await _turn_away(self._gateway, websocket, ServerConnection(Encoding.MSGPACK), error)
             return
         await _accept(websocket, agreed.subprotocol)
         await self._admitted(websocket, agreed)
@@ -67,16 +66,9 @@ class VoiceEndpoint:
         """Why this handshake gets no WebSocket at all, if so."""
         gateway = self._gateway
         if not gateway.origins.admits(scope):
-            return Problem(
-                HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not connect here"
-            )
+            return foreign_page()
         if gateway.full and b"session_id=" not in scope["query_string"]:
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "overloaded",
-                "this node holds as many sessions as it may",
-                headers={"retry-after": str(gateway.retry_after())},
-            )
+            return gateway.no_room()
         return None
 
     async def _admitted(self, websocket: WebSocket, agreed: Negotiated) -> None:
@@ -84,7 +76,7 @@ class VoiceEndpoint:
         try:
             attachment = await attach(self._gateway, query, _credential(websocket, agreed))
         except Exception as error:
-            await self._turn_away(websocket, ServerConnection(agreed.encoding), error_of(error))
+            await _turn_away(self._gateway, websocket, ServerConnection(agreed.encoding), error_of(error))
             return
         observes = attachment.role is Role.OBSERVER
         connection = ServerConnection(agreed.encoding, read_only=observes)
@@ -93,14 +85,6 @@ class VoiceEndpoint:
             await conversation.run()
         finally:
             await attachment.leave()
-
-    async def _turn_away(
-        self, websocket: WebSocket, connection: ServerConnection, error: ProtocolError
-    ) -> None:
-        self._gateway.telemetry.error(error.code)
-        self._gateway.telemetry.close(error.close_code)
-        await _send(websocket, connection.send(error.to_event()))
-        await _close(websocket, error.close_code, error.code)
 
 
 class Conversation:
@@ -250,10 +234,7 @@ class Conversation:
     async def _fell_behind(self, gone: Evicted) -> None:
         error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
         self._gateway.telemetry.evicted()
-        self._gateway.telemetry.error(error.code)
-        self._gateway.telemetry.close(error.close_code)
-        await _send(self._websocket, self._connection.send(error.to_event()))
-        await _close(self._websocket, error.close_code, error.code)
+        await _turn_away(self._gateway, self._websocket, self._connection, error)
 
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
@@ -273,6 +254,17 @@ def _credential(websocket: WebSocket, agreed: Negotiated) -> str | None:
 async def _accept(websocket: WebSocket, subprotocol: str | None) -> None:
     websocket.client_state = websocket.client_state.CONNECTED
     await websocket.accept(subprotocol)
+
+
+async def _turn_away(
+    gateway: Gateway, websocket: WebSocket, connection: ServerConnection, error: ProtocolError
+) -> None:
+    """Tell a peer why, and close with the code that belongs to it."""
+    gateway.telemetry.error(error.code)
+    gateway.telemetry.close(error.close_code)
+    with contextlib.suppress(WebSocketDisconnect):  # a peer that has left needs no telling
+        await _send(websocket, connection.send(error.to_event()))
+        await _close(websocket, error.close_code, error.code)
 
 
 async def _send(websocket: WebSocket, data: bytes | str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from gateway.audio.window import Block
 from gateway.classify.port import SAMPLE_RATE
@@ -13,8 +13,13 @@ from protocol.audio import AudioFormat
 from protocol.control import Feature, SessionConfig
 from protocol.events import ServiceStatus, Word
 
-Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Starts a task that somebody else will end."""
+T = TypeVar("T")
+
+
+class Spawn(Protocol):
+    """Starts a task that somebody else will end."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]: ...
 
 
 class Captions:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from protocol.events import FlowState, GapReason
 
+REALTIME_FACTOR = 4
+"""How many times real time a realtime session may send."""
+BURST_S = 5
+"""Seconds of audio that it may send at once."""
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -113,8 +118,8 @@ class FloodBudget:
     """Of the session's format, in real time."""
     updated: float
     """Monotonic seconds."""
-    rate: float = 4.0
-    burst_s: float = 5.0
+    rate: float = REALTIME_FACTOR
+    burst_s: float = BURST_S
     tokens: float = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.live.log import EventLog
 from gateway.sessions.ports import Entry
 from protocol.close import CloseCode
+from protocol.errors import ProtocolError
 from protocol.events import Event, Flow
 
 MAX_REPLIES = 256
@@ -29,7 +30,7 @@ class _Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class Ending:
     """How the reader's connection is to end, once it has read everything up to `after`."""
 
     code: CloseCode
@@ -45,7 +46,7 @@ class Reader:
         self.after = after
         """Sequence number of the last event taken."""
         self._replies: deque[_Reply] = deque()
-        self._farewell: Farewell | None = None
+        self._farewell: Ending | None = None
         self._news = asyncio.Event()
         self._unlisten: Callable[[], None] | None = log.listen(self._news.set)
         self.on_stopped: Callable[[], None] | None = None
@@ -57,7 +58,7 @@ class Reader:
         return self._log.committed - self.after
 
     @property
-    def farewell(self) -> Farewell | None:
+    def farewell(self) -> Ending | None:
         """How it ends, if it was told to."""
         return self._farewell
 
@@ -80,14 +81,15 @@ class Reader:
         """End the connection after what was said so far. The first reason given stands."""
         if self._farewell is not None:
             return
-        self._farewell = Farewell(code, reason, self._log.top)
+        self._farewell = Ending(code, reason, self._log.top)
         self._news.set()
         if self.on_stopped is not None:
             self.on_stopped()
 
-    def finish_when_read(self) -> None:
-        """There is nothing more to come: end once everything in the log was taken."""
-        self.finish(CloseCode.NORMAL, "ended")
+    def end_with(self, error: ProtocolError) -> None:
+        """Tell why, however many replies wait, and end the connection with the code that belongs to it."""
+        self.reply(error.to_event(), last=True)
+        self.finish(error.close_code, error.code)
 
     def take(self, limit: int = 64) -> Sequence[Entry | Event]:
         """What is next, in order; empty where nothing is.

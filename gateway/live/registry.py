@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OnFinished = Callable[[str, Summary, Mapping[str, int]], Awaitable[None]]
+OnFinished = Callable[[str, Summary, Mapping[str, int]], Awaitable[object]]
 """Told a session's id, its closing account and its statistics."""
 
 

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from gateway.live.captions import Captions
+from gateway.live.captions import Captions, Spawn
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
 from gateway.live.reader import Reader, RepliesOverflow
@@ -15,14 +15,6 @@ from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Event, Summary
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Spawn(Protocol):
-    """Starts a task that somebody else will end."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +65,9 @@ class Audience:
         before, self.owner = self.owner, reader
         if before is None:
             return False
-        error = ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
-        before.reply(error.to_event(), last=True)
-        before.finish(CloseCode.REPLACED, "replaced")
+        before.end_with(
+            ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
+        )
         return True
 
     def leave(self, reader: Reader) -> bool:
@@ -218,6 +210,6 @@ def say(reader: Reader, event: Event) -> None:
     try:
         reader.reply(event)
     except RepliesOverflow:
-        error = ProtocolError(ErrorCode.READER_TOO_SLOW, "its replies are not being read", fatal=True)
-        reader.reply(error.to_event(), last=True)
-        reader.finish(error.close_code, error.code)
+        reader.end_with(
+            ProtocolError(ErrorCode.READER_TOO_SLOW, "its replies are not being read", fatal=True)
+        )

@@ -42,8 +42,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         # The error's own text names the address once more; a failed look-up has only its own text.
-        known = isinstance(error, OSError) and error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno or 0) if known and isinstance(error, OSError) else str(error)
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else str(error)
         raise CannotListen(f"can't listen on {host} port {port}: {reason}") from error
 
 

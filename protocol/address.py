@@ -44,3 +44,9 @@ def is_loopback(address: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def same_security(before: str, after: str) -> bool:
+    """Whether going from one address to the other gives up no encryption: `wss` is left for `wss` only."""
+    secure = ("wss", "https")
+    return urlsplit(before).scheme not in secure or urlsplit(after).scheme in secure

@@ -171,6 +171,9 @@ class ClientConnection:
     def _begin(self, welcome: Welcome) -> None:
         if self.epoch is not None and self.epoch != welcome.epoch:
             self.last_seq = 0
+        elif not welcome.recovered and self.last_seq >= welcome.next_seq:
+            # The server has forgotten events that we have seen; what gets their numbers now is new to us.
+            self.last_seq = (welcome.replay_from or welcome.next_seq) - 1
         self.epoch = welcome.epoch
         self.welcome = welcome
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import ServerConnection as Socket
 from websockets.asyncio.server import serve
 from websockets.typing import Subprotocol
 
-from protocol.client import Client
+from protocol.backoff import Backoff
+from protocol.client import Client, connect
 from protocol.connection import Audio, ServerConnection
 from protocol.control import ControlMessage
 from protocol.events import Error, Event, Flow, Summary, Tone, UnknownEvent, Welcome
@@ -20,6 +23,8 @@ WELCOME = cast(Welcome, EVENTS["welcome"])
 TONE = cast(Tone, EVENTS["tone"])
 SUMMARY = cast(Summary, EVENTS["summary"])
 FLOW = cast(Flow, EVENTS["flow"])
+AGAIN = replace(WELCOME, recovered=True, resume_token="second")
+"""The welcome of a connection that resumes."""
 FATAL = cast(Error, EVENTS["error, fatal"])
 
 
@@ -42,6 +47,15 @@ class Peer:
     async def hear(self) -> Audio | ControlMessage:
         """The next message."""
         return self.connection.receive(await self.socket.recv())
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query of the opening handshake."""
+        return dict(parse_qsl(urlsplit(self.request.path).query))
+
+    def vanish(self) -> None:
+        """Cut the connection without a word."""
+        self.socket.transport.abort()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close, and wait for the client's close."""
@@ -79,6 +93,29 @@ async def gateway(script: Script, **options: Any) -> AsyncIterator[str]:
             raise
     if failed:
         raise failed[0]
+
+
+def eager_connect(url: str, **options: Any) -> AbstractAsyncContextManager[Client]:
+    """A client that comes back without a pause."""
+    return connect(url, backoff=Backoff(draw=lambda: 0.0), **options)
+
+
+async def over(peer: Peer) -> None:
+    """The end of a session."""
+    await peer.say(SUMMARY)
+    await peer.close()
+
+
+def one_after_another(*scripts: Script) -> Script:
+    """Each socket follows the next script; there may be no more sockets than scripts."""
+    left = iter(scripts)
+
+    async def follow(peer: Peer) -> None:
+        script = next(left, None)
+        assert script is not None, "one connection too many"
+        await script(peer)
+
+    return follow
 
 
 def run(test: Coroutine[Any, Any, None], seconds: float = 10) -> None:

@@ -21,7 +21,7 @@ def test_a_close_while_waiting_for_credit_ends_the_wait() -> None:
         await peer.close(CloseCode.FLOOD)
 
     async def test() -> None:
-        async with gateway(script) as url, connect(url) as client:
+        async with gateway(script) as url, connect(url, resume=False) as client:
             with pytest.raises(ConnectionLost) as lost:
                 await client.send(bytes(2 * 20_000))
             assert (lost.value.code, lost.value.error_event) == (4009, FATAL)
@@ -46,7 +46,7 @@ def test_iterating_ends_with_what_happened(last: Event, code: CloseCode, error: 
 
     async def test() -> None:
         seen: list[Event | UnknownEvent] = []
-        async with gateway(script) as url, connect(url) as client:
+        async with gateway(script) as url, connect(url, resume=False) as client:
             await until(lambda: client.close_code == code)
             with pytest.raises(ConnectionLost) as lost:
                 await collect(client, seen)
@@ -67,7 +67,7 @@ def test_a_lost_socket_is_1006() -> None:
         peer.socket.transport.abort()
 
     async def test() -> None:
-        async with gateway(script) as url, connect(url) as client:
+        async with gateway(script) as url, connect(url, resume=False) as client:
             with pytest.raises(ConnectionLost) as lost:
                 await client.end()
             assert lost.value.code == client.close_code == 1006
@@ -101,7 +101,7 @@ def test_garbage_later_ends_the_connection() -> None:
         codes.append(peer.socket.close_code)
 
     async def test() -> None:
-        async with gateway(script) as url, connect(url) as client:
+        async with gateway(script) as url, connect(url, resume=False) as client:
             events = aiter(client)
             assert await anext(events) == TONE
             with pytest.raises(ConnectionLost, match="malformed_message"):

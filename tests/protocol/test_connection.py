@@ -1,5 +1,8 @@
 """The two ends together, and what each refuses of the other."""
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
 
 from protocol.close import CloseCode
@@ -7,11 +10,13 @@ from protocol.codec import MAX_MESSAGE_BYTES, encode_event
 from protocol.connection import Audio, ClientConnection, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Ping
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Event, UnknownEvent
+from protocol.events import Event, Tone, UnknownEvent, Welcome
 from protocol.states import ConnectionState, StateError
 from protocol.version import Encoding
 from tests.vectors.messages import CONTROLS, EVENTS, SESSION
 
+WELCOME = cast(Welcome, EVENTS["welcome"])
+TONE = cast(Tone, EVENTS["tone"])
 BOTH = pytest.mark.parametrize("encoding", list(Encoding))
 
 
@@ -107,10 +112,21 @@ def test_a_client_drops_what_it_saw_before() -> None:
     """After a resume, a replayed event up to `last_seq` is not shown twice."""
     client = ClientConnection(Encoding.JSON, epoch="e-5f3a", last_seq=4)
     server = ServerConnection(Encoding.JSON)
-    client.receive(server.send(EVENTS["welcome"]))
+    client.receive(server.send(replace(WELCOME, recovered=True, next_seq=6)))
     assert client.receive(server.send(EVENTS["speaker"])) is None
     assert client.receive(server.send(EVENTS["transcript"])) == EVENTS["transcript"]
     assert (client.last_seq, client.missed) == (5, 0)
+
+
+@pytest.mark.parametrize(("replay_from", "first"), [(3, 3), (None, 4)])
+def test_a_history_that_was_lost_hides_no_new_event(replay_from: int | None, first: int) -> None:
+    """The same epoch, but the server's numbers end before ours: what it says from now on is new."""
+    client = ClientConnection(Encoding.JSON, epoch="e-5f3a", last_seq=40)
+    server = ServerConnection(Encoding.JSON)
+    client.receive(server.send(replace(WELCOME, next_seq=4, replay_from=replay_from)))
+    event = replace(TONE, seq=first)
+    assert client.receive(server.send(event)) == event
+    assert (client.last_seq, client.missed) == (first, 0)
 
 
 def test_a_new_epoch_forgets_the_old_numbers() -> None:

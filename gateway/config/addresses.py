@@ -48,6 +48,22 @@ def origin(text: str) -> str:
     return exact
 
 
+def websocket(text: str) -> str:
+    """The URL of a WebSocket endpoint, without a query, which is the client's own; raises Refused."""
+    try:
+        parts = urlsplit(text)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("has an address or a port that can't be") from None
+    if parts.scheme not in ("ws", "wss") or not name:
+        raise Refused("must be a ws:// or wss:// URL", "such as wss://voice.example.org/ws/voice")
+    if parts.query or parts.fragment or parts.username is not None or parts.password is not None:
+        raise Refused("must have no query, fragment or credentials", "clients add what their session needs")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise Refused("must be ASCII without blanks", "write international names in Punycode (xn--…)")
+    return text
+
+
 def network(text: str) -> Network:
     """An IP address or a network in CIDR notation; raises Refused."""
     try:

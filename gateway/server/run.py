@@ -1,6 +1,7 @@
 """The gateway under uvicorn: sockets bound before anything starts, safe defaults, a clean end."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -9,63 +10,53 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
-from gateway.server.websocket import VoiceWebSocketProtocol
+from gateway.live.drain import NodeDrain
+from gateway.server.entrance import Entrance
+from gateway.server.facts import ServerConfig
+from gateway.server.guests import Guest
+from gateway.server.http import HttpProtocol
+from gateway.server.succession import Succession
+from gateway.server.websocket import WebSocketProtocol
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _HARD_LIMIT_FACTOR = 4
 """A message over the limit but under this many times it gets a typed error; beyond, only the close code."""
-_BACKLOG = 2048
+_PONG_S = 10.0
+"""Seconds for the pong: with the default heartbeat a peer that stopped reading is gone within 25."""
 SWITCH_INTERVAL_S = 0.001
 """Python's own default is five times as long."""
 
 
-class CannotListen(Exception):
-    """The address can't be bound: it is taken, not ours, or not allowed."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound, listening socket; port 0 takes any free one.
-
-    Raises:
-        CannotListen: says why.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        # The error's own text names the address once more; a failed look-up has only its own text.
-        number = getattr(error, "errno", None) or 0
-        reason = os.strerror(number) if number > 0 else str(error)
-        raise CannotListen(f"can't listen on {host} port {port}: {reason}") from error
-
-
 class Server(uvicorn.Server):
-    """Serves one application on sockets that are bound already, and says when it does."""
+    """Serves one application on a socket that is bound already, says when it does, and leaves in order."""
 
     def __init__(
         self,
         app: Starlette,
         settings: Settings,
+        entrance: Entrance,
         log_config: dict[str, Any] | None,
         on_ready: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
-            uvicorn.Config(
+            ServerConfig(
                 app,
-                http="h11",  # the one of uvicorn's parsers that caps the size of headers
-                ws=VoiceWebSocketProtocol,
+                observer=app.state.cutoff,
+                http=HttpProtocol,
+                ws=WebSocketProtocol,
                 ws_max_size=_HARD_LIMIT_FACTOR * settings.max_message_bytes,
                 ws_per_message_deflate=False,
                 ws_ping_interval=settings.heartbeat_s,
-                ws_ping_timeout=settings.heartbeat_s,
+                ws_ping_timeout=_PONG_S,
                 proxy_headers=False,  # the application decides whom to believe
                 server_header=False,
                 access_log=False,
@@ -74,45 +65,116 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
             )
         )
-        self._app = app
+        self._drain: NodeDrain = app.state.drain
+        self._succession = (
+            Succession(entrance.place, entrance.listener, self) if entrance.place is not None else None
+        )
         self._on_ready = on_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hurry = asyncio.Event()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A stream of events never ends by itself, and uvicorn waits for whoever is connected.
-        await self._app.state.dismiss()
-        await super().shutdown(sockets)
+    @property
+    def left_s(self) -> float:
+        """Seconds until the process, which drains, is to be gone."""
+        return max(0.0, self._drain.begin().end - time.monotonic())
+
+    # What uvicorn calls --------------------------------------------------------------------------------
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: the first begins the drain, the second hurries it, the third waits for nobody."""
+        self._captured_signals.append(sig)
+        if not self.should_exit:
+            self.should_exit = True
+        elif self._loop is not None and not self._hurry.is_set():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+        else:
+            self.force_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._succession is not None:
+            self._succession.start()
         await super().startup(sockets)
-        if self.started:
-            # What lives as long as the process needs no looking at in each collection.
-            gc.collect()
-            gc.freeze()
-            if self._on_ready is not None:
-                self._on_ready()
+        if not self.started:
+            return
+        # What lives as long as the process needs no looking at in each collection.
+        gc.collect()
+        gc.freeze()
+        if self._succession is not None and not self.should_exit:
+            await self._succession.started()
+        if self._on_ready is not None:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain while still listening, or somebody would be refused without a word; then end."""
+        if self._succession is not None:
+            self._succession.stop()
+        self._begin_drain()
+        await self._drain.run(self._hurry)
+        self.config.timeout_graceful_shutdown = self.left_s / 2  # type: ignore[assignment]  # seconds
+        await super().shutdown(sockets)
+        if self._succession is not None:
+            await self._succession.aclose()
+
+    # What the handover wants ---------------------------------------------------------------------------
+
+    def guests(self) -> Iterable[object]:
+        """Its connections."""
+        return self.server_state.connections
+
+    async def welcome(self, guest: socket.socket, early: bytes) -> None:
+        """Serve a connection that the process before this one accepted."""
+
+        def protocol() -> Guest:
+            return Guest(self.config, self.server_state, self.lifespan.state, early)
+
+        with contextlib.suppress(OSError):  # it has gone meanwhile
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, guest)
+
+    def stop_listening(self) -> None:
+        """Accept no more. What waits in the queue is for whoever shares the socket."""
+        for server in self.servers:
+            server.close()
+
+    def leave(self) -> None:
+        """The socket is another's: drain, and end."""
+        self._begin_drain()
+        self.should_exit = True
+
+    def _begin_drain(self) -> None:
+        if not self._drain.draining:
+            self._drain.begin()
+            # Whoever keeps a connection for the next request makes that elsewhere (RFC 9112 section 9.6).
+            self.config.encoded_headers.append((b"connection", b"close"))
+            self.server_state.default_headers = [
+                *self.server_state.default_headers,
+                (b"connection", b"close"),
+            ]
 
 
 def run(
     app: Starlette,
     settings: Settings,
-    sock: socket.socket,
+    entrance: Entrance,
     log_config: dict[str, Any] | None,
     on_ready: Callable[[], None],
 ) -> int:
     """Serve until told to stop by a signal; returns the exit status."""
-    server = Server(app, settings, log_config, on_ready)
+    server = Server(app, settings, entrance, log_config, on_ready)
     # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn raises the signal again once all is closed; by then it has been obeyed.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.serve([sock]))
+            runner.run(server.serve([entrance.listener]))
     finally:
         # Sessions that were still live hold native resamplers, whose library complains of those left at exit.
         gc.unfreeze()
         gc.collect()
-        _leave_no_thread_behind(settings.drain_grace_s)
+        if entrance.place is not None and not server.started:
+            entrance.place.give_up()
+        _leave_no_thread_behind(server.left_s if server.started else settings.drain_grace_s)
     return 0 if server.started else 1
 
 

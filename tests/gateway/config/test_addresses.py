@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.addresses import host, is_loopback, network, origin
+from gateway.config.addresses import host, is_loopback, network, origin, websocket
 from gateway.config.problems import Refused
 
 
@@ -86,3 +86,37 @@ def test_a_host_is_only_a_host(text: str) -> None:
     """Ports, schemes and brackets don't belong to a host."""
     with pytest.raises(Refused):
         host(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wss://voice.example.org/ws/voice",
+        "ws://10.0.0.7:8522/ws/voice",
+        "wss://[::1]:8443",
+        "wss://a.example",
+    ],
+)
+def test_the_address_of_a_websocket_is_taken_as_it_is(text: str) -> None:
+    """Clients are told it letter by letter."""
+    assert websocket(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://voice.example.org/ws/voice",
+        "voice.example.org",
+        "wss://",
+        "wss://a:99999/",
+        "wss://a.example/ws?session_id=1",
+        "wss://a.example/#x",
+        "wss://user:secret@a.example/",
+        "wss://ä.example/",
+        "wss://a.example/a b",
+    ],
+)
+def test_what_clients_could_not_connect_to_is_refused(text: str) -> None:
+    """Another scheme, no host, or what belongs to a client's own query."""
+    with pytest.raises(Refused):
+        websocket(text)

@@ -1,40 +1,38 @@
-"""Sockets are bound before anything starts, and what can't be bound is said in one line."""
+"""The process around the server: signals, and how it ends."""
 
-import contextlib
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from gateway.server.run import CannotListen, listen
-
-
-def test_a_taken_port_is_said() -> None:
-    """The second gateway on one port learns why it can't start."""
-    with contextlib.closing(listen("127.0.0.1", 0)) as first:
-        port = first.getsockname()[1]
-        with pytest.raises(CannotListen, match=rf"can't listen on 127\.0\.0\.1 port {port}: Address already"):
-            listen("127.0.0.1", port)
+from gateway.app import create_app
+from gateway.server.entrance import Entrance
+from gateway.server.listening import listen
+from gateway.server.run import Server
+from gateway.settings import Settings
 
 
-def test_an_address_that_is_not_ours_is_said() -> None:
-    """TEST-NET-1 (RFC 5737) is nobody's."""
-    with pytest.raises(CannotListen, match=r"192\.0\.2\.1"):
-        listen("192.0.2.1", 0)
+def test_each_signal_is_more_urgent() -> None:
+    """The first begins the drain, the second hurries it, the third waits for nobody."""
 
+    async def main() -> None:
+        settings = Settings(transcriber="none", log_level="error")  # type: ignore[arg-type]
+        listener = listen("127.0.0.1", 0)
+        server = Server(create_app(settings), settings, Entrance(listener), None)
+        server.handle_exit(signal.SIGTERM, None)
+        assert (server.should_exit, server._hurry.is_set(), server.force_exit) == (True, False, False)
+        server._loop = asyncio.get_running_loop()
+        server.handle_exit(signal.SIGTERM, None)
+        await asyncio.sleep(0)
+        assert (server._hurry.is_set(), server.force_exit) == (True, False)
+        server.handle_exit(signal.SIGINT, None)
+        assert server.force_exit
+        assert 0 < server.left_s <= settings.drain_grace_s
+        listener.close()
 
-def test_ipv6_works() -> None:
-    """The loopback address of the other family."""
-    try:
-        sock = listen("::1", 0)
-    except CannotListen as error:
-        if "Cannot assign" in str(error) or "not supported" in str(error):
-            pytest.skip("this machine has no IPv6 loopback")
-        raise
-    with contextlib.closing(sock):
-        assert sock.getsockname()[0] == "::1"
+    asyncio.run(main())
 
 
 def in_a_process_of_its_own(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

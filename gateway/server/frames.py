@@ -1,0 +1,38 @@
+"""Frames as a server sends them: RFC 6455 section 5.2, never masked, never fragmented."""
+
+import struct
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+"""Opcodes, RFC 6455 section 11.8; those from `CLOSE` up are control frames."""
+
+PROTOCOL_ERROR = 1002
+INVALID_PAYLOAD = 1007
+POLICY_VIOLATION = 1008
+MESSAGE_TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+"""Close codes that the server gives by itself, RFC 6455 section 7.4.1."""
+
+MAX_REASON_BYTES = 123
+"""A control frame holds 125 bytes, two of them the code."""
+
+_FIN = 0x80
+_LENGTH_16, _LENGTH_64 = 126, 127
+
+
+def encode(opcode: int, payload: bytes) -> bytes:
+    """One whole frame."""
+    size = len(payload)
+    if size < _LENGTH_16:
+        return bytes((_FIN | opcode, size)) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", _FIN | opcode, _LENGTH_16, size) + payload
+    return struct.pack("!BBQ", _FIN | opcode, _LENGTH_64, size) + payload
+
+
+def encode_close(code: int | None, reason: str = "") -> bytes:
+    """A close frame; without a code an empty one. A reason too long for it loses its end."""
+    if code is None:
+        return encode(CLOSE, b"")
+    told = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
+    return encode(CLOSE, code.to_bytes(2) + told)

@@ -1,0 +1,320 @@
+"""What comes in over one WebSocket: frames → whole messages → whoever listens, within budgets.
+
+Messages go straight to a listener (`gateway.fastlane`), or wait for ASGI's `receive`; nothing here awaits.
+"""
+
+import codecs
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from picows import WSListener
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close
+
+from gateway.server import frames
+from gateway.server.budget import SMALL_FRAME_BYTES, Budgets, Rate
+from gateway.server.parser import Frame, FrameParser, Violation
+
+log = logging.getLogger(__name__)
+
+HELD_BYTES = 256 * 1024
+"""Bytes of messages that may wait before anybody listens or reads."""
+HELD_MESSAGES = 64
+"""The same in messages."""
+
+_BINARY = frames.BINARY
+
+
+class LaneEvents(Protocol):
+    """What the lane tells the connection that it belongs to."""
+
+    def held(self) -> None:
+        """A message waits for `take`."""
+
+    def pinged(self, payload: bytes) -> None:
+        """The peer wants a pong."""
+
+    def ponged(self, payload: bytes) -> None:
+        """The peer answered some ping."""
+
+    def closed(self, close: Close) -> None:
+        """The peer's close frame; nothing comes after it."""
+
+    def violated(self, violation: Violation) -> None:
+        """The connection is to be failed; nothing comes after this."""
+
+    def failed(self) -> None:
+        """The listener raised; nothing comes after this."""
+
+    def flooded(self, detail: str, *, tellable: bool) -> None:
+        """A budget is overdrawn; nothing comes after this. The application is told as well, where it is
+        `tellable`: not one that reads through ASGI."""
+
+    def aborted(self) -> None:
+        """The application wants the connection gone."""
+
+
+class Lane(WSListener):
+    """One connection's way in, and the `FastLane` of its scope.
+
+    Args:
+        events: the connection.
+        max_message_bytes: larger messages are a violation (1009).
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, events: LaneEvents, max_message_bytes: int, clock: Callable[[], float]) -> None:
+        self._events = events
+        self._max_bytes = max_message_bytes
+        self._clock = clock
+        self._budgets = Budgets(clock())
+        self._parser: FrameParser | None = None
+        self._draft: _Draft | None = None
+        self._sink: Callable[[bytes | str], None] = self._hold
+        self._flooded: Callable[[str], None] | None = None
+        self._overdrawn: str | None = None
+        self._held: deque[bytes | str] = deque()
+        self._held_bytes = 0
+        self._listening = False
+        self._reading = False
+        self._deaf = False
+        self._straight = True
+        """Whether a whole binary message may go by the short way: nobody is deaf, no message is half in."""
+
+    # The bytes ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """From now on there are frames."""
+        self._parser = FrameParser(self, self._max_bytes)
+
+    def stop(self) -> None:
+        """There are none any more; what waits for `take` stays. May be called twice."""
+        self._parser = None
+        self._draft = None
+        self._straight = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether bytes that come in now go nowhere."""
+        return self._parser is None
+
+    def buffer(self) -> memoryview:
+        """Where the next bytes go, at most `parser.PIECE_BYTES`; not to be asked for when stopped."""
+        assert self._parser is not None
+        return self._parser.buffer()
+
+    def feed(self, nbytes: int) -> None:
+        """`nbytes` were put into `buffer()`."""
+        parser = self._parser
+        if parser is None:
+            return
+        overdrawn = self._budgets.arrived(nbytes, self._clock())
+        if overdrawn is not None:
+            self._flood(overdrawn)
+            return
+        try:
+            parser.feed(nbytes)
+        except Violation as violation:
+            if self._parser is not None:
+                self._violate(violation)
+
+    # The frames --------------------------------------------------------------------------------------
+
+    def on_ws_frame(self, _: Any, frame: Frame) -> None:  # type: ignore[override]
+        """picows found a frame. Must not raise: picows would take it upon itself."""
+        size = frame.payload_size
+        # All but a few frames are whole messages of audio; they take the shortest way.
+        if (
+            self._straight
+            and size >= SMALL_FRAME_BYTES
+            and frame.msg_type == _BINARY
+            and frame.fin
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        ):
+            self._hand_over(frame.get_payload_as_bytes())
+        elif self._parser is not None:
+            try:
+                self._take(frame, size)
+            except Violation as violation:
+                self._violate(violation)
+
+    def _take(self, frame: Frame, size: int) -> None:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise Violation(frames.PROTOCOL_ERROR, "reserved bits are set")
+        opcode = frame.msg_type
+        if opcode >= frames.CLOSE:
+            self._control(opcode, frame.get_payload_as_bytes())
+            return
+        # Once nobody listens, every frame is without use and as good as a small one.
+        if size < SMALL_FRAME_BYTES or self._deaf:
+            overdrawn = self._budgets.small_frame()
+            if overdrawn is not None:
+                self._flood(overdrawn)
+                return
+        if not self._deaf:
+            self._data(opcode, bool(frame.fin), frame.get_payload_as_bytes())
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == frames.CLOSE:
+            close = _parse_close(payload)
+            self.stop()
+            self._events.closed(close)
+            return
+        overdrawn = self._budgets.control_frame()
+        if overdrawn is not None:
+            self._flood(overdrawn)
+        elif opcode == frames.PING:
+            self._events.pinged(payload)
+        else:
+            self._events.ponged(payload)
+
+    def _data(self, opcode: int, fin: bool, payload: bytes) -> None:
+        draft = self._draft
+        if opcode == frames.CONTINUATION:
+            if draft is None:
+                raise Violation(frames.PROTOCOL_ERROR, "a continuation of nothing")
+        elif draft is not None:
+            raise Violation(frames.PROTOCOL_ERROR, "a message inside another one")
+        else:
+            draft = self._draft = _Draft(opcode == frames.TEXT, self._max_bytes)
+            self._straight = False
+        message = draft.add(payload, fin)
+        if message is None:
+            return
+        self._draft = None
+        self._straight = True
+        overdrawn = self._budgets.text(draft.size) if isinstance(message, str) else None
+        if overdrawn is not None:
+            self._flood(overdrawn)
+        else:
+            self._hand_over(message)
+
+    # The messages ------------------------------------------------------------------------------------
+
+    def _hand_over(self, message: bytes | str) -> None:
+        if self._deaf:
+            return
+        try:
+            self._sink(message)
+        except Exception:
+            log.exception("a listener failed")
+            self.deafen()
+            self.stop()
+            self._events.failed()
+
+    def _hold(self, message: bytes | str) -> None:
+        if not self._reading and not self._fits(len(message)):
+            self._flood(None)
+            return
+        self._held.append(message)
+        self._held_bytes += len(message)
+        self._events.held()
+
+    def _fits(self, nbytes: int) -> bool:
+        return len(self._held) < HELD_MESSAGES and self._held_bytes + nbytes <= HELD_BYTES
+
+    def is_full(self) -> bool:
+        """Whether so much waits for `take` that no more should be read."""
+        return not self._fits(1)
+
+    def take(self) -> bytes | str | None:
+        """The next message for an application that reads through ASGI, if there is one."""
+        self._reading = True
+        if not self._held:
+            return None
+        message = self._held.popleft()
+        self._held_bytes -= len(message)
+        return message
+
+    # The `FastLane` ------------------------------------------------------------------------------------
+
+    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
+        """See `gateway.fastlane.FastLane.listen`."""
+        assert not self._listening
+        self._listening = True
+        held, self._held, self._held_bytes = self._held, deque(), 0
+        self._sink, self._flooded = sink, flooded
+        for message in held:
+            self._hand_over(message)
+        if self._overdrawn is not None:
+            flooded(self._overdrawn)
+
+    def deafen(self) -> None:
+        """See `gateway.fastlane.FastLane.deafen`."""
+        if not self._deaf:
+            self._budgets.unheard()
+        self._deaf = True
+        self._straight = False
+        self._held.clear()
+        self._held_bytes = 0
+
+    def abort(self) -> None:
+        """See `gateway.fastlane.FastLane.abort`."""
+        self._events.aborted()
+
+    # Ends ----------------------------------------------------------------------------------------------
+
+    def _violate(self, violation: Violation) -> None:
+        self.stop()
+        self._events.violated(violation)
+
+    def _flood(self, overdrawn: Rate | None) -> None:
+        """Nothing more is heard; the application has a moment to say why, also one that listens only then."""
+        self.stop()
+        if overdrawn is None:
+            detail = f"more than {HELD_MESSAGES} messages or {HELD_BYTES} bytes before anybody listened"
+        else:
+            detail = f"more than {overdrawn}"
+        self._overdrawn = detail
+        self._events.flooded(detail, tellable=self._listening or not self._reading)
+        if self._flooded is not None:
+            self._flooded(detail)
+
+
+class _Draft:
+    """A message of which not all fragments are there yet."""
+
+    __slots__ = ("_checker", "_data", "_max_bytes", "_text", "size")
+
+    def __init__(self, text: bool, max_bytes: int) -> None:
+        self._text = text
+        self._max_bytes = max_bytes
+        self._data = bytearray()
+        self._checker = _new_checker() if text else None
+        self.size = 0
+        """Bytes so far."""
+
+    def add(self, payload: bytes, fin: bool) -> bytes | str | None:
+        """The next fragment; returns the whole message after the last one.
+
+        Raises:
+            Violation: too large (1009), or text that can't become UTF-8 any more (1007).
+        """
+        self.size += len(payload)
+        if self.size > self._max_bytes:
+            raise Violation(frames.MESSAGE_TOO_BIG, f"a message of more than {self._max_bytes} bytes")
+        if self._checker is not None:
+            try:
+                self._checker.decode(payload, fin)
+            except UnicodeDecodeError as error:
+                raise Violation(frames.INVALID_PAYLOAD, "text that is not UTF-8") from error
+        if fin and not self._data:
+            return payload.decode() if self._text else payload
+        self._data += payload
+        if not fin:
+            return None
+        return self._data.decode() if self._text else bytes(self._data)
+
+
+_new_checker = codecs.getincrementaldecoder("utf-8")
+
+
+def _parse_close(payload: bytes) -> Close:
+    try:
+        return Close.parse(payload)
+    except ProtocolError as error:
+        raise Violation(frames.PROTOCOL_ERROR, str(error)) from error
+    except UnicodeDecodeError as error:
+        raise Violation(frames.INVALID_PAYLOAD, "a reason that is not UTF-8") from error

@@ -1,0 +1,21 @@
+"""Names of files in settings."""
+
+import pytest
+
+from gateway.config.files import MAX_SOCKET_PATH, socket_path
+from gateway.config.problems import Refused
+
+
+@pytest.mark.parametrize("text", ["/run/undertone/handover", "/" + "x" * (MAX_SOCKET_PATH - 1)])
+def test_an_absolute_path_is_taken_as_it_is(text: str) -> None:
+    """The next process may run elsewhere, and means the same file."""
+    assert socket_path(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["handover", "./handover", "/run/", "/run/a\0b", "/" + "x" * MAX_SOCKET_PATH, "/" + "ä" * 60]
+)
+def test_what_can_not_be_a_sockets_path_is_refused(text: str) -> None:
+    """Relative, a directory, or longer than the kernel takes."""
+    with pytest.raises(Refused):
+        socket_path(text)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from gateway.annotate import Context, annotate
+from gateway.classify.lanes import Timing
 from gateway.classify.port import Observation, SpeakerObservation
-from gateway.classify.scheduler import Timing
 from gateway.live.flow import Ledger
 from gateway.live.line import Line
 from gateway.live.log import EventLog

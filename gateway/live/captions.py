@@ -10,7 +10,7 @@ from gateway.classify.port import SAMPLE_RATE
 from gateway.live.announcer import Announcer
 from gateway.transcribe.port import Transcriber, TranscriptStream, TranscriptUpdate
 from protocol.audio import AudioFormat
-from protocol.control import Feature, SessionConfig
+from protocol.control import Delivery, Feature, SessionConfig
 from protocol.events import ServiceStatus, Word
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Captions:
         self._stream: TranscriptStream | None = None
         self._wanted = Feature.TRANSCRIPT in config.features
         self._language = config.language
+        self._patient = config.delivery is Delivery.LOSSLESS
         self._min_confidence = config.min_confidence
         self._heard = 0
         self._told_interim = False
@@ -61,6 +62,9 @@ class Captions:
     def configure(self, config: SessionConfig) -> None:
         """Follow a change of configuration; an open utterance is finished in the old language."""
         self._min_confidence = config.min_confidence
+        self._patient = config.delivery is Delivery.LOSSLESS
+        if self._stream is not None:
+            self._stream.patient = self._patient
         wanted = Feature.TRANSCRIPT in config.features
         if wanted != self._wanted or config.language != self._language:
             self._wanted, self._language = wanted, config.language
@@ -75,6 +79,7 @@ class Captions:
             self._stream = self._transcriber.open(
                 emit=self._on_update, warn=self.warn, language=self._language
             )
+            self._stream.patient = self._patient  # credit bounds what waits: nothing needs to be given up
         self._stream.feed(block.samples16k, block.start16k)
 
     async def flush(self) -> None:

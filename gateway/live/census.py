@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.classify.scheduler import Scheduler
+from gateway.clock import Clock
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.model import Status
 from gateway.sessions.ports import SessionFilter
@@ -20,11 +21,13 @@ class Census:
         live: LiveRegistry,
         scheduler: Scheduler,
         transcriber: Transcriber | None,
+        clock: Clock,
     ) -> None:
         self._service = service
         self._live = live
         self._scheduler = scheduler
         self._transcriber = transcriber
+        self._clock = clock
         self._sessions: Mapping[str, int] = {}
 
     async def take(self) -> None:
@@ -40,6 +43,7 @@ class Census:
             sessions=self._sessions,
             readers={"owner": owners, "observer": sum(len(live.audience.observers) for live in self._live)},
             windows_waiting=self._scheduler.waiting,
+            dispatch_late_s=self._scheduler.late_for(self._clock.monotonic()),
             decoders=self._transcriber.decoders() if self._transcriber is not None else {},
             utterances=self._transcriber.utterances() if self._transcriber is not None else {},
         )

@@ -3,6 +3,7 @@
 All of it is arithmetic on sample indices at the client's own rate, with time handed in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol.events import FlowState, GapReason
@@ -76,6 +77,17 @@ class Ledger:
     def _gap(self, samples: int, reason: GapReason) -> None:
         self.gap_samples += samples
         self.gaps_by_reason[reason] = self.gaps_by_reason.get(reason, 0) + samples
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What came in, for the session's statistics."""
+
+    chunks_received: int = 0
+    chunks_processed: int = 0
+    messages: int = 0
+    last_activity: float = 0.0
+    """Monotonic seconds of the last audio, ping or control message."""
 
 
 @dataclass(slots=True)
@@ -165,3 +177,14 @@ class FlowMeter:
         if self._shed_since_report:
             return FlowState.SHEDDING
         return FlowState.LAGGING if lag_ms > self.lagging_ms else FlowState.OK
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans with neighbours that touch made one."""
+    stretches: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if stretches and stretches[-1][1] == start:
+            stretches[-1] = (stretches[-1][0], end)
+        else:
+            stretches.append((start, end))
+    return stretches

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.audio.window import Cut
+from gateway.classify.lanes import Timing
 from gateway.classify.port import ClassifierError, Observation, Window
-from gateway.classify.scheduler import Timing
 
 if TYPE_CHECKING:
     from gateway.live.pipeline import Pipeline

@@ -35,6 +35,8 @@ class EventLog:
         self._tail = tail
         self._listeners: list[Callable[[], None]] = []
         self._committed = 0
+        self.volume = 0
+        """Bytes of all events said here so far, in msgpack, those no longer held included."""
         self.epoch = store.open(session_id, self._on_commit)
         """Identity of this stream of events; it changes only when the server lost history."""
         self._committed = store.committed(session_id)
@@ -70,6 +72,7 @@ class EventLog:
         entry = Entry(event.seq, event.type, final, event.timestamp, now, event)
         entry.encoded(Encoding.MSGPACK)  # what can't be written must not take a number
         self._next += 1
+        self.volume += entry.size
         self._tail.append(entry, now)
         self._store.append(self.session_id, entry)
         return entry

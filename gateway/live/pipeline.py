@@ -7,33 +7,22 @@ Everything here is synchronous. What takes time happens in the scheduler and the
 back with their answers.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from gateway.audio.window import Cut, WindowCutter, position
-from gateway.classify.port import (
-    AnalysisState,
-    ClassifierError,
-    Hints,
-    Observation,
-    Window,
-)
-from gateway.classify.scheduler import Lane, Scheduler, Timing
+from gateway.classify.lanes import Lane, Timing
+from gateway.classify.port import AnalysisState, ClassifierError, Hints, Observation, Window
+from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
 from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions
-from gateway.live.flow import Credit, FloodBudget, FlowMeter, Ledger
+from gateway.live.flow import Credit, FloodBudget, FlowMeter, Ledger, Traffic, merged
 from gateway.live.job import WindowJob
 from gateway.telemetry.metrics import Telemetry
 from protocol.audio import AudioFormat
 from protocol.control import Configure, Delivery, SessionConfig
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import (
-    Configured,
-    Event,
-    Flow,
-    GapReason,
-)
+from protocol.events import Configured, Event, Flow, GapReason
 
 WAITING = 2
 """Windows that may wait for a realtime session."""
@@ -48,17 +37,6 @@ OWNER_LAG_EVENTS = 128
 """Lossless credit is held while the owner is this many events behind."""
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What came in, for the session's statistics."""
-
-    chunks_received: int = 0
-    chunks_processed: int = 0
-    messages: int = 0
-    last_activity: float = 0.0
-    """Monotonic seconds of the last audio, ping or control message."""
-
-
 class Pipeline:
     """Feeds one session's audio through the stages and numbers what comes out.
 
@@ -66,6 +44,7 @@ class Pipeline:
         tell: says something to the session's owner only (flow reports); not durable.
         owner_backlog: how many events the owner has not read yet.
         captions: where the 16 kHz stream also goes, if words are wanted.
+        namespace: whose turn at the classifier its windows take.
     """
 
     def __init__(
@@ -80,6 +59,7 @@ class Pipeline:
         tell: Callable[[Event], None],
         owner_backlog: Callable[[], int],
         captions: Captions | None = None,
+        namespace: str | None = None,
     ) -> None:
         self.audio = audio
         self.config = config
@@ -97,11 +77,12 @@ class Pipeline:
         self._tell = tell
         self._owner_backlog = owner_backlog
         self._captions = captions
-        self._lane = Lane(depth=WAITING_AFTER_ATTACH)
+        self._lane = Lane(depth=WAITING_AFTER_ATTACH, namespace=namespace)
         self._budget = FloodBudget(audio.bytes(audio.sample_rate), clock.monotonic())
         self._meter = FlowMeter()
         self._attached_at = clock.monotonic()
         self._trim = 0
+        self._held_off: int | None = None
         self._flow_due = 0.0
         self._jobs: dict[int, WindowJob] = {}
         self._submitted = 0
@@ -124,10 +105,11 @@ class Pipeline:
         traffic.last_activity = now = self._clock.monotonic()
         traffic.chunks_received += 1
         self._telemetry.frame(len(data))
-        if self.ended:
-            raise ProtocolError(ErrorCode.AUDIO_AFTER_END, "audio after `end` is not accepted")
         if self._trim:
             data = self._without_overlap(data)
+        if self.ended:
+            self._turn_away(data)
+            return
         self._guard_rate(len(data), now)
         if traffic.chunks_received == 1:
             self.cutter.refuse_container(data)
@@ -148,6 +130,8 @@ class Pipeline:
         Raises:
             ProtocolError: not a place the session could be at.
         """
+        if self._held_off is not None:
+            return
         expected = self.ledger.next_sample
         if sample > expected + MAX_SKIP_S * self.audio.sample_rate:
             raise ProtocolError(ErrorCode.INVALID_FIELD, "more than a day ahead", param="sample")
@@ -163,6 +147,9 @@ class Pipeline:
         self.cutter.skip(start + samples)
         self.ledger.skip(samples)
         self.announcer.gap(start, start + samples, GapReason.CLIENT)
+        if self.credit is not None:
+            # A skip may pass the limit, and nothing else would raise it.
+            self.report_flow(self._clock.monotonic())
 
     def configure(self, change: Configure) -> Configured:
         """Change the session's configuration from the next window on.
@@ -192,9 +179,30 @@ class Pipeline:
             self._drop_dangling()
             self.cut_short()
             self.ended = True
+        elif self._held_off:
+            # It ends here, so nobody will send that again elsewhere: `abort` declares it.
+            samples = self.audio.samples(self._held_off)
+            self.ledger.receive(samples)
+            self._telemetry.received(samples)
+            self._held_off = 0
+
+    def suspend(self) -> None:
+        """The node is going away: what came so far is classified, and what still comes is not taken in.
+
+        Whoever sends it goes on elsewhere, from the first sample that was not taken in. May be called twice.
+        """
+        if not self.ended:
+            self.cutter.drop_dangling()  # that sample is sent again as a whole
+            self.stop_accepting()
+            self._held_off = 0
 
     def attached(self) -> None:
-        """An owner has come (back): its resent backlog gets more room for a while."""
+        """An owner has come (back): its resent backlog gets more room for a while.
+
+        It goes on from `next_sample`, so what the socket before left of an unfinished sample is void.
+        """
+        self.cutter.drop_dangling()
+        self._trim = 0
         now = self._clock.monotonic()
         self._attached_at = self.traffic.last_activity = now
         self._budget = FloodBudget(self.audio.bytes(self.audio.sample_rate), now)
@@ -221,8 +229,8 @@ class Pipeline:
         """How the session keeps up, now."""
         overload = self.ledger.gaps_by_reason.get(GapReason.OVERLOAD, 0)
         return Flow(
-            received=self.ledger.received_samples,
-            classified=self.ledger.classified_samples,
+            received=self.ledger.next_sample,
+            classified=self.ledger.next_sample - self.ledger.pending_samples,
             limit=self.credit.limit if self.credit else None,
             lag_ms=round(self.lag_ms(self._clock.monotonic()), 1),
             dropped_ms=round(self.audio.seconds(overload) * 1e3, 1),
@@ -299,11 +307,11 @@ class Pipeline:
         self._scheduler.close(self._lane)
         spans = [(job.cut.owned_start, job.cut.end_sample) for job in self._jobs.values()]
         self._jobs.clear()
-        partial = self.cutter.pending
-        if partial:
-            spans.append((self.ledger.next_sample - partial, self.ledger.next_sample))
+        cut_to = self.cutter.next_sample - self.cutter.pending
+        if cut_to < self.ledger.next_sample:
+            spans.append((cut_to, self.ledger.next_sample))
             self.cutter.skip(self.ledger.next_sample)
-        for start, end in _merged(spans):
+        for start, end in merged(spans):
             self.ledger.lose(end - start, reason)
             self.announcer.gap(start, end, reason)
         self._settled()
@@ -381,6 +389,11 @@ class Pipeline:
                 fatal=True,
             )
 
+    def _turn_away(self, data: bytes) -> None:
+        if self._held_off is None:
+            raise ProtocolError(ErrorCode.AUDIO_AFTER_END, "audio after `end` is not accepted")
+        self._held_off += len(data)
+
     def _without_overlap(self, data: bytes) -> bytes:
         """Drop what the server already has."""
         overlap = min(self._trim, len(data))
@@ -401,14 +414,3 @@ class Pipeline:
                 ErrorCode.INCOMPLETE_SAMPLE, f"{dangling} byte(s) of an unfinished sample were dropped"
             )
             self._tell(error.to_event())
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted spans with neighbours that touch made one."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if merged and merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], end)
-        else:
-            merged.append((start, end))
-    return merged

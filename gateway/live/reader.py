@@ -9,14 +9,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.live.log import EventLog
+from gateway.live.log import EventLog, Evicted
 from gateway.sessions.ports import Entry
 from protocol.close import CloseCode
-from protocol.errors import ProtocolError
+from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Event, Flow
 
 MAX_REPLIES = 256
 """Replies that may wait for a reader; one that lets more pile up is not reading."""
+MAX_LAG_EVENTS = 256
+"""Events that a socket's reader may be behind; what it came back for (the replay) is not counted."""
+MAX_LAG_BYTES = 128 * 1024
+"""The same in bytes of msgpack."""
 
 
 class RepliesOverflow(Exception):
@@ -39,16 +43,26 @@ class Ending:
 
 
 class Reader:
-    """One consumer of a session. `take` decides what is next; `wait` sleeps until there is something."""
+    """One consumer of a session. `take` decides what is next; `wait` sleeps until there is something.
 
-    def __init__(self, log: EventLog, after: int) -> None:
+    Args:
+        log: what is read.
+        after: where from: the last event that the reader has.
+        bounded: whether falling too far behind ends the connection (with 4101, to be resumed), so that no
+            peer that doesn't read is kept for long. Otherwise only the log's own bounds apply.
+    """
+
+    def __init__(self, log: EventLog, after: int, *, bounded: bool = False) -> None:
         self._log = log
         self.after = after
         """Sequence number of the last event taken."""
+        self._bounded = bounded
+        self._replay_to = log.committed
+        self._volume = log.volume
         self._replies: deque[_Reply] = deque()
         self._farewell: Ending | None = None
         self._news = asyncio.Event()
-        self._unlisten: Callable[[], None] | None = log.listen(self._news.set)
+        self._unlisten: Callable[[], None] | None = log.listen(self._on_commit)
         self.on_stopped: Callable[[], None] | None = None
         """Called once when the connection was told to end, so that it stops listening to its peer."""
 
@@ -56,6 +70,16 @@ class Reader:
     def backlog(self) -> int:
         """Events that this reader has not taken yet."""
         return self._log.committed - self.after
+
+    @property
+    def lag_events(self) -> int:
+        """Events said since this reader came that it has not taken."""
+        return self._log.committed - max(self.after, self._replay_to)
+
+    @property
+    def lag_bytes(self) -> int:
+        """The same in bytes of msgpack."""
+        return self._log.volume - self._volume
 
     @property
     def farewell(self) -> Ending | None:
@@ -104,18 +128,37 @@ class Reader:
         entries = self._log.read(self.after, limit)
         if until is not None:
             entries = [entry for entry in entries if entry.seq <= until]
-        if entries:
-            self.after = entries[-1].seq
+        self._taken(entries)
         return entries
 
     def skip_to(self, after: int) -> None:
-        """Move the cursor forward past events that are no longer held."""
+        """Move the cursor forward, past events that are no longer held or that the reader has already."""
+        if after <= self.after:
+            return
+        try:
+            self._taken(self._log.read(self.after, after - self.after))
+        except Evicted:
+            self._volume = self._log.volume
         self.after = max(self.after, after)
 
     @property
     def done(self) -> bool:
         """Whether everything before the farewell was taken."""
         return self._farewell is not None and not self._replies and self.after >= self._farewell.after
+
+    def _taken(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        self.after = entries[-1].seq
+        self._volume += sum(entry.size for entry in entries if entry.seq > self._replay_to)
+
+    def _on_commit(self) -> None:
+        self._news.set()
+        if not self._bounded or self._farewell is not None:
+            return
+        if self.lag_events > MAX_LAG_EVENTS or self.lag_bytes > MAX_LAG_BYTES:
+            told = f"{self.lag_events} events ({self.lag_bytes} bytes) are waiting to be read"
+            self.end_with(ProtocolError(ErrorCode.READER_TOO_SLOW, told, fatal=True))
 
     async def wait(self) -> None:
         """Sleep until there may be something to take."""

@@ -1,7 +1,6 @@
 """The live sessions of this node: made when somebody attaches, kept readable until they are purged."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +8,15 @@ from typing import Any, TypeVar
 
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
+from gateway.errors import SessionGone
 from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
-from gateway.live.session import Audience, Farewell, LiveSession
+from gateway.live.places import Places
+from gateway.live.session import Audience, LiveSession
 from gateway.sessions.lifecycle import Activity
-from gateway.sessions.model import Session
+from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import EventStore
 from gateway.sessions.tail import BoundedTail
 from gateway.telemetry.metrics import Telemetry
@@ -79,6 +80,8 @@ class LiveRegistry:
         bounds: LogBounds = LogBounds(),
         drain_s: float = 10.0,
         on_finished: OnFinished,
+        max_sessions: int = 5_000,
+        connect_deadline_s: float = 30.0,
     ) -> None:
         self._scheduler = scheduler
         self._events = events
@@ -89,6 +92,7 @@ class LiveRegistry:
         self._drain_s = drain_s
         self._on_finished = on_finished
         self._live: dict[str, LiveSession] = {}
+        self.places = Places(max_sessions, connect_deadline_s, self.__len__, clock)
         self._logs: dict[str, EventLog] = {}
         self._tasks = Tasks()
 
@@ -118,21 +122,24 @@ class LiveRegistry:
         live = self._live.get(session.id)
         if live is None:
             live = self._live[session.id] = self._build(session)
+            self.places.release(session.id)  # by now it holds its place itself
         return live
+
+    def join(self, session: Session) -> LiveSession:
+        """The same for one who attaches.
+
+        Raises:
+            SessionGone: it was draining, and is done with that.
+        """
+        if session.status is Status.DRAINING and session.id not in self._live:
+            raise SessionGone(Status.CLOSED)
+        return self.open(session)
 
     def discard(self, session_id: str) -> None:
         """Forget a session that is over."""
         self._live.pop(session_id, None)
         self._logs.pop(session_id, None)
-
-    async def dismiss(self, farewell: Farewell, patience_s: float) -> None:
-        """End every reader's connection after what was said so far, and wait a while for them to go."""
-        audiences = [live.audience for live in self._live.values()]
-        for audience in audiences:
-            audience.dismiss(farewell)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await asyncio.gather(*(audience.vacated() for audience in audiences))
+        self.places.release(session_id)
 
     async def aclose(self) -> None:
         """End every task of every session. What is pending is not classified any more."""
@@ -162,6 +169,7 @@ class LiveRegistry:
             tell=audience.tell_owner,
             owner_backlog=lambda: audience.owner_backlog,
             captions=captions,
+            namespace=session.namespace_id,
         )
 
         async def finished(summary: Summary) -> None:

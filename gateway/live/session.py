@@ -1,6 +1,7 @@
 """A live session: its pipeline, its readers, and its orderly end."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -42,12 +43,17 @@ class Audience:
     def __init__(self) -> None:
         self.owner: Reader | None = None
         self.observers: set[Reader] = set()
-        self._left = asyncio.Event()
+        self._seat = 0
 
     @property
     def count(self) -> int:
         """Readers attached now."""
         return len(self.observers) + (self.owner is not None)
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The same, one by one; those that were told to end and haven't left yet included."""
+        return (*self.observers, *([self.owner] if self.owner else ()))
 
     @property
     def owner_backlog(self) -> int:
@@ -60,35 +66,34 @@ class Audience:
             return
         say(self.owner, event)
 
-    def seat_owner(self, reader: Reader) -> bool:
-        """Make `reader` the owner; one that was there is told and closed. Whether there was one."""
-        before, self.owner = self.owner, reader
-        if before is None:
-            return False
-        before.end_with(
-            ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
-        )
-        return True
+    def seat_owner(self, reader: Reader, attach: int) -> bool:
+        """Make `reader` the owner, unless a later attach has the seat already. Whether it is the owner now.
+
+        Whoever is left without the seat is told and closed. `attach` numbers the attaches as the store saw
+        them: where two come at once, their sockets may get here in the other order.
+        """
+        replaced: Reader | None = reader
+        if attach >= self._seat:
+            self._seat = attach
+            replaced, self.owner = self.owner, reader
+        if replaced is not None:
+            replaced.end_with(
+                ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
+            )
+        return self.owner is reader
 
     def leave(self, reader: Reader) -> bool:
         """`reader` is gone. Whether it was the owner."""
         reader.close()
-        self._left.set()
         self.observers.discard(reader)
         if self.owner is not reader:
             return False
         self.owner = None
         return True
 
-    async def vacated(self) -> None:
-        """Wait until nobody is attached."""
-        while self.count:
-            self._left.clear()
-            await self._left.wait()
-
     def dismiss(self, farewell: Farewell) -> None:
         """End every reader's connection after what was said so far."""
-        for reader in (*self.observers, *([self.owner] if self.owner else [])):
+        for reader in self.readers:
             if farewell.word is not None:
                 reader.reply(farewell.word, last=True)
             reader.finish(farewell.code, farewell.reason)
@@ -118,6 +123,8 @@ class LiveSession:
         self._on_finished = on_finished
         self._truncated = truncated
         self._ending: asyncio.Task[Summary] | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def session_id(self) -> str:
@@ -155,9 +162,28 @@ class LiveSession:
     async def abort(self) -> Summary:
         """End at once: what is pending becomes a gap."""
         self.pipeline.abort()
+        self.hurry()
         if self._ending is None:
             self._ending = self._spawn(self._finish(0.0, ENDED))
         return await asyncio.shield(self._ending)
+
+    async def depart(self, patience_s: float) -> None:
+        """The node goes away: say what is to be said of the audio so far, and take no more in.
+
+        What has no answer after `patience_s`, or when hurried, becomes a gap. The session isn't over then,
+        but one whose end has begun is brought to it.
+        """
+        self.pipeline.suspend()
+        if self._ending is None:
+            await self._settle(patience_s)
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    def hurry(self) -> None:
+        """Wait no longer for answers. May be called again, and before there is anything to wait for."""
+        if self._patience is not None:
+            with contextlib.suppress(RuntimeError):  # it is running out by itself just now
+                self._patience.reschedule(asyncio.get_running_loop().time())
 
     def keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Run `work` to its end even if the socket that asked for it goes."""
@@ -165,12 +191,9 @@ class LiveSession:
 
     async def _finish(self, patience_s: float, farewell: Farewell) -> Summary:
         self.pipeline.stop_accepting()
-        if patience_s > 0:
-            await self._drain(patience_s)
+        await self._settle(patience_s)
         if self.pipeline.ledger.pending_samples:
             self.pipeline.abort()
-        if self._captions is not None:
-            await self._captions.aclose()
         summary = self.pipeline.announcer.summarise(
             self.pipeline.ledger, record_truncated=await self._truncated()
         )
@@ -178,9 +201,23 @@ class LiveSession:
         self.audience.dismiss(farewell)
         return summary
 
+    async def _settle(self, patience_s: float) -> None:
+        """Wait for the last windows and words, and give up what is missing then. It happens once."""
+        if self._settling is None:
+            self._settling = self._spawn(self._wind_up(patience_s))
+        await asyncio.shield(self._settling)
+
+    async def _wind_up(self, patience_s: float) -> None:
+        if patience_s > 0:
+            await self._drain(patience_s)
+        if self.pipeline.ledger.pending_samples:
+            self.pipeline.abort()
+        if self._captions is not None:
+            await self._captions.aclose()
+
     async def _drain(self, patience_s: float) -> None:
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(patience_s) as self._patience:
                 await self._settled(self.pipeline.last_window)
                 if self._captions is not None:
                     await self._captions.flush()
@@ -188,6 +225,8 @@ class LiveSession:
             log.warning("a session did not drain in time", extra={"session_id": self.session_id})
             if self._captions is not None and self._captions.pending_from is not None:
                 self._captions.warn("the last words came too late to be transcribed")
+        finally:
+            self._patience = None
 
     async def _settled(self, number: int) -> None:
         """Wait until every window up to `number` has had its answer or was given up."""

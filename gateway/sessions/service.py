@@ -205,6 +205,18 @@ class SessionService:
             return Attached(await self._attach_observer(session_id), None, False)
         return await self._attach_owner(session_id, presented)
 
+    async def revisit(self, session_id: str, credential: str | None = None) -> Session:
+        """The session, over or not, for somebody who only wants to read what is left of it.
+
+        Raises:
+            NotFound: as `get`.
+            Unauthorized: the credential is not good for this session.
+        """
+        session = await self.get(session_id)
+        if credential is not None and not resumes(session, digest(credential)):
+            await self._redeem(digest(credential), session_id, Role.OBSERVER)
+        return session
+
     async def confirm(self, session_id: str, attaches: int | None = None) -> None:
         """The owner has spoken, so it has its resume token: the one before is worth nothing any more.
 

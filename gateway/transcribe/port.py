@@ -63,6 +63,9 @@ Warn = Callable[[str], None]
 class TranscriptStream(Protocol):
     """The words of one session. All methods are called on the event loop."""
 
+    patient: bool
+    """Whether its utterances wait for a decoder as long as it takes: a recording's do, a talker's don't."""
+
     @property
     def pending_from16k(self) -> int | None:
         """Start of the oldest utterance whose final hasn't been emitted; None when nothing is open."""

@@ -48,6 +48,7 @@ class PooledStream:
         self, pool: Pool, *, emit: Emit, warn: Warn, language: str, flush_s: float = FLUSH_S
     ) -> None:
         self.language = language
+        self.patient = False
         self.profile: str | None = None
         self.served_at = float("-inf")
         """Monotonic seconds at which one of its utterances was last decoded."""
@@ -166,6 +167,7 @@ class MuteStream:
     """The stream of a session in a language nobody here understands: says so once, and listens no more."""
 
     pending_from16k: int | None = None
+    patient = False
 
     def __init__(self, warn: Warn, language: str) -> None:
         self._warn: Warn | None = warn

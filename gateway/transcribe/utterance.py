@@ -21,6 +21,7 @@ class Home(Protocol):
     language: str
     profile: str | None
     served_at: float
+    patient: bool
 
     def hold(self, size: int) -> bool: ...
 
@@ -55,7 +56,7 @@ class Utterance:
     @property
     def deadline(self) -> float | None:
         """Its patience begins with its end, or when its stream's last one was served if that was later."""
-        if self._ended_at is None:
+        if self._ended_at is None or self._home.patient:
             return None
         return max(self._ended_at, self._home.served_at) + PATIENCE_S
 

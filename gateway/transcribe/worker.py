@@ -84,6 +84,7 @@ class PocketSphinx:
 
     def begin(self, profile: str | None) -> None:
         self.drop()
+        self._decoder.reinit_feat()  # what it has adapted to but the mean: or the one before would be heard
         self._decoder.set_cmn(profile or self._neutral)
         self._whole = None if profile else bytearray()
         self._decoder.start_utt()

@@ -33,6 +33,7 @@ class FakeStream:
 
     def __init__(self, emit: Emit, warn: Warn) -> None:
         self.pending_from16k: int | None = None
+        self.patient = False
         self.emit, self.warn = emit, warn
         self.fed: list[tuple[int, int]] = []
         self.closed = False
@@ -122,7 +123,7 @@ def test_the_end_waits_for_the_last_windows() -> None:
     async def scenario(tasks: Tasks) -> None:
         on, audience = bench(), Audience()
         reader = Reader(on.log, 0)
-        audience.seat_owner(reader)
+        audience.seat_owner(reader, 1)
         session = live(on, audience, tasks)
         on.pipeline.feed(bytes(3_200))
         ending = session.begin_finish()
@@ -211,7 +212,7 @@ def test_a_farewell_with_an_error_tells_it_first() -> None:
     """Observers and owner both learn why."""
     on, audience = bench(), Audience()
     owner, observer = Reader(on.log, 0), Reader(on.log, 0)
-    audience.seat_owner(owner)
+    audience.seat_owner(owner, 1)
     audience.observers.add(observer)
     audience.dismiss(Farewell.of(ProtocolError(ErrorCode.IDLE_TIMEOUT, "idle", fatal=True)))
     for reader in (owner, observer):
@@ -225,7 +226,7 @@ def test_an_owner_that_lets_replies_pile_up_is_dismissed() -> None:
     """It is not reading; nothing is kept for it without bound."""
     on, audience = bench(), Audience()
     owner = Reader(on.log, 0)
-    audience.seat_owner(owner)
+    audience.seat_owner(owner, 1)
     for _ in range(MAX_REPLIES + 1):
         audience.tell_owner(Pong())
     *_, told = take_all(owner)
@@ -248,12 +249,39 @@ def test_only_the_owner_in_the_seat_counts_as_leaving() -> None:
     """A replaced owner's late goodbye detaches nobody."""
     on, audience = bench(), Audience()
     first, second = Reader(on.log, 0), Reader(on.log, 0)
-    assert audience.seat_owner(first) is False
-    assert audience.seat_owner(second) is True
+    assert audience.seat_owner(first, 1)
+    assert audience.seat_owner(second, 2)
     assert audience.leave(first) is False
     assert audience.count == 1
     assert audience.leave(second) is True
     assert audience.count == 0
+
+
+def test_of_attaches_that_come_at_once_the_latest_has_the_seat() -> None:
+    """Also where its socket gets here first: the one the store saw earlier is told that it was replaced."""
+    on, audience = bench(), Audience()
+    early, late = Reader(on.log, 0), Reader(on.log, 0)
+    assert audience.seat_owner(late, 2)
+    assert not audience.seat_owner(early, 1)
+    assert audience.owner is late
+    assert late.farewell is None
+    assert early.farewell is not None
+    assert early.farewell.code is CloseCode.REPLACED
+
+
+def test_a_lossless_sessions_words_have_time() -> None:
+    """Also when it becomes lossless later on."""
+
+    async def scenario(tasks: Tasks) -> None:
+        made, engine = captions(bench(), tasks, SessionConfig(delivery=Delivery.LOSSLESS))
+        made.feed(BLOCK)
+        seen = [engine.streams[0].patient]
+        for delivery in (Delivery.REALTIME, Delivery.LOSSLESS):
+            made.configure(SessionConfig(delivery=delivery))
+            seen.append(engine.streams[0].patient)
+        assert seen == [True, False, True]
+
+    run(scenario)
 
 
 def captions(on: Bench, tasks: Tasks, config: SessionConfig) -> tuple[Captions, FakeTranscriber]:

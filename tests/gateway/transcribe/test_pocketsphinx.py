@@ -15,6 +15,7 @@ from gateway.classify.port import HealthStatus
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber, understands
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable, TranscriptStream, TranscriptUpdate
 from gateway.transcribe.process import DecoderProcess
+from gateway.transcribe.worker import PocketSphinx, Word
 from tests.gateway.transcribe.fakes import Samples
 from tests.gateway.transcribe.recordings import errors, go_forward, librivox, synthesised
 from tests.needs import need_module
@@ -239,3 +240,29 @@ def test_without_the_module_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TranscriberUnavailable, match="embedded"):
         PocketSphinxTranscriber()
+
+
+def test_words_are_the_same_whichever_decoder_they_come_from() -> None:
+    """To the last digit of a confidence: one that is fresh, one that heard noise, or the two by turns."""
+    need_module("pocketsphinx")
+
+    def decode(engine: PocketSphinx, pcm: bytes, profile: str | None) -> tuple[list[Word], str | None]:
+        engine.begin(profile)
+        engine.process(pcm)
+        return engine.finish()
+
+    def read(engines: list[PocketSphinx]) -> list[list[Word]]:
+        profile, heard = None, []
+        for number, (samples, _) in enumerate(librivox()[:3]):
+            words, learned = decode(engines[number % len(engines)], samples[:48_000].tobytes(), profile)
+            profile = learned or profile
+            heard.append(words)
+        return heard
+
+    fresh, used = PocketSphinx(), PocketSphinx()
+    noise = (np.random.default_rng(1).standard_normal(32_000) * 3_000).astype("<i2")
+    decode(used, noise.tobytes(), None)
+    said = read([fresh])
+    assert any(said)
+    assert read([used]) == said
+    assert read([fresh, used]) == said

@@ -98,6 +98,22 @@ def test_a_drought_is_told_once() -> None:
     assert thirsty.updates[0].text == "at last"
 
 
+def test_a_recording_waits_for_its_words() -> None:
+    """However long every decoder is taken: its audio waits, too, so nothing has to be given up."""
+    bench = Bench(size=1)
+    decoder, busy, recording = bench.ready(), bench.listener(), bench.listener()
+    recording.stream.patient = True
+    busy.hear(sound([(1.0, False), (1.0, True)]))
+    recording.say()
+    bench.clock.advance(100 * PATIENCE_S)
+    bench.pool.tick()
+    assert recording.warnings == []
+    busy.hear(sound([(1.0, False)]))
+    decoder.conclude("mine")
+    decoder.conclude("in the end")
+    assert [update.text for update in recording.updates] == ["in the end"]
+
+
 def test_ones_own_queue_is_no_drought() -> None:
     """What waits for its own stream's turn keeps its patience; it is decoded in order, taught by the last."""
     bench = Bench(size=2)

@@ -17,6 +17,7 @@ from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import SystemClock
 from gateway.live.census import Census
+from gateway.live.drain import NodeDrain
 from gateway.live.registry import LiveRegistry, LogBounds
 from gateway.live.session import ENDED, Farewell
 from gateway.sessions.lifecycle import Activity, Input
@@ -28,9 +29,7 @@ from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTi
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
-from protocol.close import CloseCode
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Drain
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +43,15 @@ class _Parts:
     classifier: Classifier
     transcriber: Transcriber | None
     live: LiveRegistry
+    drain: NodeDrain
     running: set[asyncio.Task[None]]
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, *, classifier: Classifier | None = None) -> Starlette:
     """The gateway as an ASGI application; settings come from the environment unless given.
+
+    Args:
+        classifier: what listens to the windows, in place of the one that the settings name.
 
     Raises:
         SettingsError: the environment asks for something that can't be.
@@ -77,7 +80,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
     )
-    classifier = AcousticClassifier(workers=settings.classify_workers)
+    classifier = classifier or AcousticClassifier(workers=settings.classify_workers)
     transcriber = _transcriber(settings)
     scheduler = Scheduler(
         classifier,
@@ -100,13 +103,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
         bounds=bounds,
         drain_s=settings.drain_grace_s,
         on_finished=service.end,
+        max_sessions=settings.max_sessions,
+        connect_deadline_s=settings.connect_deadline_s,
     )
     reaper = Reaper(
         service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=live.discard
     )
-    census = Census(service, live, scheduler, transcriber)
+    census = Census(service, live, scheduler, transcriber, clock)
     telemetry.watch(census.snapshot)
-    parts = _Parts(scheduler, reaper, classifier, transcriber, live, set())
+    drain = NodeDrain(live, clock, grace_s=settings.drain_grace_s, reconnect_url=settings.reconnect_url)
+    parts = _Parts(scheduler, reaper, classifier, transcriber, live, drain, set())
     gateway = Gateway(
         settings=settings,
         clock=clock,
@@ -117,9 +123,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
         origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
         readiness=lambda: _readiness(parts),
         census=census.take,
+        lateness=lambda: scheduler.late_for(clock.monotonic()),
+        draining=lambda: drain.draining,
     )
     app = build(gateway, lambda _: _lifespan(parts))
-    app.state.dismiss = lambda: live.dismiss(_GOING_AWAY, min(_DISMISS_S, settings.drain_grace_s))
+    app.state.cutoff = telemetry.cutoff
+    app.state.drain = drain
     return app
 
 
@@ -157,7 +166,9 @@ def _readiness(parts: _Parts) -> Readiness:
     else:
         health = parts.transcriber.health()
         checks["transcriber"] = health.status if health.status is HealthStatus.READY else health.detail
-    well = not {"stopped", "stalled"} & set(checks.values())
+    if parts.drain.draining:
+        checks["node"] = "draining"
+    well = not {"stopped", "stalled", "draining"} & set(checks.values())
     return Readiness(bool(parts.running) and well, checks)
 
 
@@ -184,12 +195,6 @@ def _transcriber(settings: Settings) -> Transcriber | None:
         raise
 
 
-_RETRY_AFTER_MS = 1_000
-_DISMISS_S = 2.0
-"""Seconds that readers have to read their farewell when the gateway stops."""
-_GOING_AWAY = Farewell(
-    CloseCode.SERVICE_RESTART, "restart", Drain(retry_after_ms=_RETRY_AFTER_MS, reconnect_url=None)
-)
 _OVER = Farewell.of(ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True))
 _FAREWELLS = {
     Input.IDLE: Farewell.of(

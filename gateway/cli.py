@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import errno
+import functools
 import logging
 import os
 import socket
@@ -47,24 +48,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from gateway.app import create_app
-    from gateway.server.run import CannotListen, listen, run
+    from gateway.server.entrance import open_entrance
+    from gateway.server.listening import CannotListen
+    from gateway.server.run import run
     from gateway.settings import Settings, SettingsError, explain
     from gateway.telemetry.logging import configure, logging_config
 
-    given = {"UNDERTONE_HOST": arguments.host, "UNDERTONE_PORT": arguments.port}
+    given = {
+        "UNDERTONE_HOST": arguments.host,
+        "UNDERTONE_PORT": arguments.port,
+        "UNDERTONE_HANDOVER": arguments.handover,
+    }
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     try:
         settings = Settings.load(environ, arguments.config)
         configure(settings.log_level, settings.log_format)
-        sock = listen(settings.host, settings.port)
+        entrance = open_entrance(settings, os.environ)
         app = create_app(settings)
     except SettingsError as error:
         raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
     except CannotListen as error:
-        raise CommandError(str(error), hint=_listen_hint(error)) from None
+        raise CommandError(str(error), hint=error.hint or _listen_hint(error)) from None
     config = logging_config(settings.log_level, settings.log_format)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
-        return run(app, settings, sock, config, lambda: _announce(_base_url(sock)))
+        announce = functools.partial(_announce, _base_url(entrance.listener))
+        return run(app, settings, entrance, config, announce)
     return ExitCode.OK
 
 
@@ -101,14 +109,16 @@ def _base_url(sock: socket.socket) -> str:
 def _embedded_gateway() -> Iterator[str]:
     """A gateway with default settings on a free loopback port, in a thread of its own; yields its URL."""
     from gateway.app import create_app
-    from gateway.server.run import Server, listen
+    from gateway.server.entrance import Entrance
+    from gateway.server.listening import listen
+    from gateway.server.run import Server
     from gateway.settings import Settings
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     settings = Settings.load({})
     sock = listen("127.0.0.1", 0)
     ready = threading.Event()
-    server = Server(create_app(settings), settings, None, ready.set)
+    server = Server(create_app(settings), settings, Entrance(sock), None, ready.set)
     thread = threading.Thread(target=server.run, args=([sock],), name="undertone-gateway", daemon=True)
     thread.start()
     try:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from gateway.config.addresses import Network, host, is_loopback, network, origin
+from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
+from gateway.config.files import socket_path
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -131,6 +132,13 @@ class Settings:
         2.0, Number(0.1, 60), _CLASSIFY, "A realtime window that waits longer becomes a gap.", unit="s"
     )
 
+    admission_late_s: float = setting(
+        5.0,
+        Number(0.1, 3_600),
+        _CLASSIFY,
+        "New sessions are refused while realtime windows have waited too long for so long without a break.",
+        unit="s",
+    )
     classify_timeout_s: float = setting(
         10.0,
         Number(0.5, 300),
@@ -187,10 +195,10 @@ class Settings:
         900.0, Number(0, 7 * DAY_S), _LIFE, "How long a session that is over can still be read.", unit="s"
     )
     heartbeat_s: float = setting(
-        20.0,
+        15.0,
         Number(1, 3_600),
         _LIFE,
-        "How often the gateway pings its peers; one that does not answer for as long again is dropped.",
+        "How often the gateway pings its peers; one that does not answer within ten seconds is dropped.",
         unit="s",
     )
 
@@ -239,6 +247,18 @@ class Settings:
     processes: int = setting(1, _whole(1, 256), _RUN, "Server processes.")
     drain_grace_s: float = setting(
         10.0, Number(0, 3_600), _RUN, "How long a session or a node that ends may finish its work.", unit="s"
+    )
+    reconnect_url: str | None = setting(
+        None,
+        Maybe(Text(websocket, "ws:// or wss:// URL")),
+        _RUN,
+        "Where clients of a node that goes away are asked to go on; none is the same address.",
+    )
+    handover: str | None = setting(
+        None,
+        Maybe(Text(socket_path, "absolute path")),
+        _RUN,
+        "A Unix socket by which the next process takes over the listening socket: a restart refuses nobody.",
     )
     log_level: LogLevel = setting(LogLevel.INFO, Choice(LogLevel), _RUN, "Least important messages to log.")
     log_format: LogFormat = setting(

@@ -14,14 +14,17 @@ from gateway.api.body import (
 from gateway.api.context import Gateway
 from gateway.api.events import starting_point
 from gateway.api.problems import from_error
-from gateway.errors import UndertoneError
+from gateway.errors import SessionGone, UndertoneError
 from gateway.live.flow import BURST_S, REALTIME_FACTOR
+from gateway.live.log import EventLog
+from gateway.live.pipeline import Pipeline
 from gateway.live.reader import Reader
 from gateway.live.session import LiveSession
 from gateway.sessions.model import Session
 from gateway.sessions.tickets import Role
 from protocol import checks
 from protocol.audio import AudioFormat
+from protocol.close import CloseCode
 from protocol.codec import MAX_CONTROL_BYTES
 from protocol.control import SessionConfig
 from protocol.errors import ErrorCode, ProtocolError
@@ -43,9 +46,9 @@ class Attachment:
     welcome: Welcome
     """To be said before anything is heard."""
 
-    async def confirm(self) -> None:
+    def confirm(self) -> None:
         """The client has spoken, so it has its welcome: the previous resume token is no longer needed."""
-        await self.gateway.service.confirm(self.session.id, self.session.attaches)
+        self.live.keep(self.gateway.service.confirm(self.session.id, self.session.attaches))
 
     def configured(self, config: SessionConfig) -> None:
         """Keep a change of configuration with the session."""
@@ -66,8 +69,23 @@ class Attachment:
             await self.gateway.service.unobserve(self.session.id)
 
 
-async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | None) -> Attachment:
+@dataclass(frozen=True, slots=True)
+class Afterword:
+    """What is left to tell of a session that has ended: nobody joins it, but its last events can be read."""
+
+    session: Session
+    log: EventLog
+    reader: Reader
+    welcome: Welcome
+
+
+async def attach(
+    gateway: Gateway, query: Mapping[str, str], credential: str | None
+) -> Attachment | Afterword:
     """Find or make the session the query names, and take a place in it.
+
+    A client whose connection was lost between `end` and `summary` comes back to a session that is over: where
+    it says what it has (`after`), it is given the rest.
 
     Raises:
         ProtocolError, UndertoneError: why not; `error_of` makes either fit for the wire.
@@ -79,25 +97,50 @@ async def attach(gateway: Gateway, query: Mapping[str, str], credential: str | N
     if session_id is None:
         if role is not Role.OWNER:
             raise ProtocolError(ErrorCode.INVALID_FIELD, "name the session to observe", param="session_id")
-        created = await gateway.service.create(new_session_from_query(query))
+        created = await gateway.create(new_session_from_query(query))
         session_id, credential = created.session.id, None
     else:
         refuse_settings(query)
         if asks_for_audio(query):
             _check_format(await gateway.service.get(session_id), query)
-    attached = await gateway.service.attach(session_id, role, credential=credential)
+    try:
+        attached = await gateway.service.attach(session_id, role, credential=credential)
+        live = gateway.live.join(attached.session)
+    except SessionGone:
+        if resume is None:
+            raise
+        return await _afterword(gateway, session_id, credential, resume)
     session = attached.session
-    live = gateway.live.open(session)
     after, recovered = starting_point(live.log, resume)
-    reader = Reader(live.log, after)
+    if resume is not None:
+        gateway.telemetry.resumed(recovered=recovered)
+    reader = Reader(live.log, after, bounded=True)
     if role is Role.OWNER:
-        live.audience.seat_owner(reader)
-        live.pipeline.attached()
+        if live.audience.seat_owner(reader, session.attaches):
+            live.pipeline.attached()
     else:
         live.audience.observers.add(reader)
     log.info("attached", extra={"session_id": session.id, "role": role.value, "recovered": recovered})
-    welcome = _welcome(gateway, live, after, recovered, attached.resume_token)
+    standing = _Standing.of(live.pipeline)
+    welcome = _welcome(gateway, live.log, standing, after, recovered, attached.resume_token)
     return Attachment(gateway, session, live, reader, role, welcome)
+
+
+async def _afterword(
+    gateway: Gateway, session_id: str, credential: str | None, resume: tuple[str | None, int]
+) -> Afterword:
+    session = await gateway.service.revisit(session_id, credential)
+    event_log = gateway.live.log(session_id)
+    if event_log is None:
+        raise SessionGone(session.status)
+    after, recovered = starting_point(event_log, resume)
+    reader = Reader(event_log, after)
+    reader.finish(CloseCode.NORMAL, "ended")
+    next_sample = int((session.summary or {}).get("next_sample", 0))
+    standing = _Standing(session.audio, session.config, next_sample, None)
+    return Afterword(
+        session, event_log, reader, _welcome(gateway, event_log, standing, after, recovered, None)
+    )
 
 
 def error_of(error: Exception) -> ProtocolError:
@@ -107,9 +150,8 @@ def error_of(error: Exception) -> ProtocolError:
     if isinstance(error, UndertoneError) and error.code in set(ErrorCode):
         return ProtocolError(ErrorCode(error.code), str(error), fatal=True)
     problem = from_error(error)
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return ProtocolError(ErrorCode.INTERNAL, problem.detail, fatal=True)
-    return ProtocolError(ErrorCode.OVERLOADED, problem.detail, fatal=True)
+    failed = problem.status is HTTPStatus.INTERNAL_SERVER_ERROR
+    return ProtocolError(ErrorCode.INTERNAL if failed else ErrorCode.OVERLOADED, problem.detail, fatal=True)
 
 
 def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:
@@ -133,26 +175,46 @@ def _text(audio: AudioFormat) -> dict[str, str]:
     return {name: str(value) for name, value in audio.to_dict().items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where a session's audio stands, for its `welcome`."""
+
+    audio: AudioFormat
+    config: SessionConfig
+    next_sample: int
+    limit: int | None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> "_Standing":
+        limit = pipeline.credit.limit if pipeline.credit is not None else None
+        return cls(pipeline.audio, pipeline.config, pipeline.ledger.next_sample, limit)
+
+
 def _welcome(
-    gateway: Gateway, live: LiveSession, after: int, recovered: bool, resume_token: str | None
+    gateway: Gateway,
+    event_log: EventLog,
+    standing: _Standing,
+    after: int,
+    recovered: bool,
+    resume_token: str | None,
 ) -> Welcome:
-    pipeline, event_log, settings = live.pipeline, live.log, gateway.settings
+    settings = gateway.settings
     replays = event_log.committed > after
     return Welcome(
         protocol=PROTOCOL,
-        session_id=live.session_id,
+        session_id=event_log.session_id,
         epoch=event_log.epoch,
         next_seq=event_log.next_seq,
-        next_sample=pipeline.ledger.next_sample,
+        next_sample=standing.next_sample,
         recovered=recovered,
         replay_from=after + 1 if replays else None,
         replay_to=event_log.committed if replays else None,
         resume_token=resume_token,
-        audio=pipeline.audio,
-        window_ms=pipeline.config.window_ms,
-        hop_ms=pipeline.config.hop_ms,
-        delivery=pipeline.config.delivery,
-        limit=pipeline.credit.limit if pipeline.credit is not None else None,
+        audio=standing.audio,
+        window_ms=standing.config.window_ms,
+        hop_ms=standing.config.hop_ms,
+        delivery=standing.config.delivery,
+        limit=standing.limit,
         limits={
             "max_message_bytes": settings.max_message_bytes,
             "max_control_bytes": MAX_CONTROL_BYTES,

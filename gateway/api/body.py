@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.api.problems import Problem
 from gateway.sessions.service import NewSession
@@ -40,12 +40,7 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     Raises:
         Problem: too large, not JSON, not an object, or not sent as JSON.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            detail = f"the body is over {MAX_BODY_BYTES} bytes"
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
+    body = await _read(request)
     if not body:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -60,6 +55,19 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not a JSON object")
     return given
+
+
+async def _read(request: Request) -> bytearray:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                detail = f"the body is over {MAX_BODY_BYTES} bytes"
+                raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
+    except ClientDisconnect as gone:  # nobody will read this, but it is no failure of ours
+        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not whole") from gone
+    return body
 
 
 def new_session_from_body(given: Mapping[str, Any]) -> NewSession:

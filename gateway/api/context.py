@@ -1,5 +1,6 @@
-"""What every route needs, made once by the composition root."""
+"""What every route needs, made once by the composition root; and who is let in."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -10,14 +11,23 @@ from gateway.api.problems import Problem
 from gateway.clock import Clock
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.ports import EventStore
-from gateway.sessions.service import SessionService
+from gateway.sessions.service import Created, NewSession, SessionService
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Telemetry
+
+RETRY_S = 5
+"""Seconds over which refused clients are asked to come back."""
+MOST_RETRY_S = 10
+"""The same for a node that has been overloaded for long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether this node takes new sessions."""
+    """Whether this node should be sent anybody.
+
+    One that is merely overloaded is ready: it refuses new sessions by itself, and whoever comes back to one
+    of its sessions must find it.
+    """
 
     ready: bool
     checks: dict[str, str]
@@ -38,18 +48,41 @@ class Gateway:
     readiness: Callable[[], Readiness]
     census: Callable[[], Awaitable[None]]
     """Looks at what is there now, so that the metrics can tell."""
+    lateness: Callable[[], float]
+    """For how many seconds windows have waited too long for the classifier, until now."""
+    draining: Callable[[], bool] = lambda: False
+    """Whether the node is going away."""
     jitter: random.Random = field(default_factory=random.Random)
 
-    @property
-    def full(self) -> bool:
-        """Whether the node holds as many live sessions as it is set to."""
-        return len(self.live) >= self.settings.max_sessions
+    def refusal_of_new(self) -> Problem | None:
+        """Why a new session is not let in now, if so. Coming back to one is refused only while draining."""
+        if self.draining():
+            return self._come_later("draining", "this node is going away", RETRY_S)
+        if self.live.places.full:
+            return self._come_later("overloaded", "this node holds as many sessions as it may", RETRY_S)
+        late = self.lateness()
+        if late >= self.settings.admission_late_s:
+            # The longer it has been late, the longer it will be: who is refused comes back over a wider span.
+            within_s = max(RETRY_S, min(math.ceil(late), MOST_RETRY_S))
+            return self._come_later("overloaded", "this node has more to listen to than it can", within_s)
+        return None
 
-    def no_room(self) -> Problem:
-        """What a new session is told by a full node; when to try again is spread, or all come at once."""
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "overloaded",
-            "this node holds as many sessions as it may",
-            headers={"retry-after": str(self.jitter.randint(1, 5))},
-        )
+    async def create(self, wanted: NewSession) -> Created:
+        """Make a session, if there is room: its place is taken before anything is awaited.
+
+        Raises:
+            Problem: it is not let in.
+            LimitExceeded: its user has as many as the limit allows.
+        """
+        refusal = self.refusal_of_new()
+        if refusal is not None:
+            raise refusal
+        with self.live.places.promise() as promised_to:
+            created = await self.service.create(wanted)
+            promised_to(created.session.id)
+        return created
+
+    def _come_later(self, code: str, detail: str, within_s: int) -> Problem:
+        """When to try again is spread, or all who are refused come back at once."""
+        after = str(self.jitter.randint(1, within_s))
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers={"retry-after": after})

@@ -16,6 +16,7 @@ from gateway.sessions.ports import Entry
 from protocol.close import CloseCode
 from protocol.codec import encode_event
 from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import Drain, Event
 from protocol.version import Encoding
 
 HEARTBEAT_S = 15.0
@@ -66,7 +67,7 @@ class EventRoutes:
                     reader.skip_to(gone.oldest - 1)
                     continue
                 if items:
-                    yield b"".join(sse(event_log.epoch, item) for item in items if isinstance(item, Entry))
+                    yield b"".join(_written(event_log.epoch, item) for item in items)
                 elif not await _news(reader):
                     yield b": still here\n\n"
         finally:
@@ -97,6 +98,17 @@ def sse(epoch: str, entry: Entry) -> bytes:
     """One event in the text/event-stream format; its data is one line of JSON."""
     head = f"id: {epoch}:{entry.seq}\nevent: {entry.type}\ndata: "
     return head.encode() + entry.encoded(Encoding.JSON) + b"\n\n"
+
+
+def _written(epoch: str, item: Entry | Event) -> bytes:
+    """One item of a reader. Of what is not in the log, only `drain` concerns an observer."""
+    if isinstance(item, Entry):
+        return sse(epoch, item)
+    if not isinstance(item, Drain):
+        return b""
+    # `retry` is how an EventSource is told when to come back (HTML Living Standard, 9.2.6).
+    data = encode_event(item, Encoding.JSON)
+    return f"retry: {item.retry_after_ms}\nevent: {item.type}\ndata: ".encode() + data + b"\n\n"
 
 
 def _hello(event_log: EventLog, after: int, recovered: bool) -> bytes:

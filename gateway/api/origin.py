@@ -72,9 +72,14 @@ class OriginPolicy:
         return peer is not None and peer.is_loopback and not self.from_trusted_proxy(scope)
 
     def admits(self, scope: Scope) -> bool:
-        """Whether the request carries no Origin, its own, or one on the list. Exact: no suffix, no `null`."""
-        origin = Headers(scope=scope).get("origin")
-        return origin is None or origin in self._allowed or origin in self._own(scope)
+        """Whether the request carries no Origin, its own, or one on the list. Exact: no suffix, no `null`.
+
+        A browser sends one (RFC 6454 section 7.3); of two it can't be told which of them was the page's.
+        """
+        origins = Headers(scope=scope).getlist("origin")
+        if len(origins) != 1:
+            return not origins
+        return origins[0] in self._allowed or origins[0] in self._own(scope)
 
     def believes_host(self, scope: Scope) -> bool:
         """Whether the Host header names this gateway.

@@ -28,10 +28,11 @@ class SessionRoutes:
     async def create(self, request: Request) -> Response:
         """`POST`: a new session, and how to reach it."""
         wanted = new_session_from_body(await read_json_object(request))
-        gateway = self._gateway
-        if gateway.full:
-            raise gateway.no_room()
-        created = await gateway.service.create(wanted)
+        try:
+            created = await self._gateway.create(wanted)
+        except Problem as refusal:
+            self._gateway.telemetry.refused(refusal.code)
+            raise
         body = self._view(request, created.session)
         body["ticket"] = created.ticket
         location = f"{PREFIX}/{created.session.id}"

@@ -35,6 +35,9 @@ def run_stream(arguments: argparse.Namespace) -> ExitCode:
         session_id=arguments.observe or arguments.session_id,
         observe=arguments.observe is not None,
         fast=arguments.fast,
+        lossless=arguments.lossless,
+        chaos_s=arguments.chaos,
+        chaos_seed=arguments.chaos_seed,
     )
     source = _source(arguments)
     name = source.name if source is not None else "live session"
@@ -108,14 +111,14 @@ def _check_stream(arguments: argparse.Namespace) -> None:
     if sources != 1:
         message = "name one source of audio: FILE, -, --mic or --observe" if sources else "nothing to stream"
         raise CommandError(message, hint=f"Try:  {undertone('stream talk.wav')}     or  {undertone('demo')}")
-    if arguments.observe is not None and (
-        arguments.fast or arguments.session_id or session_config(arguments)
-    ):
-        raise CommandError("--observe only watches: --fast, --session-id and settings don't go with it")
-    if arguments.session_id is not None and (arguments.fast or session_config(arguments)):
+    settings = arguments.fast or arguments.lossless or session_config(arguments)
+    if arguments.observe is not None and (settings or arguments.session_id):
+        message = "--observe only watches: --fast, --lossless, --session-id and settings don't go with it"
+        raise CommandError(message)
+    if arguments.session_id is not None and settings:
         raise CommandError(
             "--session-id attaches to a session that has its settings already",
-            hint="Give --fast and settings when the session is opened.",
+            hint="Give --fast, --lossless and settings when the session is opened.",
         )
     if arguments.fast and arguments.mic:
         raise CommandError("--fast does not go with --mic: a microphone has its own pace")

@@ -118,6 +118,16 @@ def lost(code: int, reason: str, error: ev.Error | None) -> CommandError:
     return CommandError(f"the connection was lost: {told}", hint=hint, code=ExitCode.LOST)
 
 
+def gone(code: int, reason: str, error: ev.Error | None) -> CommandError:
+    """A session that can't be resumed; where the gateway has no word for it, ours says how long was tried."""
+    if code == NO_CLOSE_FRAME and error is None:
+        return CommandError(f"the connection was lost: {reason}", code=ExitCode.LOST)
+    if error is not None and error.code == ErrorCode.SESSION_NOT_FOUND:
+        advice = "It was started anew meanwhile, most likely. Start this anew, too."
+        return CommandError("the gateway no longer knows this session", hint=advice, code=ExitCode.LOST)
+    return lost(code, reason, error)
+
+
 def _shown(url: str) -> str:
     """An address without its query, which may hold what nobody else should read."""
     return url.split("?", 1)[0].removesuffix(VOICE_PATH)

@@ -51,7 +51,7 @@ class Output(Protocol):
         ...
 
     def event(self, event: AnyEvent) -> None:
-        """An event came, `welcome` excluded."""
+        """An event came; `welcome` only where the connection is another one."""
         ...
 
     def sent(self, sample: int) -> None:
@@ -70,8 +70,8 @@ class Output(Protocol):
         """Bring what is on the screen up to date."""
         ...
 
-    def closed(self, delays_s: Sequence[float]) -> None:
-        """Nothing comes any more; tell the summary, where there was one."""
+    def closed(self, delays_s: Sequence[float], connection: str = "") -> None:
+        """Nothing comes any more; tell the summary, where there was one, and how the connection fared."""
         ...
 
 
@@ -83,10 +83,12 @@ class JsonOutput:
         self._errors = errors
 
     def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
-        # The token is a credential, and these lines tend to end up in files.
-        self.event(dataclasses.replace(welcome, resume_token=None))
+        self.event(welcome)
 
     def event(self, event: AnyEvent) -> None:
+        if isinstance(event, ev.Welcome):
+            # The token is a credential, and these lines tend to end up in files.
+            event = dataclasses.replace(event, resume_token=None)
         if isinstance(event, ev.UnknownEvent):
             line = _unknown_json(event)
         else:
@@ -106,8 +108,9 @@ class JsonOutput:
     def redraw(self) -> None:
         pass
 
-    def closed(self, delays_s: Sequence[float]) -> None:
-        pass
+    def closed(self, delays_s: Sequence[float], connection: str = "") -> None:
+        if connection:
+            self.note(connection)
 
 
 class PlainOutput:
@@ -143,9 +146,9 @@ class PlainOutput:
     def redraw(self) -> None:
         pass
 
-    def closed(self, delays_s: Sequence[float]) -> None:
+    def closed(self, delays_s: Sequence[float], connection: str = "") -> None:
         width = shutil.get_terminal_size().columns if self._stream.isatty() else None
-        for line in closing_lines(self._picture, delays_s, self._glyphs, width):
+        for line in closing_lines(self._picture, delays_s, self._glyphs, width, connection):
             self._write(line.plain)
 
     def _told(self, event: AnyEvent) -> str | None:
@@ -222,7 +225,7 @@ class LiveOutput:
             self._height = min(limit, max(self._height, fitting(self._picture, width, limit)))
             self._show(draw(self._picture, width, self._height, self._glyphs))
 
-    def closed(self, delays_s: Sequence[float]) -> None:
+    def closed(self, delays_s: Sequence[float], connection: str = "") -> None:
         if not self._live.is_started:
             return
         picture, width = self._picture, self._console.width
@@ -235,7 +238,7 @@ class LiveOutput:
         self._show(last)
         with self._frame():
             self._live.stop()
-        closing = closing_lines(picture, delays_s, self._glyphs, width)
+        closing = closing_lines(picture, delays_s, self._glyphs, width, connection)
         for block in (transcript_lines(picture, width), closing):
             for line in [Text(), *block] if block else []:
                 self._console.print(line, soft_wrap=True)

@@ -28,6 +28,7 @@ EXAMPLES = """\
   # Does this machine carry 100 sessions?
   undertone load --sessions 100 --duration 30 --expect p99=250ms,gaps=0"""
 
+_CHAOS_S = 3.0
 _RATES = f"{MIN_SAMPLE_RATE // 1000} to {MAX_SAMPLE_RATE // 1000} kHz"
 _STREAM_ABOUT = f"""\
 Stream audio to a gateway and show what it hears.
@@ -43,7 +44,10 @@ analyses; floats are sent as floats.
 
 Audio is sent in real time, as a microphone would, unless --fast is given. In a
 terminal a live view is drawn; elsewhere, or with --plain, there is one line for
-each thing heard. Ctrl-C ends the session properly; twice, at once."""
+each thing heard. Ctrl-C ends the session properly; twice, at once.
+
+Where the connection is lost, it is taken up again, and the audio goes on where
+the gateway lost it; --chaos shows that."""
 
 _LOAD_ABOUT = """\
 Run many sessions at real-time pace against a gateway and report latencies,
@@ -73,11 +77,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """Session ids may begin with a dash; argparse takes that for an option unless `=` comes between."""
+    """What argparse would misread, with `=` between option and value.
+
+    Session ids may begin with a dash, which it takes for an option; and what follows `--chaos`, whose number
+    may be left out, it takes for that number.
+    """
     joined: list[str] = []
     for word in argv:
         if joined and joined[-1] in ("--observe", "--session-id"):
             joined[-1] += f"={word}"
+        elif joined and joined[-1] == "--chaos" and not word[:1].isdigit():
+            joined[-1:] = [f"--chaos={_CHAOS_S}", word]
         else:
             joined.append(word)
     return joined
@@ -129,6 +139,12 @@ def _epilog() -> str:
 def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (UNDERTONE_HOST)")
     parser.add_argument("--port", help="port to listen on, 0 for any free one (UNDERTONE_PORT)")
+    parser.add_argument(
+        "--handover",
+        metavar="PATH",
+        help="take over from the gateway that runs with the same PATH, without refusing anybody, and let the "
+        "next one do the same (UNDERTONE_HANDOVER)",
+    )
     _config(parser)
 
 
@@ -152,6 +168,18 @@ def _stream(parser: argparse.ArgumentParser) -> None:
     _settings(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--fast", action="store_true", help="as fast as the gateway allows; nothing is dropped")
+    how.add_argument(
+        "--lossless", action="store_true", help="in real time, but nothing is dropped; events may come late"
+    )
+    how.add_argument(
+        "--chaos",
+        type=_seconds,
+        nargs="?",
+        const=_CHAOS_S,
+        metavar="SECONDS",
+        help=f"cut the connection on purpose, about every SECONDS (default {_CHAOS_S:.0f}), and come back",
+    )
+    how.add_argument("--chaos-seed", type=int, help=argparse.SUPPRESS)
     how.add_argument("--session-id", metavar="ID", help="attach to this session instead of opening one")
     _shown(parser)
 

@@ -38,7 +38,7 @@ def _commands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Argum
 def _usage(command: argparse.ArgumentParser) -> list[str]:
     lines = ["| argument | meaning |", "|---|---|"]
     for action in command._actions:
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
         lines.append(f"| `{_signature(action)}` | {_escaped(action.help or '')} |")
     return [*lines, ""]

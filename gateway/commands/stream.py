@@ -10,12 +10,13 @@ from typing import Any
 
 from gateway.commands import link
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.interruptions import Chaos, Interruptions
 from gateway.commands.outputs import REDRAWS_S, AnyEvent, Output
 from gateway.commands.pace import Pacer
 from gateway.commands.sources import Source
 from protocol import events as ev
 from protocol.audio import AudioFormat
-from protocol.client import Client, ConnectFailed, ConnectionLost, connect
+from protocol.client import Client, ClientError, ConnectFailed, SessionGone, connect
 from protocol.close import NO_CLOSE_FRAME
 from protocol.states import StateError
 
@@ -38,6 +39,14 @@ class StreamOptions:
     """Only watch it"""
     fast: bool = False
     """As fast as the gateway allows, instead of in real time"""
+    lossless: bool = False
+    """Nothing is dropped, at whatever pace"""
+    chaos_s: float | None = None
+    """Cut the connection about every so many seconds"""
+    chaos_seed: int | None = None
+    """Makes those moments the same each time"""
+    give_up_s: float | None = None
+    """Seconds without a connection after which to give up; None: when the session must have expired"""
 
 
 class Interrupt:
@@ -70,18 +79,33 @@ class Interrupt:
 class Streaming:
     """One run over one connection: a task that sends, one that receives, one that draws."""
 
-    def __init__(self, client: Client, source: Source | None, output: Output, pacer: Pacer | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        source: Source | None,
+        output: Output,
+        pacer: Pacer | None,
+        chaos: Chaos | None = None,
+    ) -> None:
         self._client = client
         self._source = source
         self._output = output
         self._pacer = pacer
+        self._chaos = chaos
+        self._interruptions = Interruptions(client)
         self._base = 0
         self.summary: ev.Summary | None = None
         self.delays_s: deque[float] = deque(maxlen=10_000)
         """Seconds from the moment the last sample of an event's audio was due to the event's arrival"""
 
+    @property
+    def connection(self) -> str:
+        """How the connection fared, in one line; empty where nothing happened to it."""
+        return self._interruptions.report(self._chaos.cuts if self._chaos is not None else None)
+
     async def run(self, interrupt: "Interrupt") -> ExitCode:
-        """Until the summary, a lost connection (raises CommandError) or Ctrl-C."""
+        """Until the summary, a session that is gone (raises CommandError) or Ctrl-C."""
+        cutting = asyncio.create_task(self._cut())
         drawing = asyncio.create_task(self._draw())
         receiving = asyncio.create_task(self._receive())
         sending = asyncio.create_task(self._send())
@@ -97,14 +121,14 @@ class Streaming:
             await self._complete(receiving, sending)
             return ExitCode.OK
         finally:
-            await _cancelled(sending, receiving, stopping, drawing)
+            await _cancelled(sending, receiving, stopping, drawing, cutting)
 
     async def _stop(self, receiving: asyncio.Task[None]) -> None:
         """Ctrl-C: ask for the summary of what was sent, but don't insist."""
-        if self._source is None:
+        if self._source is None or self._client.away:  # nobody is there who could sum up
             return
         self._output.finishing()
-        with contextlib.suppress(TimeoutError, ConnectionLost, StateError):
+        with contextlib.suppress(TimeoutError, ClientError, StateError):
             async with asyncio.timeout(INTERRUPTED_WAIT_S):
                 await self._client.end()
                 await receiving
@@ -112,7 +136,7 @@ class Streaming:
     async def _complete(self, receiving: asyncio.Task[None], sending: asyncio.Task[None]) -> None:
         """All audio is sent, or the gateway has ended the session by itself."""
         failure = sending.exception() if sending.done() else None
-        if isinstance(failure, ConnectionLost | StateError):
+        if isinstance(failure, ClientError | StateError):
             # The gateway had its last word meanwhile; the receiver knows it, or is about to.
             await asyncio.wait({receiving}, timeout=INTERRUPTED_WAIT_S)
         if receiving.done():
@@ -154,6 +178,8 @@ class Streaming:
 
     async def _receive(self) -> None:
         async for event in self._client:
+            if isinstance(event, ev.Welcome):
+                self._output.note(self._interruptions.back(event))
             self._receipt(event)
             self._output.event(event)
             if isinstance(event, ev.Summary):
@@ -167,8 +193,15 @@ class Streaming:
             if delay_s is not None:
                 self.delays_s.append(max(0.0, delay_s))
 
+    async def _cut(self) -> None:
+        if self._chaos is not None:
+            await self._chaos.run(self._client)
+
     async def _draw(self) -> None:
         while True:
+            told = self._interruptions.look()
+            if told is not None:
+                self._output.note(told)
             self._output.redraw()
             await asyncio.sleep(1 / REDRAWS_S)
 
@@ -185,22 +218,26 @@ async def stream(
         pacer = None if options.fast else pacer or Pacer(source.audio.sample_rate)
         for note in source.notes:
             output.note(note)
+    chaos = Chaos(options.chaos_s, options.chaos_seed) if options.chaos_s is not None else None
     running: Streaming | None = None
     with interrupt.installed():
         try:
             async with _connected(options, source) as client:
                 _check_format(client.welcome.audio, source)
                 output.opened(client.welcome, watching=options.observe)
-                running = Streaming(client, source, output, pacer)
+                running = Streaming(client, source, output, pacer, chaos)
                 return await running.run(interrupt)
-        except ConnectionLost as error:
-            raise link.lost(error.code, error.reason, error.error_event) from None
+        except SessionGone as error:
+            raise link.gone(error.code, error.reason, error.error_event) from None
         except asyncio.CancelledError:
             if interrupt.event.is_set():
                 return ExitCode.INTERRUPTED
             raise
         finally:
-            output.closed(list(running.delays_s) if running is not None else [])
+            if running is not None:
+                output.closed(list(running.delays_s), running.connection)
+            else:
+                output.closed([])
             if source is not None:
                 source.close()
 
@@ -209,7 +246,7 @@ async def stream(
 async def _connected(options: StreamOptions, source: Source | None) -> AsyncIterator[Client]:
     url = link.voice_url(options.url)
     config = dict(options.config)
-    if options.fast:
+    if options.fast or options.lossless:
         config["delivery"] = "lossless"
     opening = connect(
         url,
@@ -217,6 +254,7 @@ async def _connected(options: StreamOptions, source: Source | None) -> AsyncIter
         audio=source.audio if source is not None else AudioFormat(),
         config=config,
         role="observer" if options.observe else None,
+        give_up_after=options.give_up_s,
     )
     try:
         client = await opening.__aenter__()

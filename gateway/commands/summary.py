@@ -17,12 +17,12 @@ _MIN_VALUE = 16
 
 
 def closing_lines(
-    picture: Picture, delays_s: Sequence[float], glyphs: Glyphs, width: int | None
+    picture: Picture, delays_s: Sequence[float], glyphs: Glyphs, width: int | None, connection: str = ""
 ) -> list[Text]:
     """The block at the end of a session: its summary, or what is known where none came.
 
     `delays_s`: seconds from the end of an event's audio to its arrival, if known. `width`: columns; None for
-    a stream without such a thing.
+    a stream without such a thing. `connection`: how it fared, where anything happened to it.
     """
     if picture.audio is None:
         return []
@@ -30,6 +30,8 @@ def closing_lines(
         title, rows = " So far", _rows_so_far(picture)
     else:
         title, rows = " Summary", _rows(picture.summary, picture.audio, delays_s, glyphs)
+    if connection:
+        rows.append(("Connection", connection))
     if not rows:
         return []
     lines = [Text(title, style="bold"), *(line for row in rows for line in _wrapped(*row, width))]

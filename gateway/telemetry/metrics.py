@@ -50,6 +50,8 @@ class Snapshot:
     """Connected readers of event logs, by role."""
     windows_waiting: int = 0
     """Windows waiting for dispatch."""
+    dispatch_late_s: float = 0.0
+    """For how many seconds realtime windows have waited too long for dispatch."""
     decoders: Counts = field(default_factory=dict)
     """Decoder processes of the transcriber, by state."""
     utterances: Counts = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Telemetry:
         "classify_failures",
         "classify_seconds",
         "closes",
+        "cutoffs",
         "errors",
         "events",
         "evictions",
@@ -77,6 +80,7 @@ class Telemetry:
         "queue_wait_seconds",
         "received_samples",
         "refusals",
+        "resumes",
         "window_outcomes",
     )
 
@@ -93,6 +97,8 @@ class Telemetry:
         self.closes: dict[str, int] = {}
         self.errors: dict[str, int] = {}
         self.refusals: dict[str, int] = {}
+        self.cutoffs: dict[str, int] = {}
+        self.resumes = {"all": 0, "part": 0}
         self.batch_size = Histogram(_BATCH_BOUNDS)
         self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
         self.classify_seconds = Histogram(_WAIT_BOUNDS)
@@ -165,6 +171,14 @@ class Telemetry:
         """A handshake or request was refused before it became a session."""
         self.refusals[code] = self.refusals.get(code, 0) + 1
 
+    def cutoff(self, reason: str) -> None:
+        """The server ended a connection against its peer's will."""
+        self.cutoffs[reason] = self.cutoffs.get(reason, 0) + 1
+
+    def resumed(self, *, recovered: bool) -> None:
+        """A client came back; `recovered`: nothing that it missed was lost."""
+        self.resumes["all" if recovered else "part"] += 1
+
     def evicted(self) -> None:
         """A reader fell out of the event log and was told so."""
         self.evictions += 1
@@ -199,7 +213,7 @@ class Telemetry:
 
 # Declarations ---------------------------------------------------------------------------------------------
 
-Value: TypeAlias = int | Counts | Histogram
+Value: TypeAlias = int | float | Counts | Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +242,7 @@ class Family:
             return histogram
         make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
         metric = make(self.name, self.help, labels=[self.label] if self.label else [])
-        samples = {"": value} if isinstance(value, int) else value
+        samples = {"": value} if isinstance(value, int | float) else value
         for label, number in samples.items():
             metric.add_metric([label] if self.label else [], number)
         return metric
@@ -276,6 +290,13 @@ FAMILIES: tuple[Family, ...] = (
         "Windows waiting for dispatch, over all sessions.",
         lambda _, now: now.windows_waiting,
     ),
+    Family(
+        "undertone_dispatch_late_seconds",
+        "gauge",
+        "For how long realtime windows have waited too long for dispatch, without a calm second; "
+        "at UNDERTONE_ADMISSION_LATE_S new sessions are refused.",
+        lambda _, now: now.dispatch_late_s,
+    ),
     Family("undertone_batch_size", "histogram", "Windows in a classify call.", lambda t, _: t.batch_size),
     Family(
         "undertone_queue_wait_seconds",
@@ -310,6 +331,13 @@ FAMILIES: tuple[Family, ...] = (
         "role",
     ),
     Family(
+        "undertone_resumes",
+        "counter",
+        "Readers that came back, by whether all they had missed could be replayed.",
+        lambda t, _: t.resumes,
+        "replayed",
+    ),
+    Family(
         "undertone_reader_evictions",
         "counter",
         "Readers that fell out of the event log.",
@@ -326,9 +354,17 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "undertone_refusals",
         "counter",
-        "WebSocket handshakes refused before they were accepted, by code.",
+        "WebSocket handshakes and requests for a session refused, by code.",
         lambda t, _: t.refusals,
         "code",
+    ),
+    Family(
+        "undertone_server_cutoffs",
+        "counter",
+        "Connections ended against their peers' will, by reason: floods, late or malformed requests, "
+        "violations of RFC 6455, unanswered pings and closes.",
+        lambda t, _: t.cutoffs,
+        "reason",
     ),
     Family(
         "undertone_transcribe_decoders",

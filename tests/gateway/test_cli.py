@@ -81,6 +81,24 @@ def test_session_ids_may_begin_with_a_dash() -> None:
     assert parse(["stream", "x.wav", "--session-id", "--x"]).session_id == "--x"
 
 
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        (["--chaos", "talk.wav"], 3.0),
+        (["talk.wav", "--chaos"], 3.0),
+        (["--chaos", "0.5", "talk.wav"], 0.5),
+        (["--chaos=2", "talk.wav"], 2.0),
+        (["--chaos", "-"], 3.0),
+        (["talk.wav"], None),
+    ],
+)
+def test_the_seconds_of_chaos_may_be_left_out(words: list[str], seconds: float | None) -> None:
+    """What follows is taken for a number only where it is one."""
+    parsed = parse(["stream", *words])
+    assert parsed.chaos == seconds
+    assert parsed.file in ("talk.wav", "-")
+
+
 def test_every_command_can_be_run() -> None:
     """Each command that can be parsed is also carried out."""
     actions = build_parser()._subparsers

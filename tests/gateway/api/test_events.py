@@ -7,7 +7,7 @@ import pytest
 from gateway.api import events
 from gateway.api.events import starting_point
 from gateway.live.reader import Reader
-from protocol.events import ServiceStatus
+from protocol.events import Drain, Pong, ServiceStatus
 from tests.fakes import Bench, bench
 
 
@@ -58,3 +58,12 @@ def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> No
         return silent, await events._news(reader)
 
     assert asyncio.run(main()) == (False, True)
+
+
+def test_a_node_that_goes_away_says_when_to_come_back() -> None:
+    """`retry` is the stream's own word for it; other replies concern the owner only."""
+    told = events._written("e", Drain(retry_after_ms=1_234))
+    assert told == (
+        b'retry: 1234\nevent: drain\ndata: {"type":"drain","retry_after_ms":1234,"reconnect_url":null}\n\n'
+    )
+    assert events._written("e", Pong(t=1)) == b""

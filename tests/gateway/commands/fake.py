@@ -1,9 +1,11 @@
 """A small gateway for the command-line tests: real sockets, the real protocol, made-up observations.
 
 It hears one `tone` a second (Calm, Animated, Calm, …) in whatever it is sent, so its counts add up by design.
+The last session that was opened can be resumed.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,9 +33,13 @@ class Fake:
     refuse: ProtocolError | None = None
     """Say this instead of `welcome`"""
     vanish_after: int | None = None
-    """Bytes after which the connection is cut"""
+    """Bytes after which the connection is cut, once a session"""
     drain_after: int | None = None
-    """Bytes after which the gateway is stopped; an observer is told at once"""
+    """Bytes after which the gateway is stopped, once a session; an observer is told at once"""
+    forget: bool = False
+    """Nobody can come back to a session"""
+    unreachable: bool = False
+    """Hang up on everybody who comes back"""
     fail_after: tuple[int, ProtocolError] | None = None
     """Bytes after which this fatal error is told"""
     silent_end: bool = False
@@ -50,10 +56,26 @@ class Fake:
     arrivals: list[float] = field(default_factory=list)
     """Loop time of each audio message"""
     controls: list[ControlMessage] = field(default_factory=list)
+    last: "_Held | None" = None
+    """The session that was opened last"""
     ended: int = 0
     """Sessions that said `end`"""
     max_ahead: int = 0
     """Most samples ever beyond the credit given; 0 where it was respected"""
+
+
+@dataclass
+class _Held:
+    """What outlives a socket"""
+
+    audio: AudioFormat
+    config: SessionConfig
+    nbytes: int = 0
+    classified: int = 0
+    gaps: int = 0
+    struck: bool = False
+    """The loss that was asked for has happened"""
+    log: list[ev.DurableEvent] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -81,21 +103,26 @@ class _Session:
         fake.query = {name: value for name, _, value in pairs}
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
         self.wire = ServerConnection(negotiate([one for one in offered if one]).encoding)
-        self.audio = AudioFormat.from_query(fake.query)
-        self.config = SessionConfig.from_query(fake.query)
-        self.seq = 0
-        self.nbytes = 0
-        self.classified = 0
-        self.gaps = 0
-        self.counts: dict[str, int] = {}
+        self.resumes = "after" in fake.query
+        if fake.last is None or not self.resumes:
+            fake.last = _Held(AudioFormat.from_query(fake.query), SessionConfig.from_query(fake.query))
+        self.held = fake.last
+        self.audio = self.held.audio
         self.limit: int | None = None
 
     async def run(self) -> None:
-        if self.fake.refuse is not None:
-            return await self.fail(self.fake.refuse)
-        if self.config.delivery is Delivery.LOSSLESS:
-            self.limit = 5 * self.audio.sample_rate
+        fake = self.fake
+        if self.resumes and fake.unreachable:
+            return self.socket.transport.abort()
+        if self.resumes and fake.forget:
+            return await self.fail(ProtocolError(ErrorCode.SESSION_NOT_FOUND, "there is no such session"))
+        if fake.refuse is not None:
+            return await self.fail(fake.refuse)
+        if self.held.config.delivery is Delivery.LOSSLESS:
+            self.limit = self.audio.samples(self.held.nbytes) + 5 * self.audio.sample_rate
         await self.send(self.welcome())
+        if self.resumes:
+            await self.replay()
         if self.fake.query.get("role") == "observer":
             await self.tones(3 * self.audio.sample_rate)
             if self.fake.drain_after is not None:
@@ -110,20 +137,24 @@ class _Session:
                 return None
         return None
 
+    async def replay(self) -> None:
+        for event in self.held.log[int(self.fake.query["after"]) :]:
+            await self.send(event)
+
     async def hear(self, data: bytes) -> bool:
         """Take audio in; True where the session is over."""
         fake = self.fake
         fake.received += data
         fake.arrivals.append(asyncio.get_running_loop().time())
-        self.nbytes += len(data)
-        samples = self.audio.samples(self.nbytes)
-        if fake.vanish_after is not None and self.nbytes >= fake.vanish_after:
+        self.held.nbytes += len(data)
+        samples = self.audio.samples(self.held.nbytes)
+        if self.strikes(fake.vanish_after):
             self.socket.transport.abort()
             return True
-        if fake.drain_after is not None and self.nbytes >= fake.drain_after:
+        if self.strikes(fake.drain_after):
             await self.drain()
             return True
-        if fake.fail_after is not None and self.nbytes >= fake.fail_after[0]:
+        if fake.fail_after is not None and self.held.nbytes >= fake.fail_after[0]:
             await self.fail(fake.fail_after[1])
             return True
         await self.tones(samples)
@@ -134,42 +165,48 @@ class _Session:
             await self.send(self.flow(samples))
         return False
 
+    def strikes(self, after: int | None) -> bool:
+        """Whether a loss that is to happen after so many bytes happens now."""
+        now = after is not None and self.held.nbytes >= after and not self.held.struck
+        self.held.struck = self.held.struck or now
+        return now
+
     async def obey(self, message: ControlMessage) -> bool:
         """Follow a control message; True where the session is over."""
         self.fake.controls.append(message)
         if isinstance(message, Configure):
-            self.config = self.config.apply(message)
-            await self.send(ev.Configured.of(self.config))
+            self.held.config = self.held.config.apply(message)
+            await self.send(ev.Configured.of(self.held.config))
         if not isinstance(message, End):
             return False
         self.fake.ended += 1
         if self.fake.silent_end:
             await self.socket.wait_closed()
             return True
-        await self.finish(self.audio.samples(self.nbytes))
+        await self.finish(self.audio.samples(self.held.nbytes))
         return True
 
     async def tones(self, samples: int) -> None:
         hop = self.audio.samples_of_ms(self.fake.hop_ms)
-        while self.classified + self.gaps + hop <= samples:
-            start = self.classified + self.gaps
+        while self.held.classified + self.held.gaps + hop <= samples:
+            start = self.held.classified + self.held.gaps
             place: dict[str, Any] = {"start_sample": start, "end_sample": start + hop}
             if self.fake.gap and start == hop:
-                self.gaps += hop
+                self.held.gaps += hop
                 await self.durable(ev.Gap, reason=ev.GapReason.OVERLOAD, **place)
                 continue
-            self.classified += hop
+            self.held.classified += hop
             label = "Animated" if start // hop % 2 else "Calm"
             await self.durable(ev.Tone, label=label, confidence=0.5, speaker_id="Speaker A", **place)
 
     async def finish(self, samples: int) -> None:
-        self.classified = samples - self.gaps - self.fake.wrong_by
-        counts = dict(self.counts)
+        self.held.classified = samples - self.held.gaps - self.fake.wrong_by
+        counts = dict(Counter(one.type for one in self.held.log))
         await self.durable(
             ev.Summary,
             next_sample=samples,
-            classified_samples=self.classified,
-            gap_samples=self.gaps,
+            classified_samples=self.held.classified,
+            gap_samples=self.held.gaps,
             client_gap_samples=0,
             received_samples=samples,
             events=counts,
@@ -180,7 +217,7 @@ class _Session:
         await self.socket.close(1000)
 
     async def drain(self) -> None:
-        await self.send(ev.Drain(retry_after_ms=1_000))
+        await self.send(ev.Drain(retry_after_ms=20))
         await self.socket.close(1012, "restart")
 
     async def fail(self, error: ProtocolError) -> None:
@@ -189,17 +226,17 @@ class _Session:
         await self.socket.close(fatal.close_code)
 
     async def durable(self, kind: type[ev.DurableEvent], **fields: Any) -> None:
-        self.seq += 1
-        self.counts[kind.type] = self.counts.get(kind.type, 0) + 1
         end = fields.get("end_sample", fields.get("next_sample", 0))
         timestamp = end / self.audio.sample_rate
-        await self.send(kind(seq=self.seq, session_id=SESSION, timestamp=timestamp, **fields))
+        seq = len(self.held.log) + 1
+        self.held.log.append(kind(seq=seq, session_id=SESSION, timestamp=timestamp, **fields))
+        await self.send(self.held.log[-1])
 
     async def send(self, event: ev.Event) -> None:
         await self.socket.send(self.wire.send(event))
 
     def flow(self, samples: int) -> ev.Flow:
-        done = self.classified + self.gaps
+        done = self.held.classified + self.held.gaps
         return ev.Flow(
             received=samples,
             classified=done,
@@ -214,16 +251,16 @@ class _Session:
             protocol=PROTOCOL,
             session_id=SESSION,
             epoch="e1",
-            next_seq=1,
-            next_sample=0,
-            recovered=False,
+            next_seq=len(self.held.log) + 1,
+            next_sample=self.audio.samples(self.held.nbytes),
+            recovered=self.resumes,
             replay_from=None,
             replay_to=None,
             resume_token="secret-resume-token",
             audio=self.audio,
-            window_ms=self.config.window_ms,
-            hop_ms=self.config.hop_ms,
-            delivery=self.config.delivery,
+            window_ms=self.held.config.window_ms,
+            hop_ms=self.held.config.hop_ms,
+            delivery=self.held.config.delivery,
             limit=self.limit,
             limits={},
             heartbeat_s=20.0,

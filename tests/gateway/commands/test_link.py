@@ -74,6 +74,16 @@ def test_losses_are_told_apart(close: int, event: ev.Error | None, code: ExitCod
     assert lost.message != "the gateway was stopped" or "serve" in str(lost.hint)
 
 
+def test_what_is_gone_for_good_is_told_apart() -> None:
+    """Tried in vain, forgotten by the gateway, or taken over: each has its own words."""
+    tried = link.gone(1006, "no connection for 100 s", None)
+    assert (tried.code, tried.message) == (ExitCode.LOST, "the connection was lost: no connection for 100 s")
+    forgotten = link.gone(4004, "", error("session_not_found"))
+    assert forgotten.code is ExitCode.LOST
+    assert "no longer knows" in forgotten.message
+    assert link.gone(4005, "", None).code is ExitCode.REFUSED
+
+
 @pytest.mark.parametrize("status", [200, 404, 426, 501])
 def test_other_servers_are_no_gateways(status: int) -> None:
     """An HTTP server that knows nothing of our WebSocket is not an absent gateway, nor one that refuses."""

@@ -49,6 +49,18 @@ def play(output: Output) -> None:
     output.closed([0.1])
 
 
+def test_json_shows_each_connection_and_no_token() -> None:
+    """The welcome of a later connection is an event like any other; how it went is a remark."""
+    out, errors = io.BytesIO(), io.StringIO()
+    output = JsonOutput(out, errors)
+    output.opened(welcome(), watching=False)
+    output.event(welcome())
+    output.closed([], "cut twice")
+    lines = [orjson.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["type"], line["resume_token"]) for line in lines] == [("welcome", None)] * 2
+    assert errors.getvalue() == "undertone: cut twice\n"
+
+
 def test_json_is_one_event_a_line_and_nothing_else() -> None:
     """Each line is an event as on the wire; remarks go to standard error; the token goes nowhere."""
     out, errors = io.BytesIO(), io.StringIO()

@@ -36,6 +36,7 @@ class Seen:
         self.notes: list[str] = []
         self.finishes = 0
         self.delays: Sequence[float] | None = None
+        self.connection = ""
 
     def opened(self, welcome: ev.Welcome, *, watching: bool) -> None:
         self.welcome, self.watching = welcome, watching
@@ -55,9 +56,9 @@ class Seen:
     def redraw(self) -> None:
         pass
 
-    def closed(self, delays_s: Sequence[float]) -> None:
+    def closed(self, delays_s: Sequence[float], connection: str = "") -> None:
         assert self.delays is None, "closed once"
-        self.delays = delays_s
+        self.delays, self.connection = delays_s, connection
 
     @property
     def types(self) -> list[str]:
@@ -216,12 +217,12 @@ def test_somebody_else_is_there(answer: bytes) -> None:
 
 @pytest.mark.parametrize("observe", [False, True])
 def test_gateway_stops(observe: bool) -> None:
-    """A gateway that is stopped says so to owner and observer, in words for people."""
+    """A gateway that was stopped, and knows nothing when it is back, is told about in words for people."""
     source = None if observe else recording(10)
-    error = failing(Fake(drain_after=5 * FRAME), source, observe=observe)
+    error = failing(Fake(drain_after=5 * FRAME, forget=True), source, observe=observe)
     assert error.code is ExitCode.LOST
-    assert error.message == "the gateway was stopped"
-    assert "try again" in str(error.hint)
+    assert error.message == "the gateway no longer knows this session"
+    assert "started anew" in str(error.hint)
 
 
 def test_refused() -> None:
@@ -241,8 +242,36 @@ def test_fatal_error_midway() -> None:
 
 
 def test_lost_midway() -> None:
-    """A connection that breaks is lost, not refused."""
-    assert failing(Fake(vanish_after=5 * FRAME), recording(10)).code is ExitCode.LOST
+    """A connection that breaks is taken up again, on time, without a byte or an event lost or repeated."""
+    fake = Fake(vanish_after=25 * FRAME)
+    code, seen = run(fake, recording(10), lossless=True)
+    assert code is ExitCode.OK
+    assert fake.max_ahead == 0
+    assert [one for one in seen.types if one != "flow"] == ["tone"] * 2 + ["welcome"] + ["tone"] * 8 + [
+        "summary"
+    ]
+    assert len(fake.received) == 100 * FRAME
+    assert seen.notes[-1] == "reconnected, nothing missed"
+    assert seen.connection == "lost on the way, reconnected once; nothing missed"
+
+
+def test_lost_for_good() -> None:
+    """Where no way back is found in time, it is a loss, and what was tried is told."""
+    error = failing(Fake(vanish_after=5 * FRAME, unreachable=True), recording(10), give_up_s=0.05)
+    assert error.code is ExitCode.LOST
+    assert "no connection for" in error.message
+
+
+def test_cut_on_purpose() -> None:
+    """`--chaos` cuts and comes back; the end says how often, and that nothing was lost."""
+    fake = Fake()
+    code, seen = run(fake, recording(120), fast=True, chaos_s=0.02, chaos_seed=1)
+    assert code is ExitCode.OK
+    assert bytes(fake.received) == bytes(1_200 * FRAME)
+    assert seen.types.count("tone") == 120
+    assert seen.types.count("welcome") > 0
+    assert seen.connection.startswith("cut ")
+    assert seen.connection.endswith("nothing missed")
 
 
 def test_no_summary(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,17 @@ def test_lines_break_between_words(width: int) -> None:
     assert all(line.startswith(" " * 3) for line in lines[1:])
 
 
+def test_how_the_connection_fared_is_told() -> None:
+    """Where anything happened to it; also where no summary came."""
+    picture = Picture(name="x")
+    picture.begin(welcome(), watching=False)
+    for event in (flow(1), summary(3)):
+        picture.apply(event)
+        text = "\n".join(line.plain for line in closing_lines(picture, [], UNICODE, None, "cut twice"))
+        assert "   Connection  cut twice" in text.splitlines()
+    assert "Connection" not in told(3)
+
+
 def test_without_a_summary_the_last_report_is_told() -> None:
     """When the session breaks off, what was received and settled by then is told."""
     text = closing(flow(12.3), at(ev.Gap, 2, 3, reason=ev.GapReason.OVERLOAD))

@@ -182,4 +182,4 @@ def test_declarations_follow_the_naming_rules(family: Family) -> None:
     assert family.help.endswith(".")
     value = family.read(Telemetry(), Snapshot())
     assert isinstance(value, Histogram) == (family.kind == "histogram")
-    assert isinstance(value, int | Histogram) == (not family.label)
+    assert isinstance(value, int | float | Histogram) == (not family.label)

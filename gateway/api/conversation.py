@@ -1,0 +1,240 @@
+"""One attached WebSocket: what the peer says goes into the pipeline, the log goes to the peer.
+
+Under our own server messages come in by the fast lane, straight from the parser; under any other through
+ASGI's `receive`. Either way `hear` takes them, one whole message at a time and in order.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gateway.api.attach import Attachment
+from gateway.api.context import Gateway
+from gateway.fastlane import FastLane, fast_lane
+from gateway.live.log import Evicted
+from gateway.live.reader import Reader
+from gateway.live.session import say
+from gateway.sessions.ports import Entry
+from gateway.sessions.tickets import Role
+from protocol.close import NO_CLOSE_FRAME
+from protocol.connection import Audio, ServerConnection
+from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.events import Error, Event, Flushed, Pong
+from protocol.states import ConnectionState
+
+log = logging.getLogger(__name__)
+
+MAX_FLUSHES = 64
+"""Flushes of one client that may be under way."""
+FAREWELL_S = 5.0
+"""Seconds a peer has to read what was left to say before its connection is dropped."""
+
+
+class Conversation:
+    """From `welcome` to the last word."""
+
+    def __init__(
+        self, gateway: Gateway, websocket: WebSocket, connection: ServerConnection, attachment: Attachment
+    ) -> None:
+        self._gateway = gateway
+        self._websocket = websocket
+        self._connection = connection
+        self._attachment = attachment
+        self._live = attachment.live
+        self._pipeline = attachment.live.pipeline
+        self._reader: Reader = attachment.reader
+        self._lane: FastLane | None = fast_lane(websocket.scope)
+        self._confirmed = attachment.role is not Role.OWNER
+        self._deadline: asyncio.TimerHandle | None = None
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until the peer leaves or everything was said."""
+        try:
+            await send(self._websocket, self._connection.send(self._attachment.welcome))
+        except WebSocketDisconnect:
+            return
+        reading = asyncio.create_task(self._read(), name="voice-read")
+        writing = asyncio.create_task(self._write(), name="voice-write")
+        self._reader.on_stopped = lambda: self._stopped(writing)
+        if self._reader.farewell is not None:
+            self._stopped(writing)
+        try:
+            if self._lane is not None:
+                self._lane.listen(self.hear, self._flooded)
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            tasks = (reading, writing, *self._flushes)
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                self._note_defect(outcome)
+
+    def hear(self, data: bytes | str) -> None:
+        """Take one message. One whose connection was told to end (replaced, refused) is not heard any more:
+        its successor goes on from the sample that it was told, and audio must not count twice."""
+        if self._reader.farewell is not None:
+            return
+        try:
+            incoming = self._connection.receive(data)
+            if not self._confirmed:
+                self._confirmed = True
+                self._attachment.confirm()
+            if isinstance(incoming, Audio):
+                self._pipeline.feed(incoming.data)
+            else:
+                self._control(incoming)
+        except ProtocolError as error:
+            self._complain(error)
+
+    # Reading -------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        receive = self._websocket.receive
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self._gateway.telemetry.close(message.get("code", NO_CLOSE_FRAME))
+                return
+            data: bytes | str | None = message.get("bytes")
+            if data is not None:
+                self.hear(data)
+                continue
+            self.hear(message["text"])
+            await asyncio.sleep(0)  # a burst of control messages leaves the writer its turn
+
+    def _flooded(self, detail: str) -> None:
+        if self._reader.farewell is None:
+            self._complain(ProtocolError(ErrorCode.FLOOD, detail, fatal=True))
+
+    def _stopped(self, writing: "asyncio.Task[None]") -> None:
+        """The connection is to end: the peer is heard no more, and has a while to read what is left."""
+        if self._lane is not None:
+            self._lane.deafen()
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(FAREWELL_S, self._give_up, writing)
+
+    def _give_up(self, writing: "asyncio.Task[None]") -> None:
+        """The peer doesn't even take its farewell; the server drops a connection that was left unclosed."""
+        if self._reader.farewell is not None:
+            self._gateway.telemetry.close(self._reader.farewell.code)
+        writing.cancel()
+
+    def _control(self, message: ControlMessage) -> None:
+        pipeline = self._pipeline
+        pipeline.note_message()
+        match message:
+            case Ping():
+                self._say(Pong(t=message.t))
+            case Ack():
+                self._acknowledge(message.seq)
+            case Configure():
+                self._say(pipeline.configure(message))
+                self._attachment.configured(pipeline.config)
+                if message.delivery is not None:
+                    self._say(pipeline.flow())  # it has the `limit`, which a recording needs at once
+            case Position():
+                pipeline.position(message.sample)
+            case Flush():
+                self._start_flush(message)
+            case End():
+                self._attachment.end()
+
+    def _acknowledge(self, seq: int) -> None:
+        top = self._live.log.top
+        if seq > top:
+            raise ProtocolError(ErrorCode.INVALID_FIELD, f"the newest event is {top}", param="seq")
+        self._reader.skip_to(seq)
+
+    def _start_flush(self, message: Flush) -> None:
+        if len(self._flushes) >= MAX_FLUSHES:
+            raise ProtocolError(ErrorCode.OVERLOADED, f"{MAX_FLUSHES} flushes are pending already")
+        number = self._live.cut_short()
+
+        async def answer() -> None:
+            await self._live.flushed(number)
+            self._say(Flushed(id=message.id))
+
+        task = asyncio.create_task(answer(), name="voice-flush")
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+
+    def _complain(self, error: ProtocolError) -> None:
+        self._gateway.telemetry.error(error.code)
+        self._say(error.to_event())
+        if error.fatal:
+            self._reader.finish(error.close_code, error.code)
+
+    def _say(self, event: Event) -> None:
+        say(self._reader, event)
+
+    # Writing -------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        reader, websocket, connection = self._reader, self._websocket, self._connection
+        while not reader.done:
+            try:
+                items = reader.take()
+            except Evicted as gone:
+                await self._fell_behind(gone)
+                return
+            for item in items:
+                if isinstance(item, Entry):
+                    encoded = item.encoded(connection.encoding)
+                    await send(websocket, connection.send(item.event, encoded=encoded))
+                elif connection.state is not ConnectionState.CLOSING or isinstance(item, Error):
+                    await send(websocket, connection.send(item))
+            if not items and not reader.done:
+                await reader.wait()
+        farewell = reader.farewell
+        if farewell is not None:
+            self._gateway.telemetry.close(farewell.code)
+            await close(websocket, farewell.code, farewell.reason)
+
+    async def _fell_behind(self, gone: Evicted) -> None:
+        error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
+        self._gateway.telemetry.evicted()
+        await turn_away(self._gateway, self._websocket, self._connection, error)
+
+    def _note_defect(self, outcome: BaseException | None) -> None:
+        """Log what should not have happened; a peer that went away is none of it."""
+        if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
+            session_id = self._live.session_id
+            log.error("a conversation failed", exc_info=outcome, extra={"session_id": session_id})
+
+
+async def turn_away(
+    gateway: Gateway, websocket: WebSocket, connection: ServerConnection, error: ProtocolError
+) -> None:
+    """Tell a peer why, and close with the code that belongs to it."""
+    gateway.telemetry.error(error.code)
+    gateway.telemetry.close(error.close_code)
+    with contextlib.suppress(WebSocketDisconnect):  # a peer that has left needs no telling
+        await send(websocket, connection.send(error.to_event()))
+        await close(websocket, error.close_code, error.code)
+
+
+async def send(websocket: WebSocket, data: bytes | str) -> None:
+    """Send one message.
+
+    Raises:
+        WebSocketDisconnect: the connection is gone.
+    """
+    message: dict[str, Any] = {"type": "websocket.send"}
+    message["text" if isinstance(data, str) else "bytes"] = data
+    try:
+        await websocket.send(message)
+    except RuntimeError as closed:  # the server has closed it meanwhile, as for an oversize message
+        raise WebSocketDisconnect(NO_CLOSE_FRAME) from closed
+
+
+async def close(websocket: WebSocket, code: int, reason: str) -> None:
+    """Close, unless it is closed already."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await websocket.close(code, reason)

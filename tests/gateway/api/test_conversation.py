@@ -1,0 +1,240 @@
+"""One socket's conversation, driven without a server: what is heard, what isn't any more, how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.api import conversation
+from gateway.app import create_app
+from gateway.fastlane import EXTENSION
+from gateway.live.reader import MAX_LAG_EVENTS
+from gateway.settings import Settings
+from protocol.codec import decode_event
+from protocol.events import Error, Event, Flow, Gap, Pong, UnknownEvent, Welcome
+from protocol.version import Encoding
+
+Said = Event | UnknownEvent
+
+
+class Lane:
+    """A fast lane whose messages the test hands over."""
+
+    def __init__(self) -> None:
+        self.sink: Callable[[bytes | str], None] = lambda _: None
+        self.flooded: Callable[[str], None] = lambda _: None
+        self.deaf = False
+
+    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
+        self.sink, self.flooded = sink, flooded
+
+    def deafen(self) -> None:
+        self.deaf = True
+
+    def abort(self) -> None: ...
+
+
+class Peer:
+    """The server's end of ASGI for one WebSocket, with a fast lane or without."""
+
+    def __init__(self, *, lane: bool = True) -> None:
+        self.lane = Lane()
+        self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.said: list[Said] = []
+        self.closed: int | None = None
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self._extensions: dict[str, Any] = {EXTENSION: self.lane} if lane else {}
+        self._told = asyncio.Condition()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        async with self._told:
+            if message["type"] == "websocket.send":
+                self.said.append(decode_event(message["bytes"], Encoding.MSGPACK))
+            elif message["type"] == "websocket.close":
+                self.closed = message["code"]
+            self._told.notify_all()
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        async with self._told:
+            await self._told.wait_for(ready)
+
+    def scope(self, query: str = "") -> dict[str, Any]:
+        return {
+            "type": "websocket",
+            "asgi": {"version": "3.0"},
+            "scheme": "ws",
+            "server": ("127.0.0.1", 8522),
+            "client": ("127.0.0.1", 50_000),
+            "root_path": "",
+            "path": "/ws/voice",
+            "raw_path": b"/ws/voice",
+            "query_string": query.encode(),
+            "headers": [],
+            "subprotocols": [],
+            "extensions": self._extensions,
+        }
+
+    @property
+    def welcome(self) -> Welcome:
+        assert isinstance(self.said[0], Welcome)
+        return self.said[0]
+
+
+@asynccontextmanager
+async def gateway() -> AsyncIterator[Callable[..., Awaitable[asyncio.Task[None]]]]:
+    """The application, alive; yields what connects a peer and waits for its `welcome`."""
+    app = create_app(Settings(transcriber="none"))  # type: ignore[arg-type]
+    tasks: list[asyncio.Task[None]] = []
+
+    async def connect(peer: Peer, query: str = "") -> asyncio.Task[None]:
+        peer.inbox.put_nowait({"type": "websocket.connect"})
+        tasks.append(asyncio.create_task(app(peer.scope(query), peer.inbox.get, peer.send)))  # type: ignore[arg-type]
+        await peer.until(lambda: bool(peer.said))
+        await asyncio.sleep(0)
+        return tasks[-1]
+
+    async with app.router.lifespan_context(app):
+        yield connect
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            await scenario()
+
+    asyncio.run(main())
+
+
+def test_a_replaced_socket_is_heard_no_more() -> None:
+    """Its successor was told where to go on, so what it still sends would count twice.
+
+    It is stuck: a half-open connection has taken no event for a while, and can't take this one either.
+    """
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            first, second = Peer(), Peer()
+            await connect(first)
+            first.lane.sink(bytes(3_200))
+            first.reads.clear()
+            first.lane.sink('{"type": "ping"}')
+            await asyncio.sleep(0)
+            query = f"session_id={first.welcome.session_id}"
+            await connect(second, query)
+            assert second.welcome.next_sample == 1_600
+            first.lane.sink(bytes(32_000))
+            first.lane.sink('{"type": "position", "sample": 99000}')
+            third = Peer()
+            await connect(third, query)
+            assert third.welcome.next_sample == 1_600
+            first.reads.set()
+            await first.until(lambda: first.closed == 4005)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("lane", [True, False])
+def test_messages_are_heard_in_order_on_either_way(lane: bool) -> None:
+    """Audio doesn't overtake the control message before it."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer(lane=lane)
+            await connect(peer)
+            for message in ('{"type": "position", "sample": 8000}', bytes(3_200), '{"type": "ping", "t": 7}'):
+                if lane:
+                    peer.lane.sink(message)
+                else:
+                    kind = "text" if isinstance(message, str) else "bytes"
+                    peer.inbox.put_nowait({"type": "websocket.receive", kind: message})
+            await peer.until(lambda: any(isinstance(event, Pong) for event in peer.said))
+            gaps = [event for event in peer.said if getattr(event, "type", "") == "gap"]
+            assert [(gap.start_sample, gap.end_sample) for gap in gaps] == [(0, 8_000)]  # type: ignore[union-attr]
+            again = Peer()
+            await connect(again, f"session_id={peer.welcome.session_id}")
+            assert again.welcome.next_sample == 9_600
+
+    run(scenario)
+
+
+def test_a_flood_is_told_and_closed() -> None:
+    """The server found it; the peer hears why."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer()
+            task = await connect(peer)
+            peer.lane.flooded("too many frames")
+            peer.lane.flooded("once more")
+            await task
+            errors = [event for event in peer.said if isinstance(event, Error)]
+            assert [(error.code, error.message, error.fatal) for error in errors] == [
+                ("flood", "too many frames", True)
+            ]
+            assert (peer.closed, peer.lane.deaf) == (4009, True)
+
+    run(scenario)
+
+
+def test_a_peer_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint returns without a close; its server drops such a connection."""
+    monkeypatch.setattr(conversation, "FAREWELL_S", 0.05)
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer()
+            task = await connect(peer)
+            peer.reads.clear()
+            peer.lane.sink("no JSON")
+            peer.lane.flooded("too many frames")
+            await task
+            assert peer.closed is None
+
+    run(scenario)
+
+
+def test_a_slow_reader_is_told_and_comes_back_to_everything() -> None:
+    """It reads nothing for 300 events: closed with 4101, it still gets them, and misses none."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer, again = Peer(), Peer()
+            await connect(peer)
+            peer.reads.clear()
+            for sample in range(1, 301):
+                peer.lane.sink(f'{{"type": "position", "sample": {sample}}}')
+            peer.reads.set()
+            await peer.until(lambda: peer.closed is not None)
+            seen = [event.seq for event in peer.said if isinstance(event, Gap)]
+            assert seen == list(range(1, MAX_LAG_EVENTS + 2))
+            assert isinstance(peer.said[-1], Error)
+            assert (peer.said[-1].code, peer.closed) == ("reader_too_slow", 4101)
+            welcome = peer.welcome
+            await connect(again, f"session_id={welcome.session_id}&epoch={welcome.epoch}&after={seen[-1]}")
+            assert again.welcome.recovered
+            assert again.welcome.next_sample == len(seen)
+
+    run(scenario)
+
+
+def test_a_session_that_becomes_lossless_is_told_its_limit_at_once() -> None:
+    """Or its client, which may not send without, waits for a flow report that nothing brings about."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer()
+            await connect(peer)
+            peer.lane.sink('{"type": "position", "sample": 1600}')
+            peer.lane.sink('{"type": "configure", "delivery": "lossless"}')
+            await peer.until(lambda: any(isinstance(event, Flow) and event.limit for event in peer.said))
+            flow = next(event for event in peer.said if isinstance(event, Flow) and event.limit)
+            assert (flow.received, flow.classified, flow.limit) == (1_600, 1_600, 161_600)
+
+    run(scenario)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.classify.lanes import Job, Lane, Timing
 from gateway.classify.port import ClassifierError, Observation
-from gateway.classify.scheduler import Job, Lane, Timing
 from gateway.clock import ManualClock
 from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions, Spawn
@@ -65,6 +65,7 @@ class Bench:
     log: EventLog
     clock: ManualClock
     told: list[Event]
+    telemetry: Telemetry
 
     @property
     def events(self) -> list[DurableEvent]:
@@ -103,4 +104,4 @@ def bench(
         owner_backlog=owner_backlog,
         captions=captions,
     )
-    return Bench(pipeline, scheduler, event_log, clock, told)
+    return Bench(pipeline, scheduler, event_log, clock, told, telemetry)

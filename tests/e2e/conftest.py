@@ -31,6 +31,10 @@ class GatewayProcess:
         return self.process.pid
 
     @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def ws_url(self) -> str:
         return self.url.replace("http", "ws", 1) + "/ws/voice"
 
@@ -51,12 +55,21 @@ class GatewayProcess:
         return status
 
 
-def start_gateway(**settings: str) -> GatewayProcess:
-    """Start `undertone serve` on a free port with `settings` (names without their prefix)."""
+SERVE = ("gateway", "serve")
+"""`undertone serve`, as arguments of `python -m`."""
+
+
+def start_gateway(*command: str, **settings: str) -> GatewayProcess:
+    """Start a gateway on a free port with `settings` (names without their prefix).
+
+    Args:
+        command: what to run instead of `undertone serve`, as arguments of `python -m`: a launcher with the
+            options and the output of `serve`, such as `tests.chaos.slow_gateway`.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERTONE_")}
     environment |= {f"UNDERTONE_{name}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "serve", "--port", "0"],
+        [sys.executable, "-m", *(command or SERVE), "--port", "0"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -102,8 +115,8 @@ def launch() -> Iterator[Callable[..., GatewayProcess]]:
     """Starts gateways with settings of the test's own, and ends them."""
     started: list[GatewayProcess] = []
 
-    def start(**settings: str) -> GatewayProcess:
-        running = start_gateway(**settings)
+    def start(*command: str, **settings: str) -> GatewayProcess:
+        running = start_gateway(*command, **settings)
         started.append(running)
         return running
 

@@ -29,7 +29,7 @@ def test_it_stops_at_once_whoever_is_connected() -> None:
 
     async def main() -> None:
         audio = AudioFormat(sample_rate=8_000)  # a live resampler has native state to let go of
-        async with connect(running.ws_url, audio=audio) as client:
+        async with connect(running.ws_url, audio=audio, resume=False) as client:
             watcher = threading.Thread(target=observe, args=(client.welcome.session_id,))
             watcher.start()
             await client.send(bytes(3_200))
@@ -110,11 +110,11 @@ def test_a_lost_owner_may_come_back(launch: Callable[..., GatewayProcess]) -> No
     running = launch(TRANSCRIBER="none")
 
     async def main() -> None:
-        async with asyncio.timeout(20), connect(running.ws_url) as first:
+        async with asyncio.timeout(20), connect(running.ws_url, resume=False) as first:
             await first.send(bytes(40_000))
             await anext(aiter(first))
             welcome, last = first.welcome, first.connection.last_seq
-            first._socket.transport.abort()
+            first.drop()
         async with connect(
             running.ws_url,
             session_id=welcome.session_id,
@@ -137,7 +137,7 @@ def test_an_idle_session_is_ended_with_its_account(launch: Callable[..., Gateway
     running = launch(TRANSCRIBER="none", SESSION_IDLE_TTL_S="1.5", HEARTBEAT_S="1")
 
     async def main() -> None:
-        async with asyncio.timeout(20), connect(running.ws_url) as client:
+        async with asyncio.timeout(20), connect(running.ws_url, resume=False) as client:
             await client.send(bytes(3_200))
             seen = await everything(client)
             summary = next(event for event in seen if isinstance(event, Summary))
@@ -155,11 +155,11 @@ def test_a_session_nobody_comes_back_to_expires_with_its_account(
     running = launch(TRANSCRIBER="none", SESSION_DETACHED_TTL_S="0.5")
 
     async def main() -> str:
-        async with asyncio.timeout(20), connect(running.ws_url) as client:
+        async with asyncio.timeout(20), connect(running.ws_url, resume=False) as client:
             await client.send(bytes(3_200))
             await client.ping()
             await anext(aiter(client))
-            client._socket.transport.abort()
+            client.drop()
             return client.welcome.session_id
 
     session = asyncio.run(main())

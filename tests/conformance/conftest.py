@@ -1,0 +1,39 @@
+"""One gateway a lane, for the whole run."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conformance.served import Lane, Served
+from tests.e2e.conftest import GatewayProcess, start_gateway
+
+_SETTINGS = {
+    "TRANSCRIBER": "none",
+    "SESSION_DETACHED_TTL_S": "2",
+    "CLOSED_RETENTION_S": "5",
+    "CONNECT_DEADLINE_S": "2",
+    "CLASSIFY_WORKERS": "1",
+}
+"""A run leaves a thousand sessions behind; they are not to be kept."""
+_COMMANDS = {Lane.FAST: (), Lane.PORTABLE: ("tests.conformance.portable",)}
+
+
+@pytest.fixture(scope="session", params=list(Lane))
+def running(request: pytest.FixtureRequest) -> Iterator[tuple[Lane, GatewayProcess]]:
+    """The process behind `served`."""
+    lane: Lane = request.param
+    gateway = start_gateway(*_COMMANDS[lane], **_SETTINGS)
+    yield lane, gateway
+    status = gateway.stop()
+    if lane is Lane.FAST:  # stock uvicorn ends by its signal, and logs a traceback for text that is not UTF-8
+        assert status == 0
+        assert not [line for line in gateway.log if "Traceback" in line]
+
+
+@pytest.fixture(scope="session")
+def served(running: tuple[Lane, GatewayProcess]) -> Iterator[Served]:
+    """A gateway as its peers see it, over each lane in turn."""
+    lane, gateway = running
+    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        yield Served(lane, gateway.port, client)

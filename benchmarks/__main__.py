@@ -19,6 +19,7 @@ from benchmarks.rows import Row, table
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 PARTS: dict[str, tuple[str, str]] = {
+    "lane": ("benchmarks.micro_lane", "Socket → parser → application, per 100 ms frame"),
     "frames": ("benchmarks.micro_frames", "Frame → ring → window"),
     "events": ("benchmarks.micro_events", "Events: codec and fan-out"),
     "acoustic": ("benchmarks.micro_acoustic", "The acoustic classifier, per 1 s window"),
@@ -68,7 +69,18 @@ def _markdown(rows: list[Row]) -> str:
 
 
 def _head() -> str:
-    names = ("numpy", "scipy", "soxr", "msgpack", "orjson", "websockets", "uvicorn", "uvloop", "starlette")
+    names = (
+        "numpy",
+        "scipy",
+        "soxr",
+        "msgpack",
+        "orjson",
+        "picows",
+        "websockets",
+        "uvicorn",
+        "uvloop",
+        "starlette",
+    )
     versions = [f"| Python | {platform.python_version()} |"]
     versions += [f"| {name} | {version(name)} |" for name in names]
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.rows import Row, table
 from gateway.audio.window import WindowCutter
-from gateway.classify.scheduler import Job, Lane, Timing
+from gateway.classify.lanes import Job, Lane, Timing
 from gateway.clock import SystemClock
 from gateway.live.announcer import Announcer
 from gateway.live.log import EventLog

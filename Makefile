@@ -4,6 +4,7 @@
 #   make test    run every test, with coverage
 #   make lint    ruff, mypy --strict, import contracts
 #   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md
+#                (ARGS=faults: what becomes of it when things go wrong; benchmarks/FAULTS.md)
 #   make docs    rewrite the generated pages of docs/
 #   make clean   remove what the above made
 

@@ -142,8 +142,9 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--handover",
         metavar="PATH",
-        help="take over from the gateway that runs with the same PATH, without refusing anybody, and let the "
-        "next one do the same (UNDERTONE_HANDOVER)",
+        help="take over the listening socket of the gateway that runs with the same PATH, which then sends "
+        "its sessions away and ends, and let the next one do the same; nobody is refused on the way "
+        "(UNDERTONE_HANDOVER)",
     )
     _config(parser)
 

@@ -1,6 +1,7 @@
 """Collects what time has brought to sessions. What is due is a pure decision; here it is only acted upon."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -92,7 +93,9 @@ def decide(sessions: Iterable[Session], now: float, activity: ActivityOf, timers
 
 def interval(timers: Timers) -> float:
     """Seconds between passes: half the shortest timer, within 1 to 30."""
-    shortest = min(timers.connect_deadline_s, timers.detached_ttl_s, timers.idle_ttl_s)
+    shortest = min(
+        timers.connect_deadline_s, timers.detached_ttl_s, timers.idle_ttl_s, timers.closed_retention_s
+    )
     return min(max(shortest / 2, 1.0), 30.0)
 
 
@@ -154,17 +157,15 @@ class Reaper:
         return ReapReport(**tally)
 
     async def _pages(self) -> AsyncIterator[Sequence[Session]]:
-        after: str | None = None
-        while True:
-            try:
-                page = await self._service.overview(_PAGE, after)
-            except UnknownCursor:
-                return  # deleted just now: the rest is for the next pass
-            if page:
-                after = page[-1].id
-                yield page
-            if len(page) < _PAGE:
-                return
+        """Each is read before the one before it is acted upon: whoever is purged is no place to go on from."""
+        page = await self._service.overview(_PAGE)
+        while page:
+            following: Sequence[Session] = ()
+            if len(page) == _PAGE:
+                with contextlib.suppress(UnknownCursor):  # deleted just now: the rest is for the next pass
+                    following = await self._service.overview(_PAGE, page[-1].id)
+            yield page
+            page = following
             await asyncio.sleep(0)
 
     async def _apply(self, decision: Decision, tally: Counter[str]) -> _Ending | None:

@@ -327,6 +327,10 @@ class TestPasses:
             task.cancel()
             assert (report.seen, report.expired) == (1_201, 1_201)
             assert turns >= 2
+            node.clock.advance(900.0)
+            report = await node.reaper.pass_once()
+            assert (report.seen, report.purged) == (1_201, 1_201)
+            assert await node.store.count(_ANY) == 0
 
         run(scenario())
 

@@ -68,7 +68,12 @@ def test_sessions_held_here_are_noted_from_time_to_time() -> None:
 
 @pytest.mark.parametrize(
     ("timers", "seconds"),
-    [(Timers(), 15.0), (Timers(detached_ttl_s=1.0), 1.0), (Timers(900.0, 900.0, 900.0), 30.0)],
+    [
+        (Timers(), 15.0),
+        (Timers(detached_ttl_s=1.0), 1.0),
+        (Timers(closed_retention_s=10.0), 5.0),
+        (Timers(900.0, 900.0, 900.0), 30.0),
+    ],
 )
 def test_passes_are_half_the_shortest_timer_apart(timers: Timers, seconds: float) -> None:
     """Within 1 to 30 s."""

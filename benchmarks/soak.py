@@ -1,75 +1,103 @@
 """Five minutes of coming and going: what is left of it afterwards.
 
     python -m benchmarks.soak
+    python -m benchmarks.soak --seconds 3600
 
 Callers speak for some seconds each, over connections that are cut now and then; all the time about as many
-are there, always others. Memory is looked at after a minute of warm-up and from then on.
+are there, always others. Each half minute everybody leaves, and when the gateway has forgotten them its
+memory is looked at: while sessions are there, what it holds of them would hide a leak.
 """
 
+import argparse
 import asyncio
 import statistics
 import time
+from dataclasses import dataclass, field
 
 from benchmarks.rows import Row, table
 from tests.chaos.callers import Account, Call, Speaker, Voice, crowd
-from tests.chaos.footprint import footprint
+from tests.chaos.footprint import Footprint, footprint, gauges
 from tests.chaos.proxy import Proxy
 from tests.chaos.storm import Storm
 from tests.e2e.conftest import GatewayProcess, start_gateway
 
 CALLERS = 40
 """At a time."""
-CALL_S = 4.0
+CALL_S = 3.0
+ROUNDS = 4
+"""Of callers, from one rest to the next."""
 SECONDS = 300.0
 WARM_UP_S = 60.0
-RETENTION_S = 10.0
-"""Seconds that an ended session can be read; with the default, fifteen minutes of them would pile up."""
+RETENTION_S = 1.0
+"""Seconds that an ended session can be read; with the default each rest would take fifteen minutes."""
+FORGOTTEN_S = 10.0
+"""Seconds within which nothing may be left of any session."""
+LOOK_S = 0.1
+SETTLED_S = 1.0
 MIB = 1024 * 1024
 
 
-def rows() -> list[Row]:
-    """Takes some five and a half minutes."""
+@dataclass(slots=True)
+class Soak:
+    """What was seen."""
+
+    calls: list[Call] = field(default_factory=list)
+    looks: list[tuple[float, int, Footprint]] = field(default_factory=list)
+    """Each rest: when (monotonic seconds), after how many calls, and what the gateway held."""
+
+
+def rows(seconds: float = SECONDS) -> list[Row]:
+    """Takes about a minute more than `seconds`."""
     gateway = start_gateway(TRANSCRIBER="none", CLOSED_RETENTION_S=str(RETENTION_S))
     try:
-        base = footprint(gateway.pid)
-        account, looks = asyncio.run(_soak(gateway))
-        time.sleep(3 * RETENTION_S)
-        after = footprint(gateway.pid)
+        soak = asyncio.run(_soak(gateway, seconds))
     finally:
         gateway.stop()
-    times, sizes = zip(*looks, strict=True)
-    slope = statistics.linear_regression(times, sizes).slope * 3_600 / MIB
+    account, looks = Account.of(soak.calls), soak.looks
+    times = [at for at, _, _ in looks]
+    sizes = [held.rss / MIB for _, _, held in looks]
+    descriptors = [held.descriptors for _, _, held in looks]
     figures = {
         "sessions that came and went": (account.calls, "sessions"),
+        "of these after the warm-up": (looks[-1][1] - looks[0][1], "sessions"),
+        "connections cut": (account.resumes, "connections"),
         "accounts that don't add up": (len(account.faults), "faults"),
-        "RSS slope after a minute's warm-up": (slope, "MiB/h"),
-        "RSS in the end over that after the warm-up": ((sizes[-1] - sizes[0]) / MIB, "MiB"),
-        "descriptors left over": (after.descriptors - base.descriptors, "descriptors"),
+        "RSS at rest, after the warm-up": (sizes[0], "MiB"),
+        "RSS at rest, in the end": (sizes[-1], "MiB"),
+        "slope of it": (statistics.linear_regression(times, sizes).slope * 3_600, "MiB/h"),
+        "descriptors at rest, most over fewest": (max(descriptors) - min(descriptors), "descriptors"),
     }
     return [Row(name, float(value), unit) for name, (value, unit) in figures.items()]
 
 
-async def _soak(gateway: GatewayProcess) -> tuple[Account, list[tuple[float, int]]]:
-    voice, storm = Voice(), Storm(seed=18, every_s=(1.0, 6.0))
-    looks: list[tuple[float, int]] = []
-    calls: list[Call] = []
-    async with Proxy(int(gateway.url.rpartition(":")[2]), script=storm) as proxy:
-        watching = asyncio.create_task(_watch(gateway, looks))
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            speakers = [Speaker(proxy.ws_url, CALL_S, voice) for _ in range(CALLERS)]
-            calls += await crowd(speakers, ramp_s=CALL_S)
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-    return Account.of(calls), looks
+async def _soak(gateway: GatewayProcess, seconds: float) -> Soak:
+    soak, voice, storm = Soak(), Voice(), Storm(seed=18, every_s=(1.0, 6.0))
+    began = time.monotonic()
+    async with Proxy(gateway.port, script=storm) as proxy:
+        while time.monotonic() < began + WARM_UP_S + seconds:
+            for _ in range(ROUNDS):
+                speakers = [Speaker(proxy.ws_url, CALL_S, voice) for _ in range(CALLERS)]
+                soak.calls += await crowd(speakers, ramp_s=CALL_S)
+            await _forgotten(gateway)
+            if time.monotonic() >= began + WARM_UP_S:
+                soak.looks.append((time.monotonic(), len(soak.calls), footprint(gateway.pid)))
+    return soak
 
 
-async def _watch(gateway: GatewayProcess, looks: list[tuple[float, int]]) -> None:
-    await asyncio.sleep(WARM_UP_S)
-    while True:
-        looks.append((time.monotonic(), footprint(gateway.pid).rss))
-        await asyncio.sleep(2)
+async def _forgotten(gateway: GatewayProcess) -> None:
+    for _ in range(round(FORGOTTEN_S / LOOK_S)):
+        if not any(count for name, count in gauges(gateway.url).items() if name.startswith(_HELD)):
+            break
+        await asyncio.sleep(LOOK_S)
+    else:
+        raise TimeoutError(f"after {FORGOTTEN_S:g} s there still are sessions")
+    await asyncio.sleep(SETTLED_S)
+
+
+_HELD = "undertone_sessions{"
 
 
 if __name__ == "__main__":
-    print(table(rows()))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    print(table(rows(parser.parse_args().seconds)))

@@ -340,8 +340,8 @@ class TestPasses:
         async def scenario() -> None:
             node = Node(store=HearingStore())
             assert isinstance(node.store, HearingStore)
-            node.store.pages = [[in_status(Status.CLOSED)] * 500]
-            assert (await node.reaper.pass_once()).seen == 500
+            node.store.pages = [[in_status(Status.CLOSED)] * reaper_module._PAGE]
+            assert (await node.reaper.pass_once()).seen == reaper_module._PAGE
 
         run(scenario())
 

@@ -157,7 +157,7 @@ class Reaper:
         return ReapReport(**tally)
 
     async def _pages(self) -> AsyncIterator[Sequence[Session]]:
-        """Each is read before the one before it is acted upon: whoever is purged is no place to go on from."""
+        """Each is read before the last one is acted upon: whoever is purged is no place to go on from."""
         page = await self._service.overview(_PAGE)
         while page:
             following: Sequence[Session] = ()

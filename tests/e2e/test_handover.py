@@ -125,6 +125,7 @@ def test_ten_restarts_under_load_refuse_nobody(succeed: Callable[..., GatewayPro
             over.set()
 
     run(main(), 60)
+    print(f"{HANDOVERS} restarts: {dict(outcomes)}")
     assert set(outcomes) == {"200", "Welcome"}, outcomes
     assert outcomes["200"] > 100
     assert outcomes["Welcome"] > 100

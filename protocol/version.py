@@ -36,36 +36,34 @@ class Negotiated:
 
     encoding: Encoding
     subprotocol: str | None
-    """The name to answer with; None where the client offered none."""
+    """The name to answer with; None where the client offered none, or none that is known."""
     ticket: str | None
     """Still to be verified; never to be echoed or logged."""
+    refusal: ProtocolError | None = None
+    """What is wrong with the offer: to be told in `encoding`, under `subprotocol`, as the last word."""
 
 
 def negotiate(offered: Sequence[str]) -> Negotiated:
     """Choose the first known subprotocol in the client's order; msgpack where none was offered.
 
-    A ticket alone counts as none offered (RFC 6455 section 1.9 allows a server to select none).
-
-    Raises:
-        ProtocolError: `unsupported_subprotocol` where only unknown ones were offered, `unauthorized` where a
-            ticket is malformed or there are two. Both fatal.
+    A ticket alone counts as none offered (RFC 6455 section 1.9 allows a server to select none). The refusal
+    is `unauthorized` where a ticket is malformed or there are two, `unsupported_subprotocol` where only
+    unknown names were offered. Both are fatal.
     """
-    ticket = _ticket([name for name in offered if name.startswith(TICKET_PREFIX)])
+    tickets = [name.removeprefix(TICKET_PREFIX) for name in offered if name.startswith(TICKET_PREFIX)]
     names = [name for name in offered if not name.startswith(TICKET_PREFIX)]
-    if not names:
-        return Negotiated(Encoding.MSGPACK, None, ticket)
-    for name in names:
-        if name in SUBPROTOCOLS:
-            return Negotiated(SUBPROTOCOLS[name], name, ticket)
-    raise ProtocolError(ErrorCode.UNSUPPORTED_SUBPROTOCOL, f"known are {', '.join(SUBPROTOCOLS)}", fatal=True)
+    chosen = next((name for name in names if name in SUBPROTOCOLS), None)
+    encoding = Encoding.MSGPACK if chosen is None else SUBPROTOCOLS[chosen]
+    if len(tickets) > 1 or not all(map(_TICKET.match, tickets)):
+        return Negotiated(encoding, chosen, None, _NO_TICKET)
+    if names and chosen is None:
+        return Negotiated(encoding, None, None, _UNKNOWN)
+    return Negotiated(encoding, chosen, tickets[0] if tickets else None)
 
 
-def _ticket(offers: list[str]) -> str | None:
-    if not offers:
-        return None
-    ticket = offers[0].removeprefix(TICKET_PREFIX)
-    if len(offers) > 1 or not _TICKET.match(ticket):
-        raise ProtocolError(
-            ErrorCode.UNAUTHORIZED, "the ticket is not one base64url word", param="ticket", fatal=True
-        )
-    return ticket
+_NO_TICKET = ProtocolError(
+    ErrorCode.UNAUTHORIZED, "the ticket is not one base64url word", param="ticket", fatal=True
+)
+_UNKNOWN = ProtocolError(
+    ErrorCode.UNSUPPORTED_SUBPROTOCOL, f"known are {', '.join(SUBPROTOCOLS)}", fatal=True
+)

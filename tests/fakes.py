@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.classify.lanes import Job, Lane, Timing
 from gateway.classify.port import ClassifierError, Observation
+from gateway.classify.queue import WindowQueue
 from gateway.clock import ManualClock
 from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions, Spawn
@@ -25,35 +26,55 @@ class HandScheduler:
     """A scheduler whose answers the test gives by hand, in any order a real one could."""
 
     jobs: list[Job] = field(default_factory=list)
+    """Those in flight and those that wait, as they came."""
+    lanes: list[Lane] = field(default_factory=list)
+    """The lane of each."""
     closed: bool = False
+    queue: WindowQueue = field(default_factory=lambda: WindowQueue(capacity=1_000_000, deadline_s=1e9))
 
     def submit(self, lane: Lane, job: Job) -> None:
         """Keep the job; windows beyond the lane's depth are shed as the real one sheds them."""
         self.jobs.append(job)
-        while lane.depth is not None and len(self.jobs) > lane.depth + 1:
-            self.jobs.pop(1).shed()
+        self.lanes.append(lane)
+        for one in self.queue.submit(lane, job):
+            del self.lanes[self.jobs.index(one)]
+            self.jobs.remove(one)
+            one.shed()
+        self.queue.take(len(self.jobs), 0.0)
 
     def close(self, lane: Lane) -> list[Job]:
         self.closed = True
-        left, self.jobs = self.jobs, []
+        self.queue.close(lane)
+        left = [job for job, its in zip(self.jobs, self.lanes, strict=True) if its is lane]
+        self.jobs = [job for job, its in zip(self.jobs, self.lanes, strict=True) if its is not lane]
+        self.lanes = [its for its in self.lanes if its is not lane]
+        if lane.in_flight is not None:
+            self.queue.finish(lane)
         return left
 
     def answer(self, observations: list[Observation] | None = None) -> None:
         """Classify the oldest window."""
         if self.jobs:
-            job = self.jobs.pop(0)
+            job = self._pop()
             job.window()
             job.classified(observations or [], Timing(0.001, 0.002))
 
     def fail(self) -> None:
         """Fail the oldest window."""
         if self.jobs:
-            self.jobs.pop(0).failed(ClassifierError("by hand"))
+            self._pop().failed(ClassifierError("by hand"))
 
     def shed(self) -> None:
         """Shed the oldest window, as a passed deadline does."""
         if self.jobs:
-            self.jobs.pop(0).shed()
+            self._pop().shed()
+
+    def _pop(self) -> Job:
+        """The oldest job; the next one of its lane goes."""
+        job, lane = self.jobs.pop(0), self.lanes.pop(0)
+        self.queue.finish(lane)
+        self.queue.take(len(self.jobs), 0.0)
+        return job
 
 
 @dataclass

@@ -157,7 +157,10 @@ def error_of(error: Exception) -> ProtocolError:
 def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:
     if "after" not in query:
         return None
-    return query.get("epoch"), checks.decimal("after", query["after"])
+    after = checks.decimal("after", query["after"])
+    if after > checks.MAX_SAMPLE:
+        raise checks.invalid_field("after", f"must be at most {checks.MAX_SAMPLE}")
+    return query.get("epoch"), after
 
 
 def _check_format(session: Session, query: Mapping[str, str]) -> None:

@@ -17,8 +17,7 @@ from gateway.api.problems import Problem, foreign_page
 from gateway.api.replay import replay
 from gateway.sessions.tickets import Role
 from protocol.connection import ServerConnection
-from protocol.errors import ProtocolError
-from protocol.version import Encoding, Negotiated, negotiate
+from protocol.version import Negotiated, negotiate
 
 
 class VoiceEndpoint:
@@ -36,13 +35,12 @@ class VoiceEndpoint:
             self._gateway.telemetry.refused(refusal.code)
             await websocket.send_denial_response(refusal.response())
             return
-        try:
-            agreed = negotiate(scope.get("subprotocols", ()))
-        except ProtocolError as error:
-            await _accept(websocket, None)
-            await turn_away(self._gateway, websocket, ServerConnection(Encoding.MSGPACK), error)
-            return
+        agreed = negotiate(scope.get("subprotocols", ()))
         await _accept(websocket, agreed.subprotocol)
+        if agreed.refusal is not None:
+            connection = ServerConnection(agreed.encoding)
+            await turn_away(self._gateway, websocket, connection, agreed.refusal)
+            return
         await self._admitted(websocket, agreed)
 
     def _refusal(self, scope: Scope) -> Problem | None:

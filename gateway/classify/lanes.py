@@ -51,11 +51,13 @@ class Lane:
     """One session's place in the queue."""
 
     depth: int | None = 2
-    """How many windows may wait; None for lossless sessions, which credit bounds."""
+    """How many windows may wait; None for lossless sessions, which credit bounds. Changed by `bound`."""
     namespace: str | None = None
     """Whose session it is; sessions of nobody share one turn, too."""
     waiting: deque[Job] = field(default_factory=deque)
     in_flight: Job | None = None
+    owed: int = 0
+    """How many of the waiting windows, the oldest, were taken in while none might be shed."""
     closed: bool = False
     counted: int = 0
     """How many of the waiting windows count towards the queue's capacity."""
@@ -63,6 +65,19 @@ class Lane:
     """Whether it is its turn soon: `Turns` has it."""
     turn: int = 0
     """When it was its turn last, counted in turns of all."""
+
+    def bound(self, depth: int | None) -> None:
+        """Let so many windows wait from now on. A lossless lane that becomes realtime keeps those it has."""
+        if depth is None:
+            self.owed = 0  # none at all may be shed now
+        elif self.depth is None:
+            self.owed = len(self.waiting)
+        self.depth = depth
+
+    @property
+    def sheddable(self) -> int:
+        """How many of the waiting windows are realtime ones."""
+        return 0 if self.depth is None else len(self.waiting) - self.owed
 
 
 T = TypeVar("T")

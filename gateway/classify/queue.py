@@ -7,8 +7,8 @@ The bounds and their policies:
 * the capacity over all realtime lanes: the submitting lane's oldest waiting window is shed, or the new one;
 * a realtime window not dispatched within the deadline is shed.
 
-A lossless lane's windows are never shed and count towards no capacity: its client's credit bounds them to ten
-seconds of audio a session, and they take their turns like everybody's.
+Windows taken in while their lane was lossless are never shed and count towards no capacity: the client's
+credit bounds them to ten seconds of audio a session, and they take their turns like everybody's.
 """
 
 from collections import OrderedDict
@@ -71,11 +71,11 @@ class WindowQueue:
         lane.waiting.append(job)
         self._waiting += 1
         shed: list[Job] = []
-        while lane.depth is not None and len(lane.waiting) > lane.depth:
-            shed.append(self._pop(lane))
+        while lane.depth is not None and lane.sheddable > lane.depth:
+            shed.append(self._shed(lane))
         self._recount(lane)
         while lane.counted and self._counted > self._capacity:
-            shed.append(self._pop(lane))
+            shed.append(self._shed(lane))
         self._enrol(lane)
         self._await(lane, job.arrived)
         return shed
@@ -115,21 +115,32 @@ class WindowQueue:
 
     def _next(self, lane: Lane, now: float, late: list[Job]) -> Job | None:
         while lane.waiting:
+            patient = lane.depth is None or lane.owed > 0
             job = self._pop(lane)
-            if lane.depth is None or now - job.arrived <= self._deadline_s:
+            if patient or now - job.arrived <= self._deadline_s:
                 return job
             late.append(job)
         return None
 
     def _pop(self, lane: Lane) -> Job:
+        """The oldest."""
         job = lane.waiting.popleft()
+        lane.owed = max(0, lane.owed - 1)
+        self._waiting -= 1
+        self._recount(lane)
+        return job
+
+    def _shed(self, lane: Lane) -> Job:
+        """The oldest that may be."""
+        job = lane.waiting[lane.owed]
+        del lane.waiting[lane.owed]
         self._waiting -= 1
         self._recount(lane)
         return job
 
     def _recount(self, lane: Lane) -> None:
         """Book what the lane holds of the capacity; its delivery may have changed since the last time."""
-        counted = len(lane.waiting) if lane.depth is not None else 0
+        counted = lane.sheddable
         self._counted += counted - lane.counted
         lane.counted = counted
 
@@ -139,13 +150,13 @@ class WindowQueue:
 
     def _await(self, lane: Lane, now: float) -> None:
         """Remember since when a realtime lane waits. Time only grows: the first has waited longest."""
-        if lane.waiting and lane.depth is not None:
+        if lane.sheddable:
             self._unserved.setdefault(lane, now)
 
     def _waits_since(self) -> float | None:
         while self._unserved:
             lane, since = next(iter(self._unserved.items()))
-            if lane.depth is not None:
+            if lane.sheddable:
                 return since
             del self._unserved[lane]  # it has become lossless, and waits as long as it takes
         return None

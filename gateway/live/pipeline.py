@@ -7,6 +7,7 @@ Everything here is synchronous. What takes time happens in the scheduler and the
 back with their answers.
 """
 
+import math
 from collections.abc import Callable
 
 from gateway.audio.window import Cut, WindowCutter, position
@@ -27,8 +28,9 @@ from protocol.events import Configured, Event, Flow, GapReason
 WAITING = 2
 """Windows that may wait for a realtime session."""
 WAITING_AFTER_ATTACH = 6
-"""The same for the first seconds after an attach, so that a resent backlog isn't shed."""
+"""At least as many for the first seconds after an attach, so that a resent backlog isn't shed."""
 ATTACH_GRACE_S = 5.0
+"""How long that is, and how much audio may be resent: with short hops it is more windows."""
 MAX_SKIP_S = 24 * 3600
 """The farthest a client may move its position ahead in one step, in seconds of audio."""
 FLOW_CHECK_S = 0.5
@@ -77,7 +79,7 @@ class Pipeline:
         self._tell = tell
         self._owner_backlog = owner_backlog
         self._captions = captions
-        self._lane = Lane(depth=WAITING_AFTER_ATTACH, namespace=namespace)
+        self._lane = Lane(namespace=namespace)
         self._budget = FloodBudget(audio.bytes(audio.sample_rate), clock.monotonic())
         self._meter = FlowMeter()
         self._attached_at = clock.monotonic()
@@ -206,8 +208,6 @@ class Pipeline:
         now = self._clock.monotonic()
         self._attached_at = self.traffic.last_activity = now
         self._budget = FloodBudget(self.audio.bytes(self.audio.sample_rate), now)
-        if self.config.delivery is Delivery.REALTIME:
-            self._lane.depth = WAITING_AFTER_ATTACH
 
     def note_message(self) -> None:
         """The client said something that is not audio."""
@@ -334,8 +334,7 @@ class Pipeline:
 
     def _submit(self, cut: Cut) -> None:
         now = self._clock.monotonic()
-        if self._lane.depth == WAITING_AFTER_ATTACH and now - self._attached_at > ATTACH_GRACE_S:
-            self._lane.depth = WAITING
+        self._lane.bound(self._room(now))
         self._submitted += 1
         job = WindowJob(self, self._submitted, cut, self.cutter.samples(cut), now)
         self._jobs[job.number] = job
@@ -360,10 +359,17 @@ class Pipeline:
     def _set_delivery(self, delivery: Delivery) -> None:
         if delivery is Delivery.LOSSLESS:
             self.credit = Credit.opening(self.audio.sample_rate, self.ledger.next_sample)
-            self._lane.depth = None
         else:
             self.credit = None
-            self._lane.depth = WAITING
+        self._lane.bound(self._room(self._clock.monotonic()))
+
+    def _room(self, now: float) -> int | None:
+        """How many windows may wait."""
+        if self.credit is not None:
+            return None
+        if now - self._attached_at > ATTACH_GRACE_S:
+            return WAITING
+        return max(WAITING_AFTER_ATTACH, math.ceil(ATTACH_GRACE_S * 1_000 / self.config.hop_ms))
 
     def _renew_credit(self) -> bool:
         if self.credit is None or self._owner_backlog() >= OWNER_LAG_EVENTS:

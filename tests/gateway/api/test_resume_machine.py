@@ -333,7 +333,8 @@ class Comings(RuleBasedStateMachine):
             self.check_replaced(peer)
         assert self.owner is not None
         self.speak('{"type": "end"}')
-        self.do(self.answer(len(self.node.scheduler.jobs), True))
+        for _ in tuple(self.node.scheduler.jobs):
+            self.do(self.answer(1, True))
         summary = self.owner.durable[-1]
         assert isinstance(summary, Summary)
         assert (self.owner.closed, summary.next_sample) == (1000, self.next_sample)

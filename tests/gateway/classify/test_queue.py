@@ -104,13 +104,40 @@ def test_lossless_windows_are_never_shed_and_take_nobodys_place() -> None:
     assert windows.waiting == 13
 
 
-def test_a_lane_that_becomes_realtime_is_bounded_like_one() -> None:
-    """What it had waiting as a lossless one is shed with its next window, but for the newest."""
-    windows, lane = queue(), Lane(depth=None)
+def test_a_lane_that_becomes_realtime_keeps_what_it_was_promised() -> None:
+    """Windows taken in as lossless ones wait as long as it takes; those that come after them are bounded."""
+    windows, lane, other = queue(capacity=3), Lane(depth=None), Lane(depth=6)
     for n in range(5):
-        windows.submit(lane, FakeJob(str(n)))
-    lane.depth = 2
-    assert names(windows.submit(lane, FakeJob("5"))) == ["0", "1", "2", "3"]
+        windows.submit(lane, FakeJob(str(n), arrived=0.0))
+    lane.bound(2)
+    assert windows.late_for(100.0) == 0.0
+    shed = [windows.submit(lane, FakeJob(str(n), arrived=100.0)) for n in range(5, 9)]
+    assert [names(jobs) for jobs in shed] == [[], [], ["5"], ["6"]]
+    assert windows.submit(other, FakeJob("a", arrived=100.0)) == []
+    assert names(windows.submit(lane, FakeJob("9", arrived=100.0))) == ["7"]
+    gone = []
+    for _ in range(6):
+        batch, late = windows.take(32, now=101.5)
+        assert late == []
+        gone += [name for name in taken(batch) if name != "a"]
+        windows.finish(lane)
+    assert gone == ["0", "1", "2", "3", "4", "8"]
+    batch, late = windows.take(32, now=103.0)
+    assert (names(late), taken(batch), lane.owed) == (["9"], [], 0)
+    windows.finish(other)
+
+
+def test_a_lane_that_is_realtime_for_a_moment_loses_nothing_by_it() -> None:
+    """What waits when it becomes lossless again waits as long as it takes, too."""
+    windows, lane = queue(), Lane(depth=None)
+    windows.submit(lane, FakeJob("a", arrived=0.0))
+    lane.bound(2)
+    windows.submit(lane, FakeJob("b", arrived=0.0))
+    lane.bound(None)
+    lane.bound(1)
+    assert names(windows.submit(lane, FakeJob("c", arrived=0.0))) == []
+    assert names(windows.submit(lane, FakeJob("d", arrived=0.0))) == ["c"]
+    assert lane.owed == 2
 
 
 def test_a_closed_lane_gives_its_windows_back_and_takes_no_more() -> None:
@@ -178,7 +205,7 @@ def test_recordings_may_wait() -> None:
     windows, lossless, changing = queue(), Lane(depth=None), Lane(depth=2)
     windows.submit(lossless, FakeJob("a", arrived=0.0))
     windows.submit(changing, FakeJob("b", arrived=0.0))
-    changing.depth = None
+    changing.bound(None)
     assert windows.late_for(100.0) == 0.0
 
 
@@ -216,7 +243,7 @@ def test_every_window_has_exactly_one_fate_and_in_order(steps: list[tuple[str, i
             case "wait":
                 now += number
             case "delivery":
-                lanes[number].depth = 2 if lanes[number].depth is None else None
+                lanes[number].bound(2 if lanes[number].depth is None else None)
     waiting = {lane: [int(name) for name in names(lane.waiting)] for lane in lanes}
     assert windows.waiting == sum(map(len, waiting.values()))
     told = {lane: sorted(fates[lane]) + waiting[lane] for lane in lanes}
@@ -226,28 +253,38 @@ def test_every_window_has_exactly_one_fate_and_in_order(steps: list[tuple[str, i
 @settings(max_examples=300)
 @given(STEPS)
 def test_capacity_bounds_realtime_windows_and_only_them(steps: list[tuple[str, int]]) -> None:
-    """No more of them wait than set; a lossless window comes back only when its lane is closed."""
+    """No more of them wait than set; one that was waiting while its lane was lossless comes back only when
+    that is closed."""
     windows, capacity = queue(capacity=4), 4
     lanes = [Lane(depth) for depth in (2, None, 6, 1, None, 3)]
+    promised: list[Job] = []
     now = 0.0
     for step, number in steps:
         lost: list[Job] = []
         match step:
             case "submit":
-                lost = windows.submit(lanes[number], FakeJob("w", arrived=now))
+                job = FakeJob("w", arrived=now)
+                promised += [job] if lanes[number].depth is None else []
+                lost = windows.submit(lanes[number], job)
                 lost = lost if not lanes[number].closed else []
                 assert not lost or lanes[number].depth is not None
+                assert not any(job in promised for job in lost)
             case "take":
-                windows.take(number, now)
+                assert not any(job in promised for job in windows.take(number, now)[1])
             case "finish" if lanes[number].in_flight is not None:
                 windows.finish(lanes[number])
             case "close":
                 windows.close(lanes[number])
             case "wait":
                 now += number
-        assert sum(len(lane.waiting) for lane in lanes if lane.depth is not None) <= capacity
+            case "delivery" if not lanes[number].closed:
+                lanes[number].bound(None if lanes[number].depth is not None else 2)
+                promised += [job for job in lanes[number].waiting if lanes[number].depth is None]
+        if step != "delivery":
+            assert sum(lane.sheddable for lane in lanes if lane is lanes[number]) <= capacity
         for lane in lanes:
-            assert lane.depth is None or len(lane.waiting) <= lane.depth
+            assert lane.owed <= len(lane.waiting)
+            assert lane.depth is None or lane.sheddable <= lane.depth
 
 
 @settings(max_examples=300)

@@ -256,3 +256,29 @@ def test_frames_that_split_samples_stop_at_the_limit(size: int) -> None:
         feed_many(on, size, 2 * limit // size + 1 + size)
     assert refused.value.code is ErrorCode.OVERRUN
     assert on.pipeline.ledger.next_sample <= limit
+
+
+@pytest.mark.parametrize(("window_ms", "hop_ms"), [(200, 100), (300, 300), (500, 500), (5_000, 100)])
+def test_a_resent_backlog_of_short_windows_is_not_shed_either(window_ms: int, hop_ms: int) -> None:
+    """Five seconds of short hops are more windows; after the grace two wait, as ever."""
+    on = bench(config=SessionConfig(window_ms=window_ms, hop_ms=hop_ms))
+    on.clock.advance(60)
+    on.pipeline.attached()
+    on.pipeline.feed(bytes(2 * 16_000 * 5))
+    assert not [event for event in on.events if isinstance(event, Gap)]
+    on.clock.advance(5.1)
+    on.pipeline.feed(bytes(2 * 16_000))
+    assert len(on.scheduler.jobs) == 3
+
+
+@pytest.mark.parametrize("window_ms", [200, 500, 1_000])
+def test_what_was_taken_in_losslessly_is_not_dropped_in_real_time(window_ms: int) -> None:
+    """A session that becomes realtime keeps what credit has let in; only what comes after may be shed."""
+    on = bench(config=SessionConfig(window_ms=window_ms, hop_ms=window_ms, delivery=Delivery.LOSSLESS))
+    on.clock.advance(60)
+    on.pipeline.feed(bytes(2 * 48_000))
+    on.pipeline.configure(Configure(delivery=Delivery.REALTIME))
+    on.pipeline.feed(bytes(2 * 48_000))
+    gaps = [event for event in on.events if isinstance(event, Gap)]
+    assert gaps
+    assert min(gap.start_sample for gap in gaps) >= 48_000

@@ -27,7 +27,7 @@ from protocol.audio import AudioFormat
 from protocol.close import CloseCode
 from protocol.codec import MAX_CONTROL_BYTES
 from protocol.control import SessionConfig
-from protocol.errors import ErrorCode, ProtocolError
+from protocol.errors import ErrorCode, ProtocolError, invalid_field
 from protocol.events import Welcome
 from protocol.version import PROTOCOL
 
@@ -159,7 +159,7 @@ def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:
         return None
     after = checks.decimal("after", query["after"])
     if after > checks.MAX_SAMPLE:
-        raise checks.invalid_field("after", f"must be at most {checks.MAX_SAMPLE}")
+        raise invalid_field("after", f"must be at most {checks.MAX_SAMPLE}")
     return query.get("epoch"), after
 
 

@@ -13,7 +13,8 @@ The two talk over a Unix socket whose messages keep their bounds (SOCK_SEQPACKET
 What is lent is the same socket, its queue included, so no connection attempt ever finds nobody listening. The
 control socket goes along: whoever has it answers at its path, which is never free in between. Where the next
 process ends before it says `ready`, the present one goes on as if nothing had happened; where the present one
-ends meanwhile, the next one has what it needs.
+ends meanwhile, the next one has what it needs. Where the next one takes too long, the present one takes the
+loan back (`refuse`): who comes to `ready` after that must not serve, or there would be two.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Word(StrEnum):
     LEND = "lend"
     """It gets it: two descriptors, the listening socket and the control socket."""
     REFUSE = "refuse"
-    """It doesn't; the payload says why, in UTF-8."""
+    """It doesn't, or not any more; the payload says why, in UTF-8."""
     READY = "ready"
     """It serves."""
     GUEST = "guest"

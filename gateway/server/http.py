@@ -74,6 +74,10 @@ class HttpProtocol(H11Protocol):
         self._done()
         super().connection_lost(exc)
 
+    def abort(self) -> None:
+        """End it now, whatever is under way."""
+        self.transport.abort()
+
     # What uvicorn calls --------------------------------------------------------------------------------
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:

@@ -56,7 +56,8 @@ def activated(environ: MutableMapping[str, str], pid: int) -> socket.socket | No
     try:
         return adopted(socket.socket(fileno=_FIRST_FD))
     except OSError as error:
-        raise CannotListen(f"the socket that systemd passed on can't be used: {error}") from error
+        why = f"the socket that systemd passed on can't be used: {error}"
+        raise CannotListen(why, "Its unit is to listen on one TCP address, with Accept=no.") from error
 
 
 def adopted(sock: socket.socket) -> socket.socket:

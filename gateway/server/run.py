@@ -21,6 +21,7 @@ from gateway.live.drain import NodeDrain
 from gateway.server.entrance import Entrance
 from gateway.server.facts import ServerConfig
 from gateway.server.guests import Guest
+from gateway.server.handover import HandoverError
 from gateway.server.http import HttpProtocol
 from gateway.server.succession import Succession
 from gateway.server.websocket import WebSocketProtocol
@@ -32,6 +33,10 @@ _HARD_LIMIT_FACTOR = 4
 """A message over the limit but under this many times it gets a typed error; beyond, only the close code."""
 _PONG_S = 10.0
 """Seconds for the pong: with the default heartbeat a peer that stopped reading is gone within 25."""
+STRAGGLERS_S = 5.0
+"""Seconds, once everybody was told, for requests under way and for closing handshakes."""
+HURRIED_STRAGGLERS_S = 1.0
+"""The same after a second signal."""
 SWITCH_INTERVAL_S = 0.001
 """Python's own default is five times as long."""
 
@@ -72,6 +77,8 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry = asyncio.Event()
+        self.superseded = False
+        """Whether the process that was to make room has gone on itself."""
 
     @property
     def left_s(self) -> float:
@@ -101,7 +108,13 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         if self._succession is not None and not self.should_exit:
-            await self._succession.started()
+            try:
+                await self._succession.started()
+            except HandoverError as refused:
+                log.critical("the process before this one has not waited: %s", refused)
+                self.superseded = True
+                asyncio.get_running_loop().call_soon(self.leave)
+                return
         if self._on_ready is not None:
             self._on_ready()
 
@@ -111,10 +124,30 @@ class Server(uvicorn.Server):
             self._succession.stop()
         self._begin_drain()
         await self._drain.run(self._hurry)
-        self.config.timeout_graceful_shutdown = self.left_s / 2  # type: ignore[assignment]  # seconds
+        await self._wait_for_stragglers()
+        left_s = min(self.left_s / 2, HURRIED_STRAGGLERS_S if self._hurry.is_set() else STRAGGLERS_S)
+        self.config.timeout_graceful_shutdown = left_s  # type: ignore[assignment]  # seconds
         await super().shutdown(sockets)
         if self._succession is not None:
             await self._succession.aclose()
+
+    async def _wait_for_stragglers(self) -> None:
+        """Requests under way and closing handshakes are waited for while new peers still get an answer; those
+        that have not ended by then are aborted."""
+        stragglers = set(self.server_state.connections)
+        for connection in stragglers:
+            connection.shutdown()
+        loop = asyncio.get_running_loop()
+        began, patience_s = loop.time(), min(STRAGGLERS_S, self.left_s / 2)
+        while stragglers & self.server_state.connections and not self.force_exit:
+            if self._hurry.is_set():
+                patience_s = min(patience_s, HURRIED_STRAGGLERS_S)
+            if loop.time() - began >= patience_s:
+                break
+            await asyncio.sleep(0.05)
+        for connection in stragglers & self.server_state.connections:
+            assert isinstance(connection, HttpProtocol | WebSocketProtocol)
+            connection.abort()
 
     # What the handover wants ---------------------------------------------------------------------------
 
@@ -163,23 +196,30 @@ def run(
     server = Server(app, settings, entrance, log_config, on_ready)
     # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # uvicorn raises the signal again once all is closed; by then it has been obeyed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # uvicorn raises the signals again once all is closed; by then they have been obeyed.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: None)
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.serve([entrance.listener]))
+            if server.force_exit:  # nobody is waited for, and what is cut off now is not worth a traceback
+                logging.getLogger("uvicorn.error").disabled = True
     finally:
         # Sessions that were still live hold native resamplers, whose library complains of those left at exit.
         gc.unfreeze()
         gc.collect()
         if entrance.place is not None and not server.started:
             entrance.place.give_up()
-        _leave_no_thread_behind(server.left_s if server.started else settings.drain_grace_s)
-    return 0 if server.started else 1
+        patience_s = server.left_s if server.started else settings.drain_grace_s
+        _leave_no_thread_behind(0.0 if server.force_exit else patience_s)
+    return 0 if server.started and not server.superseded else 1
 
 
 def _leave_no_thread_behind(grace_s: float) -> None:
-    """Wait for worker threads; one that never comes back must not keep the process from ending."""
+    """Wait for worker threads; one that never comes back must not keep the process from ending, and a signal
+    ends the waiting."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: os._exit(1))
     deadline = time.monotonic() + grace_s
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:

@@ -27,6 +27,8 @@ YIELD_S = 5.0
 """Seconds for the last words of a handover, guests included."""
 
 _ATTEMPTS, _ATTEMPT_S = 10, 0.05
+_SHORTAGE_S = 1.0
+"""Seconds until callers are answered again, where there was no descriptor left for one."""
 
 
 class House(Protocol):
@@ -66,7 +68,11 @@ class Succession:
             self._answer()
 
     async def started(self) -> None:
-        """We serve: have the process before us stop accepting, and take its guests in."""
+        """We serve: have the process before us stop accepting, and take its guests in.
+
+        Raises:
+            HandoverError: it has taken the loan back and goes on itself, so we must not serve.
+        """
         predecessor = self._place.predecessor
         if predecessor is not None:
             with contextlib.closing(predecessor):
@@ -76,20 +82,26 @@ class Succession:
         self._turn(Turn.STARTED)
 
     async def _inherit(self, channel: Channel) -> None:
+        refusal: str | None = None
         try:
             async with asyncio.timeout(YIELD_S):
-                await channel.send(Message(Word.READY))
-                while True:
-                    message, guests = await channel.receive(1)
+                with contextlib.suppress(OSError):  # it has closed; its last word can be read all the same
+                    await channel.send(Message(Word.READY))
+                while refusal is None:
+                    message, guests = await _last_words(channel)
                     for guest in guests:
                         await self._house.welcome(guest, message.payload)
-                    if message.word is Word.YIELD:
+                    if message.word is Word.REFUSE:
+                        refusal = message.payload.decode("utf-8", "replace")
+                    elif message.word is Word.YIELD:
+                        log.info("took over the listening socket")
                         break
-            log.info("took over the listening socket")
         except TimeoutError:
             log.warning("the process before this one does not say that it has stopped accepting")
         except (HandoverError, OSError) as error:
             log.info("the process before this one is gone: %s", error)
+        if refusal is not None:
+            raise HandoverError(refusal)
 
     # Staying -------------------------------------------------------------------------------------------
 
@@ -99,7 +111,12 @@ class Succession:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            caller, _ = await loop.sock_accept(self._place.control)
+            try:
+                caller, _ = await loop.sock_accept(self._place.control)
+            except OSError as error:
+                log.warning("a handover can't be answered: %s", error)
+                await asyncio.sleep(_SHORTAGE_S)
+                continue
             task = asyncio.create_task(self._serve(caller), name="handover-call")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -129,6 +146,10 @@ class Succession:
                 )
                 await channel.hear(Word.READY)
             outcome = Turn.READY
+        except TimeoutError:
+            with contextlib.suppress(OSError):
+                channel.try_send(Message(Word.REFUSE, _TOO_LATE.encode()))
+            raise HandoverError(_TOO_LATE) from None
         finally:
             self._turn(outcome)
         await self._yield(channel)
@@ -189,6 +210,17 @@ class Succession:
         if following is not None:
             self.stage = following
         return following is not None
+
+
+_TOO_LATE = f"it did not serve within {START_S:.0f} s, and the process that runs goes on"
+
+
+async def _last_words(channel: Channel) -> tuple[Message, list[socket.socket]]:
+    """The next message. That the other side has not read ours is told before what it has sent (unix(7))."""
+    try:
+        return await channel.receive(1)
+    except ConnectionResetError:
+        return await channel.receive(1)
 
 
 async def _send_on(channel: Channel, connections: Iterable[object]) -> int:

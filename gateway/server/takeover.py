@@ -37,6 +37,8 @@ class Place:
     """The listening socket that was lent; None where nobody had one."""
     predecessor: socket.socket | None = None
     """The conversation with whoever lent it."""
+    inode: tuple[int, int] | None = None
+    """Device and number of what stands at `path`, by which it is known again."""
 
     def close(self) -> None:
         """Let go of it; whoever lent it, or was lent it, goes on."""
@@ -51,9 +53,11 @@ class Place:
         self.close()
 
     def vacate(self) -> None:
-        """Nobody is at the path any more. To be called while we still are, so that it is nobody else's."""
+        """Nobody is at the path any more. To be called while we still are; what another one has put there
+        instead is left alone."""
         with contextlib.suppress(OSError):
-            os.unlink(self.path)
+            if self.inode is not None and _inode(self.path) == self.inode:
+                os.unlink(self.path)
 
 
 def take_place(path: str, patience_s: float = ANSWER_S) -> Place:
@@ -68,14 +72,15 @@ def take_place(path: str, patience_s: float = ANSWER_S) -> Place:
             with _only_one(path, deadline):
                 channel = _call(path, patience_s)
                 if channel is None:
-                    return Place(path, _settle_at(path))
+                    return Place(path, _settle_at(path), inode=_inode(path))
             place = _ask(path, channel)
         except TimeoutError:
             raise CannotListen(f"the process at {path} does not answer", _STUCK) from None
         except HandoverError as error:
             raise CannotListen(f"the process at {path} can't be taken over from: {error}", _STOP_IT) from None
         except OSError as error:
-            raise CannotListen(f"can't use {path} for the handover: {error.strerror or error}") from error
+            why = f"can't use {path} for the handover: {error.strerror or error}"
+            raise CannotListen(why, _NO_PLACE) from error
         if place is not None:
             return place
         if time.monotonic() > deadline:
@@ -84,6 +89,7 @@ def take_place(path: str, patience_s: float = ANSWER_S) -> Place:
 
 _STUCK = "End it, then start this one again."
 _STOP_IT = "Wait until it is done, or stop it first."
+_NO_PLACE = "UNDERTONE_HANDOVER names a file in a directory that is there, and in which we may write."
 _NOT_OURS = "UNDERTONE_HANDOVER names a path of its own for each gateway, which nothing else uses."
 
 
@@ -91,6 +97,14 @@ def uid_of_peer(channel: socket.socket) -> int:
     """The user whose process is at the other end, as the kernel knows it (SO_PEERCRED)."""
     raw = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(raw)[1])
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _call(path: str, patience_s: float) -> socket.socket | None:
@@ -160,7 +174,7 @@ def _ask(path: str, channel: socket.socket) -> Place | None:
             raise HandoverError(f"it answers with {answer.word.value!r} and {len(lent)} descriptor(s)")
         listener, control = adopted(lent[0]), lent[1]
         undo.pop_all()
-        return Place(path, control, listener, channel)
+        return Place(path, control, listener, channel, _inode(path))
 
 
 @contextlib.contextmanager

@@ -284,6 +284,10 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
         elif self._phase is Phase.OPEN:
             self.fail(frames.SERVICE_RESTART)
 
+    def abort(self) -> None:
+        """End it now; the server stops, and this peer has had its time."""
+        self._transport.abort()
+
     # Steps ---------------------------------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:

@@ -248,3 +248,67 @@ def test_a_reader_that_does_not_read_keeps_nobody(launch: Callable[..., GatewayP
                 deaf.transport.abort()
 
     run(main())
+
+
+def half_asked(gateway: GatewayProcess) -> socket.socket:
+    """A peer that keeps the end of its request's body to itself."""
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    peer = socket.create_connection((host, int(port)), timeout=10)
+    peer.sendall(
+        b"POST /api/v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\n\r\n{"
+    )
+    return peer
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_while_it_waits_for_somebody_it_answers(launch: Callable[..., GatewayProcess], hurried: bool) -> None:
+    """One request that never ends: whoever comes meanwhile hears that the node goes away. A second signal
+    shortens that to a second. Nothing of it is worth a traceback."""
+    running = launch(TRANSCRIBER="none", DRAIN_GRACE_S="30" if hurried else str(GRACE_S))
+
+    async def main() -> None:
+        answered = refused = 0
+        with half_asked(running):
+            await asyncio.sleep(0.3)
+            running.process.send_signal(signal.SIGTERM)
+            await drain_begins(running)
+            started = time.monotonic()
+            if hurried:
+                running.process.send_signal(signal.SIGTERM)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                while running.process.poll() is None:
+                    try:
+                        answered += (await client.get(f"{running.url}/healthz")).is_success
+                    except httpx.TransportError:
+                        refused += 1
+                    await asyncio.sleep(0.05)
+            assert time.monotonic() - started < (3 if hurried else GRACE_S + 0.5)
+        assert answered >= 10
+        assert refused <= answered / 2
+
+    run(main())
+    assert running.process.wait(10) == 0
+    assert "Traceback" not in "\n".join(running.log)
+
+
+def test_a_third_signal_waits_for_nobody(launch: Callable[..., GatewayProcess]) -> None:
+    """What it cuts off is not worth a traceback."""
+    running = launch(TRANSCRIBER="none", DRAIN_GRACE_S="30", LOG_FORMAT="text")
+
+    async def main() -> None:
+        with half_asked(running):
+            async with dial(running, SHORT, max_queue=1) as deaf:
+                await welcomed(deaf)
+                deaf.transport.pause_reading()
+                await asyncio.sleep(0.3)
+                started = time.monotonic()
+                for _ in range(3):
+                    running.process.send_signal(signal.SIGTERM)
+                    await asyncio.sleep(0.1)
+                assert await asyncio.to_thread(running.process.wait, 10) == 0
+                assert time.monotonic() - started < 2
+                deaf.transport.abort()
+
+    run(main())
+    assert "Traceback" not in "\n".join(running.log)

@@ -5,9 +5,11 @@ Both are in this process here, each with its own half of the handover; the socke
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from uvicorn.server import ServerState
 from gateway.server import succession
 from gateway.server.facts import ServerConfig
 from gateway.server.guests import Guest
-from gateway.server.handover import Message, Stage, Word
+from gateway.server.handover import HandoverError, Message, Stage, Word
 from gateway.server.http import HttpProtocol
 from gateway.server.listening import CannotListen, listen
 from gateway.server.succession import Succession
@@ -118,6 +120,13 @@ class Street:
         self._shops.callback(visitor.writer.close)
         visitor.writer.write(said)
         return visitor
+
+
+@dataclass
+class Loop:
+    """An event loop of which only this is used."""
+
+    sock_accept: Callable[[socket.socket], Awaitable[Any]]
 
 
 class Visitor:
@@ -245,6 +254,53 @@ def test_who_takes_for_ever_to_start_is_given_up(run: Run, monkeypatch: pytest.M
             await until(lambda: old.succession.stage is Stage.SERVING)
 
     run(steps)
+
+
+def test_who_comes_too_late_does_not_serve(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loan was taken back, as from a machine that slept: there must not be two on one socket."""
+    monkeypatch.setattr(succession, "START_S", 0.05)
+
+    async def steps(street: Street) -> None:
+        old = await street.first()
+        place = await street.place()
+        await until(lambda: old.succession.stage is Stage.SERVING)
+        with pytest.raises(HandoverError, match="goes on"):
+            await street.next(place)
+        assert old.succession.stage is Stage.SERVING
+        assert not old.left.is_set()
+        monkeypatch.setattr(succession, "START_S", 10)
+        assert (await street.next(await street.place())).succession.stage is Stage.SERVING
+
+    run(steps)
+
+
+def test_one_without_descriptors_answers_again_when_it_has_some(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caller that can't be accepted waits, and the next attempt takes it."""
+    monkeypatch.setattr(succession, "_SHORTAGE_S", 0.01)
+
+    async def steps(street: Street) -> None:
+        old = await street.first()
+        loop, real = asyncio.get_running_loop(), asyncio.get_running_loop().sock_accept
+        short = 3
+
+        async def accept(control: socket.socket) -> Any:
+            nonlocal short
+            if short:
+                short -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return await real(control)
+
+        monkeypatch.setattr(succession.asyncio, "get_running_loop", lambda: Loop(accept))
+        old.succession._stop_answering()
+        old.succession._answer()
+        await asyncio.sleep(0)
+        monkeypatch.setattr(succession.asyncio, "get_running_loop", lambda: loop)
+        assert (await street.next(await street.place())).succession.stage is Stage.SERVING
+
+    run(steps)
+    assert "Too many open files" in caplog.text
 
 
 def test_one_that_is_only_starting_says_so(run: Run) -> None:

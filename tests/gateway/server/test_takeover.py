@@ -62,6 +62,17 @@ def test_a_free_place_is_made_for_its_owner_alone(place: Place, path: str) -> No
     assert not os.path.lexists(path)
 
 
+def test_what_another_one_has_put_there_instead_is_left_alone(place: Place, path: str) -> None:
+    """Somebody removed our path, and a gateway that knows nothing of us has made its own."""
+    os.unlink(path)
+    with contextlib.closing(take_place(path)) as other:
+        place.vacate()
+        assert os.path.lexists(path)
+        other.vacate()
+        assert not os.path.lexists(path)
+        place.vacate()
+
+
 def test_a_place_that_was_left_behind_is_taken(place: Place, path: str) -> None:
     """Its owner died without tidying up."""
     place.close()
@@ -173,8 +184,9 @@ def test_another_users_process_is_not_believed(
 
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Nothing is made that nobody asked for."""
-    with pytest.raises(CannotListen, match="No such file"):
+    with pytest.raises(CannotListen, match="No such file") as refused:
         take_place(str(tmp_path / "none" / "handover"))
+    assert "UNDERTONE_HANDOVER" in refused.value.hint
 
 
 def test_whoever_looks_is_the_only_one_who_does(path: str) -> None:

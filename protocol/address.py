@@ -29,7 +29,11 @@ def _as_text(value: Any) -> str:
 
 
 def address_of(url: str, query: Mapping[str, str]) -> str:
-    """`url` with its scheme and path completed and `query` added."""
+    """`url` with its scheme and path completed and `query` added.
+
+    Raises:
+        ValueError: `url` is malformed.
+    """
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     path = _PATH if parts.path in ("", "/") else parts.path
@@ -39,14 +43,19 @@ def address_of(url: str, query: Mapping[str, str]) -> str:
 
 def is_loopback(address: str) -> bool:
     """Whether the address is this machine's own, so that no proxy may stand between."""
-    host = urlsplit(address).hostname or ""
     try:
+        host = urlsplit(address).hostname or ""
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def same_security(before: str, after: str) -> bool:
-    """Whether going from one address to the other gives up no encryption: `wss` is left for `wss` only."""
+    """Whether going from one address to the other gives up no encryption: `wss` is left for `wss` only, and
+    nothing for a malformed one."""
     secure = ("wss", "https")
-    return urlsplit(before).scheme not in secure or urlsplit(after).scheme in secure
+    try:
+        schemes = urlsplit(before).scheme, urlsplit(after).scheme
+    except ValueError:
+        return False
+    return schemes[0] not in secure or schemes[1] in secure

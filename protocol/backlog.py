@@ -4,11 +4,11 @@ Everything lies in one order, at sample indices. `take` yields what goes onto th
 was lost, `rewind` puts back what the server has not got. Nothing is sent again that the server has, what is
 lost from here is declared to it (`position`), and memory is bounded by some seconds of audio.
 
-What becomes of audio beyond that bound is up to the delivery. Realtime, the oldest falls out. Lossless, there
-is no `room` until the server has confirmed some. `flow.received` confirms, but it comes only while windows
-move, and a client that waits for it while the server waits for a whole window would wait for ever. So a
-`ping` goes out after every half backlog of audio: the server takes messages in order, and its `pong` confirms
-all audio that was sent before.
+What becomes of audio beyond that bound is up to the delivery. Realtime, the oldest falls out. Lossless, which
+holds from the moment it is asked for, there is no `room` until the server has confirmed some. `flow.received`
+confirms, but it comes only while windows move, and a client that waits for it while the server waits for a
+whole window would wait for ever. So a `ping` goes out after every half backlog of audio: the server takes
+messages in order, and its `pong` confirms all audio that was sent before.
 """
 
 from collections import deque
@@ -84,6 +84,7 @@ class Backlog:
         self._confirmed = self._late_until = next_sample
         self._probe: int | None = None
         self._draining = False
+        self._lossless_asked = False
         self.delivery = Delivery.REALTIME
         self.next_sample = next_sample
         """Index of the next sample to be appended."""
@@ -155,6 +156,8 @@ class Backlog:
         if isinstance(message, End):
             self._partial = b""
         self._unsent.append(Mark(self.next_sample, message))
+        if isinstance(message, Configure):
+            self._look_for_lossless()
 
     # What goes onto the wire ---------------------------------------------------------------------------
 
@@ -230,7 +233,11 @@ class Backlog:
 
     @property
     def _paced(self) -> bool:
-        return self._capacity > 0 and self.delivery is Delivery.LOSSLESS
+        return self._capacity > 0 and (self._lossless_asked or self.delivery is Delivery.LOSSLESS)
+
+    def _look_for_lossless(self) -> None:
+        """Whether any `configure` without an answer asks for it."""
+        self._lossless_asked = any(isinstance(one, Mark) and _asks_for_lossless(one) for one in self._all())
 
     def _all(self) -> Iterator[Item]:
         yield from self._kept
@@ -290,6 +297,7 @@ class Backlog:
             for item in queue:
                 if _says(item, type(message)) and _same_id(item, message):
                     queue.remove(item)
+                    self._look_for_lossless()
                     return
 
 
@@ -319,6 +327,10 @@ def _after(item: Item, sample: int) -> Item | None:
 
 def _says(item: Item, kind: type[ControlMessage]) -> bool:
     return isinstance(item, Mark) and isinstance(item.message, kind)
+
+
+def _asks_for_lossless(mark: Mark) -> bool:
+    return isinstance(mark.message, Configure) and mark.message.delivery is Delivery.LOSSLESS
 
 
 def _same_id(item: Item, message: Configure | Flush) -> bool:

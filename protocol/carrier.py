@@ -48,6 +48,8 @@ class Carrier:
         self.backlog.delivery = welcome.delivery
         self.limit = welcome.limit
         """Lossless: sample index up to which audio may be sent."""
+        self.observes = welcome.resume_token is None and not _reads_an_afterword(opening)
+        """Whether this side only reads."""
         self.unread: deque[Event | UnknownEvent] = deque()
         self.unbounded = False
         """Whether more than MAX_UNREAD may wait."""
@@ -186,7 +188,9 @@ class Carrier:
         await asyncio.sleep(retry.after_s)
         await self.news.until(self._may_read)
         before = self.link.connection
-        connection = ClientConnection(before.encoding, epoch=before.epoch, last_seq=before.last_seq)
+        connection = ClientConnection(
+            before.encoding, epoch=before.epoch, last_seq=before.last_seq, resumes=before.welcome
+        )
         try:
             link = await open_link(self._reopening(retry.url, before), connection)
         except ConnectFailed as failure:
@@ -199,7 +203,9 @@ class Carrier:
         query = {"session_id": before.session_id, "epoch": str(before.epoch), "after": str(before.last_seq)}
         if "role" in self._opening.query:
             query["role"] = self._opening.query["role"]
-        return replace(self._opening, url=url, query=query, ticket=self._ticket)
+        allowed_s = self._resumption.attempt_s(asyncio.get_running_loop().time())
+        timeout_s = min(self._opening.timeout_s, allowed_s)
+        return replace(self._opening, url=url, query=query, ticket=self._ticket, timeout_s=timeout_s)
 
     def _adopt(self, link: Link) -> None:
         """Go on over a new socket, from where the server stands."""
@@ -221,3 +227,8 @@ class Carrier:
         if self.verdict is None:
             self.verdict = verdict
         self.news.tell()
+
+
+def _reads_an_afterword(opening: Opening) -> bool:
+    """Whether an owner asked for what is left of a session, which brings no token where it is over."""
+    return "after" in opening.query and opening.query.get("role") != "observer"

@@ -18,6 +18,7 @@ from protocol.close import CloseCode
 from protocol.codec import MAX_MESSAGE_BYTES
 from protocol.connection import ClientConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
+from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Event, Summary, UnknownEvent, Welcome
 from protocol.failures import ClientError as ClientError
 from protocol.failures import ConnectFailed as ConnectFailed
@@ -110,7 +111,9 @@ class Client:
         Raises:
             SessionGone, ConnectionLost: also where it ends while waiting.
             StateError: after `end`.
+            ProtocolError: `read_only`, from an observer; `configure`, `flush`, `position` and `end` likewise.
         """
+        self._check_owner()
         view, width = memoryview(pcm), self.audio.bytes_per_sample
         size = min(MAX_MESSAGE_BYTES - width, self.audio.bytes(self.audio.sample_rate))
         for start in range(0, len(view), size):
@@ -122,10 +125,12 @@ class Client:
         Raises:
             ProtocolError: `invalid_field`; nothing was sent.
         """
+        self._check_owner()
         await self._control(Configure(**settings))
 
     async def flush(self, id: str | int | None = None) -> None:
         """Have the partial window classified now; `Flushed` with the same `id` comes after its events."""
+        self._check_owner()
         await self._control(Flush(id))
 
     async def ping(self, t: int | float | str | None = None) -> None:
@@ -141,6 +146,7 @@ class Client:
 
     async def position(self, sample: int) -> None:
         """Declare that the next byte sent has index `sample`."""
+        self._check_owner()
         await self._check(ConnectionInput.STEERING)
         self._backlog.jump(Position(sample).sample)
         await self._written()
@@ -151,6 +157,7 @@ class Client:
         Raises:
             SessionGone, ConnectionLost: before `summary` came.
         """
+        self._check_owner()
         carrier = self._carrier
         carrier.lift_bound()
         await self._check(ConnectionInput.END)
@@ -206,6 +213,10 @@ class Client:
         await self._check(states.input_of_control(message))
         self._backlog.say(message)
         await self._written()
+
+    def _check_owner(self) -> None:
+        if self._carrier.observes:
+            raise ProtocolError(ErrorCode.READ_ONLY, "an observer only reads")
 
     async def _check(self, given: ConnectionInput) -> None:
         """Raise where `given` can't be said any more."""
@@ -275,7 +286,7 @@ async def connect(
         open_timeout: seconds for the handshake and `welcome`.
         resume: come back where the connection is lost; otherwise the first loss is the end.
         give_up_after: seconds without a connection after which the session counts as gone; by default as long
-            as the server keeps it.
+            as the server keeps it. The last attempt has a second of its own.
         backoff: the pauses between attempts.
 
     Raises:

@@ -4,6 +4,7 @@ After websockets' `protocol.py` and h11. One object per socket; a resumed sessio
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from protocol import codec, states
 from protocol.close import CloseCode
@@ -11,7 +12,7 @@ from protocol.control import Ack, ControlMessage, Ping
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import DurableEvent, Event, UnknownEvent, Welcome
 from protocol.states import ConnectionInput, ConnectionState, StateError
-from protocol.version import Encoding
+from protocol.version import PROTOCOL, Encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,29 @@ class ClientConnection:
         encoding: how events are written.
         epoch: of the session's earlier connection, where this one resumes it.
         last_seq: the last durable event already seen; repeated ones are dropped.
+        resumes: the welcome of the session's earlier connection, where there was one here.
     """
 
-    __slots__ = ("close_code", "close_reason", "encoding", "epoch", "last_seq", "missed", "state", "welcome")
+    __slots__ = (
+        "_resumes",
+        "close_code",
+        "close_reason",
+        "encoding",
+        "epoch",
+        "last_seq",
+        "missed",
+        "state",
+        "welcome",
+    )
 
-    def __init__(self, encoding: Encoding, *, epoch: str | None = None, last_seq: int = 0) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        *,
+        epoch: str | None = None,
+        last_seq: int = 0,
+        resumes: Welcome | None = None,
+    ) -> None:
         self.encoding = encoding
         self.state = ConnectionState.OPENING
         self.epoch = epoch
@@ -115,6 +134,7 @@ class ClientConnection:
         self.welcome: Welcome | None = None
         self.close_code: int | None = None
         self.close_reason = ""
+        self._resumes = resumes
 
     @property
     def session_id(self) -> str | None:
@@ -154,12 +174,13 @@ class ClientConnection:
         event = codec.decode_event(data, self.encoding)
         following = states.step(self.state, states.input_of_event(event))
         if following is None:
-            raise ProtocolError(
-                ErrorCode.MALFORMED_MESSAGE, f"the server may not say this while {self.state}", fatal=True
-            )
-        self.state = following
+            raise _violation(f"the server may not say this while {self.state}")
         if isinstance(event, Welcome):
+            _check_welcome(event, self._resumes)
             self._begin(event)
+        elif self.welcome is not None and _session_of(event) not in (None, self.welcome.session_id):
+            raise _violation("an event of another session")
+        self.state = following
         return event if self._is_new(event) else None
 
     def closed(self, code: int, reason: str = "") -> None:
@@ -192,6 +213,27 @@ class ClientConnection:
         if following is None:
             raise StateError(f"{given} can't be sent while {self.state}")
         self.state = following
+
+
+def _check_welcome(welcome: Welcome, before: Welcome | None) -> None:
+    """Refuse one that is not to what this side speaks of."""
+    if welcome.protocol != PROTOCOL:
+        raise _violation("a welcome to another protocol")
+    if welcome.next_sample < 0 or welcome.next_seq < 0:
+        raise _violation("a welcome with negative numbers")
+    if before is not None and (welcome.session_id, welcome.audio) != (before.session_id, before.audio):
+        raise _violation("a welcome to another session, or to other audio")
+
+
+def _session_of(event: Event | UnknownEvent) -> Any:
+    """The session that a durable event speaks of, as far as it says."""
+    if isinstance(event, UnknownEvent):
+        return event.fields.get("session_id") if event.seq is not None else None
+    return event.session_id if isinstance(event, DurableEvent) else None
+
+
+def _violation(message: str) -> ProtocolError:
+    return ProtocolError(ErrorCode.MALFORMED_MESSAGE, message, fatal=True)
 
 
 def _refusal(state: ConnectionState, given: ConnectionInput) -> ProtocolError:

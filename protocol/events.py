@@ -104,7 +104,7 @@ class Welcome(Event):
     replay_to: int | None
     """Last seq replayed; null where nothing is."""
     resume_token: str | None
-    """Ticket for the next attach; null for observers."""
+    """Ticket for the next attach; null for observers, and where the session has ended."""
     audio: AudioFormat
     """The session's audio format."""
     window_ms: int

@@ -199,10 +199,10 @@ async def _welcome(socket: _Socket, connection: Connection) -> None:
 
 
 async def _socket(opening: Opening, connection: Connection) -> _Socket:
-    address = address_of(opening.url, opening.query)
     offered = [f"{PROTOCOL}.{connection.encoding}"]
     offered += [TICKET_PREFIX + opening.ticket] if opening.ticket else []
     try:
+        address = address_of(opening.url, opening.query)
         socket = await open_socket(
             address,
             subprotocols=[Subprotocol(one) for one in offered],

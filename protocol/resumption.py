@@ -4,7 +4,8 @@ Theory. A session outlives its socket, so losing one is an input like any other.
 a socket carries it. When that ends, the close code says whose move it is (`protocol.close.reconnect`): one
 that forbids to come back ends it; any other leaves the client *away*, and it tries again after a pause until
 a `welcome` holds the session again, until a refusal is final, or until the session must have expired. What is
-over stays *over*. A server that breaks the protocol would break it again, so that ends it, too.
+over stays *over*. A server that breaks the protocol would break it again, so that ends it, too. Only where a
+`drain` led, an answer that is no gateway's is no end: the address given first is tried again.
 
 The pauses grow from failure to failure. They begin anew only when the session has moved, by a sample or an
 event, or a connection has lived for a while: one that is accepted and lost again at once is a failure.
@@ -27,6 +28,11 @@ DETACHED_S = 90.0
 MARGIN_S = 10.0
 """Seconds beyond that: the server may have noticed later than we did that the connection is gone."""
 
+MIN_ATTEMPT_S = 1.0
+"""Seconds that an attempt may take, even where the session waits no longer."""
+
+_FIRST_CODE = 4000
+"""Of the close codes that only a gateway uses."""
 _PASSING = frozenset({408, 425, 429})
 """HTTP statuses of a client error (4xx) that may go away by itself (RFC 9110, RFC 8470, RFC 6585)."""
 
@@ -119,7 +125,9 @@ class Resumption:
         if welcome.next_sample > self._next_sample:
             self._backoff.reset()
         self._next_sample = max(self._next_sample, welcome.next_sample)
-        self._patience_s = self._give_up_after_s or welcome.limits.get("detached_s", DETACHED_S) + MARGIN_S
+        self._patience_s = welcome.limits.get("detached_s", DETACHED_S) + MARGIN_S
+        if self._give_up_after_s is not None:
+            self._patience_s = self._give_up_after_s
         self._since = now
         self._drain = self.error = None
 
@@ -151,9 +159,13 @@ class Resumption:
         """The server broke the protocol."""
         return self._over(Verdict(CloseCode.PROTOCOL_VIOLATION, str(error)))
 
+    def attempt_s(self, now: float) -> float:
+        """Seconds that an attempt which begins now may take."""
+        return max(MIN_ATTEMPT_S, self._patience_s - (now - self._since))
+
     def failed(self, failure: ConnectFailed, now: float) -> Retry | Verdict:
         """An attempt to come back came to nothing."""
-        if _is_final(failure):
+        if _is_final(failure) and (self._elsewhere is None or _is_of_a_gateway(failure)):
             code = failure.code or _CODES.get(failure.status or 0, CloseCode.PROTOCOL_VIOLATION)
             return self._over(Verdict(code, failure.reason, failure.error))
         away_s = now - self._since
@@ -203,3 +215,7 @@ def _is_final(failure: ConnectFailed) -> bool:
     if failure.code is not None:
         return reconnect(failure.code) is Reconnect.NEVER
     return failure.status is not None and failure.status < 500 and failure.status not in _PASSING
+
+
+def _is_of_a_gateway(failure: ConnectFailed) -> bool:
+    return failure.code is not None and failure.code >= _FIRST_CODE

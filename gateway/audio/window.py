@@ -216,6 +216,11 @@ class WindowCutter:
         self._grid.configure(window_ms, hop_ms, started=self.pending > 0)
         self._find_low()
 
+    def release(self) -> None:
+        """No audio comes any more: let go of the resampler's state, some hundred KiB that Python's garbage
+        collector knows nothing of and would leave for long. The clock stays."""
+        self._resampler.reset(self.next_sample)
+
     # What comes out ------------------------------------------------------------------------------------
 
     def samples(self, cut: Cut) -> Samples:

@@ -197,6 +197,7 @@ class LiveSession:
         summary = self.pipeline.announcer.summarise(
             self.pipeline.ledger, record_truncated=await self._truncated()
         )
+        self.pipeline.cutter.release()
         await self._on_finished(summary)
         self.audience.dismiss(farewell)
         return summary

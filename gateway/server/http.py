@@ -179,6 +179,9 @@ class _Guarded(h11.Connection):
         except h11.RemoteProtocolError as error:
             self._refuse(error.error_status_hint, "The request is not HTTP/1.1, or too large.\n")
             return h11.NEED_DATA
+        if isinstance(event, h11.Request) and _of_two_lengths(event):
+            self._refuse(HTTPStatus.BAD_REQUEST, "The request has a length and is chunked, too.\n")
+            return h11.NEED_DATA
         if isinstance(event, h11.Request) and _too_large(event):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.\n")
             return h11.NEED_DATA
@@ -196,6 +199,11 @@ class _Guarded(h11.Connection):
     def start_next_cycle(self) -> None:
         super().start_next_cycle()
         self._body_bytes = self._body_pieces = 0
+
+
+def _of_two_lengths(request: h11.Request) -> bool:
+    """Whoever stands before us may have believed the other one (RFC 9112 section 6.1): request smuggling."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}
 
 
 def _too_large(request: h11.Request) -> bool:

@@ -245,3 +245,70 @@ def test_without_a_backlog_nothing_is_kept() -> None:
     assert drained(made) == [bytes(100_000), Flush()]
     made.rewind(0)
     assert drained(made) == []
+
+
+def refused(param: str = "delivery") -> Error:
+    return Error(code=ErrorCode.INVALID_FIELD, message="no", param=param)
+
+
+def configured(delivery: Delivery) -> Configured:
+    return Configured.of(SessionConfig(delivery=delivery))
+
+
+@pytest.mark.parametrize("moment", ["unsent", "unanswered", "lost"])
+def test_lossless_holds_from_the_moment_it_is_asked_for(moment: str) -> None:
+    """Nothing said after it falls out, whether the server knows of it or not, and pings ask for room."""
+    made = backlog()
+    made.say(Configure(delivery=Delivery.LOSSLESS))
+    if moment != "unsent":
+        assert drained(made) == [Configure(delivery=Delivery.LOSSLESS)]
+    if moment == "lost":
+        made.rewind(0)
+    assert made.room == CAPACITY
+    for second in range(6):
+        made.append(bytes([second]) * 8_000)
+    assert made.room == -8_000
+    assert made.rewind(0) == 0
+    sent = drained(made)
+    assert [one for one in sent if isinstance(one, bytes)] == [bytes([n]) * 8_000 for n in range(6)]
+    assert any(isinstance(one, Ping) for one in sent)
+
+
+@pytest.mark.parametrize(
+    ("answer", "room"),
+    [(configured(Delivery.LOSSLESS), 0), (configured(Delivery.REALTIME), None), (refused(), None)],
+)
+def test_the_answer_to_a_change_of_delivery_decides(answer: Configured | Error, room: int | None) -> None:
+    """Until it comes, nothing is let go; then what the server says is in force."""
+    made = backlog()
+    made.say(Configure(delivery=Delivery.LOSSLESS))
+    made.append(bytes(CAPACITY))
+    drained(made)
+    assert made.room == 0
+    made.heard(answer)
+    assert made.room == room
+
+
+def test_of_several_changes_of_delivery_any_lossless_one_counts() -> None:
+    """Each is answered in its turn, and another setting changes nothing."""
+    made = backlog()
+    made.say(Configure(hop_ms=500))
+    assert made.room is None
+    made.say(Configure(delivery=Delivery.LOSSLESS))
+    made.say(Configure(delivery=Delivery.REALTIME))
+    drained(made)
+    rooms: list[int | None] = []
+    for answer in (refused("hop_ms"), configured(Delivery.LOSSLESS), configured(Delivery.REALTIME)):
+        rooms.append(made.room)
+        made.heard(answer)
+    assert [*rooms, made.room] == [CAPACITY, CAPACITY, CAPACITY, None]
+
+
+def test_lossless_is_left_only_when_the_server_says_so() -> None:
+    """A change to realtime that is not answered yet lets nothing go."""
+    made = backlog(lossless=True)
+    made.say(Configure(delivery=Delivery.REALTIME))
+    drained(made)
+    assert made.room == CAPACITY
+    made.heard(configured(Delivery.REALTIME))
+    assert made.room is None

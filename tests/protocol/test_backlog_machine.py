@@ -48,7 +48,9 @@ class Server:
                 self.replies.append(Pong(t=t))
             case Flush(id=id):
                 self.replies.append(Flushed(id=id))
-            case Configure():
+            case Configure(delivery=delivery):
+                if delivery is Delivery.LOSSLESS and self.credit is None:
+                    self.credit = Credit(2 * CAPACITY, self.next_sample + 2 * CAPACITY)
                 self.replies.append(Configured.of(SessionConfig(delivery=self.delivery)))
             case _:
                 pass
@@ -92,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.server = Server(lossless)
         self.backlog = Backlog(AUDIO, 0, seconds=SECONDS)
         self.backlog.delivery = self.server.delivery
-        self.lossless = lossless
+        self.lossless_from = 0 if lossless else None
         self.limit = self.server.credit.limit if self.server.credit else None
         self.wire: deque[bytes | ControlMessage] = deque()
         self.connected = True
@@ -148,6 +150,12 @@ class Machine(RuleBasedStateMachine):
         else:
             self.backlog.say(Configure(elcor=True) if kind is Configure else Ping("user's"))
 
+    @precondition(lambda self: self.lossless_from is None)
+    @rule()
+    def want_lossless(self) -> None:
+        self.lossless_from = self.backlog.next_sample
+        self.backlog.say(Configure(delivery=Delivery.LOSSLESS))
+
     # The wire ------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.connected)
@@ -195,6 +203,7 @@ class Machine(RuleBasedStateMachine):
         self.connected = True
         self.server.dangling = b""
         self.lost += self.backlog.rewind(self.server.next_sample)
+        self.backlog.delivery = self.server.delivery
         self.limit = self.server.credit.limit if self.server.credit else None
 
     # What must hold ------------------------------------------------------------------------------------
@@ -230,8 +239,8 @@ class Machine(RuleBasedStateMachine):
         missing = self.said.keys() - self.server.held.keys()
         assert missing <= self.server.gaps, "what was lost is declared"
         assert self.server.gaps <= missing | self.skipped, "and nothing else"
-        if self.lossless:
-            assert not missing
+        if self.lossless_from is not None:
+            assert all(at < self.lossless_from for at in missing)
             assert self.backlog.room is not None
             assert self.backlog.room >= CAPACITY // 2, "there is always room in the end"
 

@@ -10,12 +10,13 @@ import pytest
 from websockets.asyncio.server import ServerConnection as Socket
 from websockets.http11 import Request, Response
 
+from protocol.audio import AudioFormat
 from protocol.backoff import Backoff
 from protocol.client import MAX_UNREAD, SessionGone
 from protocol.client import connect as open_client
 from protocol.close import CloseCode
 from protocol.control import Delivery
-from protocol.events import Drain, Event, UnknownEvent
+from protocol.events import Drain, Event, UnknownEvent, Welcome
 from tests.protocol.loopback import (
     AGAIN,
     FATAL,
@@ -130,6 +131,116 @@ def test_a_drain_may_lead_elsewhere() -> None:
                 assert [event.type async for event in client] == ["drain", "welcome", "summary"]
 
     run(test())
+
+
+@pytest.mark.parametrize("reconnect_url", ["ws://[::1", "nonsense", "ws://a..b", "ws://127.0.0.1:99999999"])
+def test_a_drain_that_leads_nowhere_leads_back(reconnect_url: str) -> None:
+    """An address that is none is passed over."""
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME, Drain(retry_after_ms=0, reconnect_url=reconnect_url))
+        await peer.close(CloseCode.SERVICE_RESTART)
+
+    async def two(peer: Peer) -> None:
+        await peer.say(AGAIN)
+        await over(peer)
+
+    async def test() -> None:
+        async with gateway(one_after_another(one, two)) as url, connect(url) as client:
+            assert [event.type async for event in client] == ["drain", "welcome", "summary"]
+
+    run(test())
+
+
+STRANGERS = [
+    replace(AGAIN, session_id="another"),
+    replace(AGAIN, audio=AudioFormat(channels=2)),
+    replace(AGAIN, protocol="undertone.v2"),
+    replace(AGAIN, next_sample=-1),
+]
+"""Welcomes that no server gives to a session that comes back."""
+
+
+@pytest.mark.parametrize("welcome", STRANGERS)
+def test_a_drain_that_leads_to_a_stranger_leads_back(welcome: Welcome) -> None:
+    """A server that welcomes to something else is none of ours."""
+
+    async def there(peer: Peer) -> None:
+        await peer.say(welcome)
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(one_after_another(there)) as elsewhere:
+
+            async def one(peer: Peer) -> None:
+                await peer.say(WELCOME, Drain(retry_after_ms=0, reconnect_url=elsewhere))
+                await peer.close(CloseCode.SERVICE_RESTART)
+
+            async def two(peer: Peer) -> None:
+                await peer.say(AGAIN)
+                await over(peer)
+
+            async with gateway(one_after_another(one, two)) as url, connect(url) as client:
+                assert [event.type async for event in client] == ["drain", "welcome", "summary"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("welcome", STRANGERS)
+def test_a_welcome_to_something_else_ends_it(welcome: Welcome) -> None:
+    """The session's own address leads to a server that broke the protocol."""
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        peer.vanish()
+
+    async def two(peer: Peer) -> None:
+        await peer.say(welcome)
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(one_after_another(one, two)) as url, connect(url) as client:
+            with pytest.raises(SessionGone, match="welcome") as gone:
+                await collect(client, [])
+            assert gone.value.code == 4008
+
+    run(test())
+
+
+def test_an_event_of_another_session_ends_it() -> None:
+    """Nobody gets to see what was said elsewhere."""
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME, TONE, replace(TONE, seq=2, session_id="another"))
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        seen: list[Event | UnknownEvent] = []
+        async with gateway(one_after_another(one)) as url, connect(url) as client:
+            with pytest.raises(SessionGone) as gone:
+                await collect(client, seen)
+            assert (gone.value.code, seen) == (4008, [TONE])
+
+    run(test())
+
+
+def test_an_attempt_is_bounded_by_what_was_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and says nothing is not waited for any longer."""
+    monkeypatch.setattr("protocol.resumption.MIN_ATTEMPT_S", 0.01, raising=False)
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        peer.vanish()
+
+    async def two(peer: Peer) -> None:
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(one_after_another(one, two)) as url, connect(url, give_up_after=0) as client:
+            with pytest.raises(SessionGone, match="must have expired"):
+                await collect(client, [])
+
+    run(test(), 5)
 
 
 def test_nobody_there_any_more() -> None:

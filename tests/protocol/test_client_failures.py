@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection as Socket
@@ -90,6 +91,23 @@ def test_a_server_that_speaks_otherwise_is_no_session(first: bytes | str) -> Non
     run(test())
 
 
+@pytest.mark.parametrize("changes", [{"protocol": "undertone.v2"}, {"next_sample": -1}, {"next_seq": -1}])
+def test_a_welcome_that_is_none_of_ours_is_no_session(changes: dict[str, Any]) -> None:
+    """Another protocol, or numbers that there are not."""
+
+    async def script(peer: Peer) -> None:
+        await peer.say(replace(WELCOME, **changes))
+        await peer.socket.wait_closed()
+
+    async def test() -> None:
+        async with gateway(script) as url:
+            with pytest.raises(ConnectFailed, match="not an Undertone server") as failed:
+                await connect(url).__aenter__()
+            assert failed.value.foreign
+
+    run(test())
+
+
 def test_garbage_later_ends_the_connection() -> None:
     """A server that breaks the protocol is left with 4008; events before it are kept."""
     codes: list[int | None] = []
@@ -160,6 +178,33 @@ def test_refused_before_accept_is_told_with_status(body: str, reason: str) -> No
             with pytest.raises(ConnectFailed) as failed:
                 await connect(url).__aenter__()
             assert (failed.value.reason, failed.value.status) == (reason, 503)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://[::1",
+        "ws://[nonsense]",
+        "ws://a..b",
+        "ws://" + "a" * 64,
+        "ws://127.0.0.1:99999999",
+        "ws://127.0.0.1:x",
+        "ws://a\u2100b",
+        "ws://a\0b",
+        "ws://:1",
+        "",
+    ],
+)
+def test_an_address_that_is_none(url: str) -> None:
+    """It leads to no gateway, and never to a traceback of a parser."""
+
+    async def test() -> None:
+        with pytest.raises(ConnectFailed) as failed:
+            await connect(url).__aenter__()
+        assert failed.value.foreign
+        assert failed.value.reason
 
     run(test())
 

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from protocol.close import CloseCode
 from protocol.connection import Audio
 from protocol.control import (
@@ -16,6 +18,7 @@ from protocol.control import (
     Position,
     SessionConfig,
 )
+from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Configured, Flushed, Pong
 from tests.protocol.loopback import (
     AGAIN,
@@ -368,5 +371,98 @@ def test_settings_can_be_changed_while_away() -> None:
             await until(lambda: client.away)
             await client.configure(elcor=True)
             await client.end()
+
+    run(test())
+
+
+def test_lossless_asked_for_while_away_holds_at_once() -> None:
+    """What is said after it waits for the server, and none of it is lost."""
+    there = asyncio.Event()
+    pcm = b"".join(bytes([n]) * 32_000 for n in range(8))
+    heard: list[bytes] = []
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        peer.vanish()
+
+    async def two(peer: Peer) -> None:
+        await there.wait()
+        await peer.say(AGAIN)
+        assert await peer.hear() == Configure(delivery=Delivery.LOSSLESS)
+        await peer.say(Configured.of(SessionConfig(delivery=Delivery.LOSSLESS)))
+        message: Audio | ControlMessage = Ping()
+        while not isinstance(message, End):
+            message = await peer.hear()
+            if isinstance(message, Audio):
+                heard.append(message.data)
+            if isinstance(message, Ping):
+                await peer.say(Pong(t=message.t))
+        await over(peer)
+
+    async def test() -> None:
+        async with gateway(one_after_another(one, two)) as url, connect(url) as client:
+            await until(lambda: client.away)
+            await client.configure(delivery="lossless")
+            sending = asyncio.create_task(client.send(pcm))
+            await until(lambda: client.next_sample == 64_000)
+            await asyncio.sleep(0)
+            assert not sending.done()
+            there.set()
+            await sending
+            await client.end()
+            assert client.lost_samples == 0
+
+    run(test())
+    assert b"".join(heard) == pcm
+
+
+def test_an_owner_that_comes_back_after_the_end_is_no_observer() -> None:
+    """It gets no token either, as nobody can come back to what is over; `end` has its summary."""
+
+    async def one(peer: Peer) -> None:
+        await peer.say(WELCOME)
+        peer.vanish()
+
+    async def two(peer: Peer) -> None:
+        await peer.say(replace(AGAIN, resume_token=None))
+        assert await peer.hear() == End()
+        await over(peer)
+
+    async def test() -> None:
+        async with gateway(one_after_another(one, two)) as url, connect(url) as client:
+            await until(lambda: client.resumes == 1)
+            assert await client.end() == SUMMARY
+        takes_over = {"session_id": WELCOME.session_id, "after": 0}
+        async with gateway(one_after_another(two)) as url, connect(url, **takes_over) as client:
+            assert await client.end() == SUMMARY
+
+    run(test())
+
+
+def test_an_observer_only_reads() -> None:
+    """What only the owner may say is refused at once; showing life is not."""
+
+    async def one(peer: Peer) -> None:
+        await peer.say(replace(WELCOME, resume_token=None))
+        assert await hears(peer, 2) == [Ping(1), Ack(0)]
+        await over(peer)
+
+    async def test() -> None:
+        watching = {"session_id": WELCOME.session_id, "role": "observer"}
+        async with gateway(one_after_another(one)) as url, connect(url, **watching) as client:
+            for attempt in (
+                client.send(b""),
+                client.send(b"ab"),
+                client.configure(hop_ms=500),
+                client.flush(),
+                client.position(9),
+                client.end(),
+            ):
+                with pytest.raises(ProtocolError, match="an observer only reads") as refused:
+                    await attempt
+                assert refused.value.code is ErrorCode.READ_ONLY
+            await client.ping(1)
+            await client.ack(0)
+            assert [event.type async for event in client] == ["summary"]
 
     run(test())

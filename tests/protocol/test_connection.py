@@ -1,10 +1,11 @@
 """The two ends together, and what each refuses of the other."""
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from protocol.audio import AudioFormat
 from protocol.close import CloseCode
 from protocol.codec import MAX_MESSAGE_BYTES, encode_event
 from protocol.connection import Audio, ClientConnection, ServerConnection
@@ -163,3 +164,46 @@ def test_the_first_close_code_stays() -> None:
     client.closed(4009, "flood")
     client.closed(1006)
     assert (server.close_code, client.close_code, client.close_reason) == (4009, 4009, "flood")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"session_id": "another"},
+        {"audio": AudioFormat(channels=2)},
+        {"protocol": "undertone.v2"},
+        {"next_sample": -1},
+        {"next_seq": -1},
+    ],
+)
+def test_a_welcome_to_something_else_breaks_the_protocol(changes: dict[str, Any]) -> None:
+    """It is refused as a whole: the connection stands where it stood, without a session."""
+    client = ClientConnection(Encoding.JSON, resumes=WELCOME)
+    data = ServerConnection(Encoding.JSON).send(replace(WELCOME, **changes))
+    with pytest.raises(ProtocolError) as broken:
+        client.receive(data)
+    assert (broken.value.code, broken.value.fatal) == (ErrorCode.MALFORMED_MESSAGE, True)
+    assert (client.state, client.welcome) == (ConnectionState.OPENING, None)
+
+
+def test_a_first_welcome_may_be_to_any_session() -> None:
+    """Only who comes back knows what to expect."""
+    client = ClientConnection(Encoding.JSON)
+    other = replace(WELCOME, session_id="another", audio=AudioFormat(channels=2))
+    assert client.receive(ServerConnection(Encoding.JSON).send(other)) == other
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode_event(replace(TONE, session_id="another"), Encoding.JSON),
+        b'{"type":"mood","seq":1,"session_id":"another"}',
+    ],
+)
+def test_an_event_of_another_session_breaks_the_protocol(data: bytes) -> None:
+    """Also one of a later version; it counts as nothing seen."""
+    _, client = _pair(Encoding.JSON)
+    with pytest.raises(ProtocolError) as broken:
+        client.receive(data)
+    assert (broken.value.code, broken.value.fatal) == (ErrorCode.MALFORMED_MESSAGE, True)
+    assert (client.last_seq, client.missed) == (0, 0)

@@ -116,6 +116,20 @@ def test_the_time_to_give_up_can_be_told() -> None:
     assert isinstance(course.failed(REFUSED, 13.0), Verdict)
 
 
+def test_no_time_at_all_can_be_told() -> None:
+    """One attempt is made, and that was it."""
+    course = held(give_up_after_s=0.0)
+    assert course.lost(1006, "", 10.0) == Retry(0.0, URL)
+    assert isinstance(course.failed(REFUSED, 10.0), Verdict)
+
+
+def test_an_attempt_takes_no_longer_than_the_session_waits() -> None:
+    """What is left of it, but at least a second, so that the last attempt is one."""
+    course = held(give_up_after_s=5.0)
+    course.lost(1006, "", 10.0)
+    assert [course.attempt_s(now) for now in (10.0, 12.0, 14.5, 20.0)] == [5.0, 3.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -173,6 +187,8 @@ def test_a_wait_never_outlives_the_session() -> None:
         ("wss://a", "https://b", True),
         ("wss://a", "ws://b", False),
         ("https://a", "http://b", False),
+        ("ws://a", "ws://[::1", False),
+        ("wss://a", "wss://[::1", False),
     ],
 )
 def test_a_drain_may_name_another_address(url: str, elsewhere: str, followed: bool) -> None:
@@ -183,6 +199,31 @@ def test_a_drain_may_name_another_address(url: str, elsewhere: str, followed: bo
     assert isinstance(step, Retry)
     assert step.url == (elsewhere if followed else url)
     assert course.failed(REFUSED, 2.0) == Retry(2 * BASE_S, url)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ConnectFailed("not an Undertone server", foreign=True),
+        ConnectFailed("nothing here", 404),
+        ConnectFailed("policy", code=1008),
+    ],
+)
+def test_no_gateway_elsewhere_is_no_end(failure: ConnectFailed) -> None:
+    """The address given first may still lead to one; only there such an answer is final."""
+    course = held()
+    course.heard(Drain(retry_after_ms=0, reconnect_url="ws://elsewhere"))
+    course.lost(1012, "", 1.0)
+    assert course.failed(failure, 1.0) == Retry(2 * BASE_S, URL)
+    assert isinstance(course.failed(failure, 1.0), Verdict)
+
+
+def test_a_gateway_elsewhere_has_the_last_word() -> None:
+    """Its own close code says what became of the session."""
+    course = held()
+    course.heard(Drain(retry_after_ms=0, reconnect_url="ws://elsewhere"))
+    course.lost(1012, "", 1.0)
+    assert course.failed(ConnectFailed("expired", code=4004), 1.0) == Verdict(4004, "expired")
 
 
 def test_no_pause_is_longer_than_the_cap() -> None:

@@ -172,6 +172,23 @@ def test_flush_cuts_the_window_short_and_starts_afresh() -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
+def test_what_is_released_is_the_resampler_and_nothing_else(rate: int) -> None:
+    """Windows cut before stay readable, the clock stands, and a late flush or skip finds nothing wrong."""
+    cutter = WindowCutter(AudioFormat(sample_rate=rate), 1_000, 1_000, waiting=2)
+    (cut,) = cutter.feed(pcm(ramp(0, rate + rate // 2)))
+    flushed = cutter.flush()
+    assert flushed is not None
+    cutter.release()
+    assert cutter._resampler._stream is None
+    assert cutter.next_sample == rate + rate // 2
+    assert len(cutter.samples(cut)) == 16_000
+    assert len(cutter.samples(flushed)) == flushed.samples16k
+    assert cutter.flush() is None
+    cutter.skip(2 * rate)
+    assert (cutter.flush(), cutter.next_sample) == (None, 2 * rate)
+
+
+@pytest.mark.parametrize("rate", RATES)
 def test_one_sample_can_be_flushed(rate: int) -> None:
     """A window of one client sample is never empty at 16 kHz: at the start, after a flush, after a skip."""
     cutter = WindowCutter(AudioFormat(sample_rate=rate), 200, 100, waiting=2)

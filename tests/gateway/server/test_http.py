@@ -185,6 +185,7 @@ def test_a_body_that_trickles_is_late() -> None:
         (GET + b"".join(b"X-%d: a\r\n" % n for n in range(MAX_HEADERS)) + b"\r\n", 431),
         (UPGRADE[:-2] + b"".join(b"X-%d: a\r\n" % n for n in range(MAX_HEADERS)) + b"\r\n", 431),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ],
 )
 def test_a_bad_head_is_answered(data: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:

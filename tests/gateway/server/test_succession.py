@@ -292,11 +292,11 @@ def test_one_without_descriptors_answers_again_when_it_has_some(
                 raise OSError(errno.EMFILE, "Too many open files")
             return await real(control)
 
-        monkeypatch.setattr(succession.asyncio, "get_running_loop", lambda: Loop(accept))
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: Loop(accept))
         old.succession._stop_answering()
         old.succession._answer()
         await asyncio.sleep(0)
-        monkeypatch.setattr(succession.asyncio, "get_running_loop", lambda: loop)
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
         assert (await street.next(await street.place())).succession.stage is Stage.SERVING
 
     run(steps)

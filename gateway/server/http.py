@@ -74,6 +74,11 @@ class HttpProtocol(H11Protocol):
         self._done()
         super().connection_lost(exc)
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request is under way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
     def abort(self) -> None:
         """End it now, whatever is under way."""
         self.transport.abort()

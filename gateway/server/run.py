@@ -134,7 +134,7 @@ class Server(uvicorn.Server):
     async def _wait_for_stragglers(self) -> None:
         """Requests under way and closing handshakes are waited for while new peers still get an answer; those
         that have not ended by then are aborted."""
-        stragglers = set(self.server_state.connections)
+        stragglers = {one for one in self.server_state.connections if _is_busy(one)}
         for connection in stragglers:
             connection.shutdown()
         loop = asyncio.get_running_loop()
@@ -213,6 +213,13 @@ def run(
         patience_s = server.left_s if server.started else settings.drain_grace_s
         _leave_no_thread_behind(0.0 if server.force_exit else patience_s)
     return 0 if server.started and not server.superseded else 1
+
+
+def _is_busy(connection: object) -> bool:
+    """Whether something is under way: an idle one would lose nothing, but may ask for something just now."""
+    return isinstance(connection, WebSocketProtocol) or (
+        isinstance(connection, HttpProtocol) and connection.is_answering
+    )
 
 
 def _leave_no_thread_behind(grace_s: float) -> None:

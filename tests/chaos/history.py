@@ -177,8 +177,15 @@ def tapped() -> Iterator[None]:
 class _Tapped(ClientConnection):
     __slots__ = ("_visit",)
 
-    def __init__(self, encoding: Encoding, *, epoch: str | None = None, last_seq: int = 0) -> None:
-        super().__init__(encoding, epoch=epoch, last_seq=last_seq)
+    def __init__(
+        self,
+        encoding: Encoding,
+        *,
+        epoch: str | None = None,
+        last_seq: int = 0,
+        resumes: Welcome | None = None,
+    ) -> None:
+        super().__init__(encoding, epoch=epoch, last_seq=last_seq, resumes=resumes)
         history = _of_this_task.get()
         came_back = epoch is not None
         self._visit = (history or History()).visit(last_seq if came_back else None, epoch)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from protocol.audio import AudioFormat
 from protocol.client import Client
-from protocol.events import Welcome
+from protocol.events import Summary, Welcome
 
 
 class Chaos:
@@ -57,8 +57,11 @@ class Interruptions:
             missing.append(f"{_seconds(lost, welcome.audio)} of audio could not be kept")
         return "reconnected, " + (" and ".join(missing) or "nothing missed")
 
-    def report(self, cuts: int | None) -> str:
-        """A line for the end, `cuts` of the losses made on purpose; empty where there is nothing to say."""
+    def report(self, cuts: int | None, summary: Summary | None) -> str:
+        """A line for the end, `cuts` of the losses made on purpose; empty where there is nothing to say.
+
+        Without a `summary` nobody knows what was missed.
+        """
         client = self._client
         if cuts is None and not client.resumes:
             return ""
@@ -66,9 +69,13 @@ class Interruptions:
         missing = []
         if client.missed:
             missing.append(f"{client.missed} event{'s' if client.missed > 1 else ''}")
-        if client.lost_samples:
-            missing.append(f"{_seconds(client.lost_samples, client.audio)} of audio")
-        return f"{lost}, reconnected {_times(client.resumes)}; {' and '.join(missing) or 'nothing'} missed"
+        gaps = max(client.lost_samples, summary.gap_samples if summary is not None else 0)
+        if gaps:
+            missing.append(f"{_seconds(gaps, client.audio)} of audio")
+        told = f"{lost}, reconnected {_times(client.resumes)}"
+        if summary is None and not missing:
+            return told
+        return f"{told}; {' and '.join(missing) or 'nothing'} missed"
 
 
 def _seconds(samples: int, audio: AudioFormat) -> str:

@@ -22,9 +22,11 @@ def reference() -> str:
     page += ["## Exit codes\n", "| code | meaning |", "|---|---|"]
     page += [f"| {code} | {meaning} |" for code, meaning in MEANINGS.items()]
     page.append(
-        "\nErrors are one line on standard error, with one more for what to do. `--json` prints nothing"
+        "\nErrors are one line on standard error, with one more for what to do; wrong usage shows the usage."
     )
-    page.append("but events on standard output; everything else goes to standard error.")
+    page.append(
+        "`--json` prints nothing but events on standard output; everything else goes to standard error."
+    )
     return "\n".join(page) + "\n"
 
 

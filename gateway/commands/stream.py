@@ -94,6 +94,7 @@ class Streaming:
         self._chaos = chaos
         self._interruptions = Interruptions(client)
         self._base = 0
+        self._gaps: set[str] = set()
         self.summary: ev.Summary | None = None
         self.delays_s: deque[float] = deque(maxlen=10_000)
         """Seconds from the moment the last sample of an event's audio was due to the event's arrival"""
@@ -101,7 +102,20 @@ class Streaming:
     @property
     def connection(self) -> str:
         """How the connection fared, in one line; empty where nothing happened to it."""
-        return self._interruptions.report(self._chaos.cuts if self._chaos is not None else None)
+        cuts = self._chaos.cuts if self._chaos is not None else None
+        return self._interruptions.report(cuts, self.summary)
+
+    def check_whole(self) -> None:
+        """Raise CommandError where a recording was not analysed from its first sample to its last."""
+        summary, audio = self.summary, self._client.audio
+        if summary is not None and summary.gap_samples:
+            gaps, all_s = audio.seconds(summary.gap_samples), audio.seconds(summary.next_sample)
+            reasons = ", ".join(sorted(self._gaps))
+            raise CommandError(
+                f"{gaps:.1f} s of {all_s:.1f} s were not analysed ({reasons})",
+                hint="The gaps say which; docs/operations.md says what becomes a gap. Stream it again.",
+                code=ExitCode.INCOMPLETE,
+            )
 
     async def run(self, interrupt: "Interrupt") -> ExitCode:
         """Until the summary, a session that is gone (raises CommandError) or Ctrl-C."""
@@ -184,6 +198,8 @@ class Streaming:
             self._output.event(event)
             if isinstance(event, ev.Summary):
                 self.summary = event
+            elif isinstance(event, ev.Gap):
+                self._gaps.add(event.reason)
 
     def _receipt(self, event: AnyEvent) -> None:
         if self._pacer is None or isinstance(event, ev.Transcript):
@@ -226,7 +242,14 @@ async def stream(
                 _check_format(client.welcome.audio, source)
                 output.opened(client.welcome, watching=options.observe)
                 running = Streaming(client, source, output, pacer, chaos)
-                return await running.run(interrupt)
+                try:
+                    outcome = await running.run(interrupt)
+                except asyncio.CancelledError:
+                    client.drop()  # the second Ctrl-C waits for no goodbye
+                    raise
+                if outcome is ExitCode.OK and (options.fast or options.lossless):
+                    running.check_whole()
+                return outcome
         except SessionGone as error:
             raise link.gone(error.code, error.reason, error.error_event) from None
         except asyncio.CancelledError:

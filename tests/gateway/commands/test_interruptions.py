@@ -9,7 +9,7 @@ import pytest
 from gateway.commands.interruptions import Chaos, Interruptions
 from protocol.audio import AudioFormat
 from protocol.client import Client
-from tests.gateway.commands.made import welcome
+from tests.gateway.commands.made import summary, welcome
 
 
 @dataclass
@@ -58,22 +58,30 @@ def test_what_was_missed_is_told_with_each_return() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "cuts", "report"),
+    ("line", "cuts", "gaps", "report"),
     [
-        (Line(), None, ""),
-        (Line(), 0, "cut 0 times on purpose, reconnected 0 times; nothing missed"),
-        (Line(resumes=1), None, "lost on the way, reconnected once; nothing missed"),
-        (Line(resumes=7, missed=1), 8, "cut 8 times on purpose, reconnected 7 times; 1 event missed"),
+        (Line(), None, 0, ""),
+        (Line(), 0, 0, "cut 0 times on purpose, reconnected 0 times; nothing missed"),
+        (Line(), 0, None, "cut 0 times on purpose, reconnected 0 times"),
+        (Line(resumes=1), None, 0, "lost on the way, reconnected once; nothing missed"),
+        (Line(resumes=3), None, None, "lost on the way, reconnected 3 times"),
+        (Line(resumes=1), None, 124_800, "lost on the way, reconnected once; 7.8 s of audio missed"),
+        (Line(resumes=7, missed=1), 8, 0, "cut 8 times on purpose, reconnected 7 times; 1 event missed"),
         (
             Line(resumes=2, missed=3, lost_samples=16_000),
             2,
+            None,
             "cut twice on purpose, reconnected twice; 3 events and 1.0 s of audio missed",
         ),
     ],
 )
-def test_the_end_counts_it_all(line: Line, cuts: int | None, report: str) -> None:
-    """Silence where nothing happened; else how often, and what it cost."""
-    assert of(line).report(cuts) == report
+def test_the_end_counts_it_all(line: Line, cuts: int | None, gaps: int | None, report: str) -> None:
+    """Silence where nothing happened; else how often, and what it cost.
+
+    Nothing is known to be whole without a summary, and nothing is whole that has gaps.
+    """
+    end = None if gaps is None else summary(20.0, gap_s=gaps / 16_000)
+    assert of(line).report(cuts, end) == report
 
 
 def test_chaos_is_the_same_for_a_seed_and_spares_who_is_away() -> None:

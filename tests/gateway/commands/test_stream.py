@@ -126,6 +126,17 @@ def test_streams_to_the_summary() -> None:
     assert len(seen.delays) == 3
 
 
+@pytest.mark.parametrize("promise", ["fast", "lossless"])
+def test_a_recording_with_gaps_is_no_success(promise: str) -> None:
+    """Where nothing was to be dropped, what was not analysed is an error; in real time it is told only."""
+    error = failing(Fake(gap=True), recording(3.5), **{promise: True})
+    assert error.code is ExitCode.INCOMPLETE
+    assert error.message == "1.0 s of 3.5 s were not analysed (overload)"
+    assert error.hint is not None
+    assert run(Fake(gap=True), recording(3.5))[0] is ExitCode.OK
+    assert run(Fake(), recording(3.5), **{promise: True})[0] is ExitCode.OK
+
+
 def test_the_file_s_own_format_is_announced() -> None:
     """The session is opened for the audio as it is, with the settings asked for."""
     fake = Fake()

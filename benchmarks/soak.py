@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.rows import Row, table
@@ -64,10 +65,16 @@ def rows(seconds: float = SECONDS) -> list[Row]:
         "accounts that don't add up": (len(account.faults), "faults"),
         "RSS at rest, after the warm-up": (sizes[0], "MiB"),
         "RSS at rest, in the end": (sizes[-1], "MiB"),
-        "slope of it": (statistics.linear_regression(times, sizes).slope * 3_600, "MiB/h"),
+        "slope of it": (_slope(times, sizes), "MiB/h"),
+        "slope of its second half": (_slope(times[len(times) // 2 :], sizes[len(times) // 2 :]), "MiB/h"),
         "descriptors at rest, most over fewest": (max(descriptors) - min(descriptors), "descriptors"),
     }
     return [Row(name, float(value), unit) for name, (value, unit) in figures.items()]
+
+
+def _slope(times: Sequence[float], sizes: Sequence[float]) -> float:
+    """MiB an hour."""
+    return statistics.linear_regression(times, sizes).slope * 3_600
 
 
 async def _soak(gateway: GatewayProcess, seconds: float) -> Soak:

@@ -24,7 +24,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "no gateway answers at that address",
     ExitCode.REFUSED: "the gateway refused; its reason and what to do are printed",
     ExitCode.LOST: "the connection was lost before the end",
-    ExitCode.INCOMPLETE: "stream --fast, --lossless: part of it was not analysed; the gaps say which",
+    ExitCode.INCOMPLETE: "a recording was not analysed whole; the gaps say which",
     ExitCode.INTERRUPTED: "stopped with Ctrl-C; the session was ended properly where possible",
     ExitCode.BROKEN_PIPE: "the program reading our output went away",
 }

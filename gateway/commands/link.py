@@ -129,8 +129,9 @@ def gone(code: int, reason: str, error: ev.Error | None) -> CommandError:
 
 
 def _shown(url: str) -> str:
-    """An address without its query, which may hold what nobody else should read."""
-    return url.split("?", 1)[0].removesuffix(VOICE_PATH)
+    """An address without its query and its user, which may hold what nobody else should read."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".removesuffix(VOICE_PATH)
 
 
 def _advice(code: str) -> str | None:

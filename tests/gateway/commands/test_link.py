@@ -34,9 +34,12 @@ def test_no_addresses(given: str) -> None:
     assert link.DEFAULT_URL in str(refused.value.hint)
 
 
-def test_unreachable_hides_the_query() -> None:
-    """An address is shown without its query, where secrets may stand."""
-    error = link.unreachable("ws://host:1/ws/voice?ticket=secret", "connection refused")
+@pytest.mark.parametrize(
+    "address", ["ws://host:1/ws/voice?ticket=secret", "ws://user:secret@host:1/ws/voice"]
+)
+def test_unreachable_hides_what_is_secret(address: str) -> None:
+    """An address is shown without its query and its password."""
+    error = link.unreachable(address, "connection refused")
     assert error.message == "no gateway answers at ws://host:1: connection refused"
     assert error.code is ExitCode.UNREACHABLE
 

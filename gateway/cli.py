@@ -22,7 +22,9 @@ _START_S = 30.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors become one line, never a traceback."""
-    if sys.stderr is None or sys.stdout is None:  # closed by the shell: there is nowhere to tell it
+    if sys.stderr is None or sys.stdout is None:  # closed by the shell
+        if sys.stderr is not None:
+            sys.stderr.write("undertone: standard output is closed; `>/dev/null` discards it\n")
         return int(ExitCode.USAGE)
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:

@@ -68,6 +68,7 @@ class Conversation:
                 self._lane.listen(self.hear, self._flooded)
             await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._reader.on_stopped = None
             if self._deadline is not None:
                 self._deadline.cancel()
             tasks = (reading, writing, *self._flushes)

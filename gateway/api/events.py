@@ -75,6 +75,8 @@ class EventRoutes:
             if live is not None:
                 live.audience.leave(reader)
                 await self._gateway.service.unobserve(session.id)
+            # Who leaves early is cancelled, and the traceback of that keeps this frame until it is collected.
+            del live
 
 
 def starting_point(event_log: EventLog, resume: tuple[str | None, int] | None) -> tuple[int, bool]:

@@ -44,7 +44,7 @@ class Captions:
         self._min_confidence = config.min_confidence
         self._heard = 0
         self._told_interim = False
-        self.on_progress: Callable[[], None] = lambda: None
+        self.on_progress: Callable[[], None] = _nobody
         """Called after words were told or given up."""
         self._closed = False
 
@@ -90,6 +90,7 @@ class Captions:
     async def aclose(self) -> None:
         """Give up what is not decoded yet. May be called twice."""
         self._closed = True
+        self.on_progress = _nobody
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.aclose()
@@ -130,6 +131,10 @@ class Captions:
 
     def _client(self, sample16k: int) -> int:
         return sample16k * self._audio.sample_rate // SAMPLE_RATE
+
+
+def _nobody() -> None:
+    """Is told of progress that nobody waits for."""
 
 
 async def _retire(stream: TranscriptStream) -> None:

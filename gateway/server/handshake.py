@@ -40,6 +40,8 @@ def judge(scope: Mapping[str, Any]) -> Response:
     protocol = ServerProtocol()
     response = protocol.accept(request)
     problem = protocol.handshake_exc
+    if problem is not None:
+        problem.with_traceback(None)  # its frames hold it, and the request
     if isinstance(problem, InvalidHeader) and problem.name == "Sec-WebSocket-Version":
         # RFC 6455 section 4.4: say which version would do. websockets answers a plain 400.
         wanted = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", VERSION.encode())]

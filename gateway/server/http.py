@@ -46,7 +46,7 @@ class HttpProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Guarded(self._progress, self._refuse)
+        self.conn = self._guarded = _Guarded(self._progress, self._refuse)
         self._observe = observer_of(config)
         self._deadline: asyncio.TimerHandle | None = None
         self._deaf = False
@@ -73,6 +73,7 @@ class HttpProtocol(H11Protocol):
         """The end."""
         self._done()
         super().connection_lost(exc)
+        self._let_go()
 
     @property
     def is_answering(self) -> bool:
@@ -96,6 +97,7 @@ class HttpProtocol(H11Protocol):
         protocol = WebSocketProtocol(self.config, self.server_state, self.app_state, self.loop)
         self.transport.set_protocol(protocol)
         protocol.begin(self.transport, dict(self.scope), early)
+        self._let_go()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Not worth a line: the request is answered as if it had not asked."""
@@ -163,6 +165,11 @@ class HttpProtocol(H11Protocol):
         self._done()
         self._deadline = self.loop.call_later(seconds, callback, *arguments)
 
+    def _let_go(self) -> None:
+        """What referred to one another lets go, and needs no garbage collector."""
+        self._guarded.let_go()
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn has it before the first request
+
     def _done(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -183,6 +190,7 @@ class _Guarded(h11.Connection):
             event = super().next_event()
         except h11.RemoteProtocolError as error:
             self._refuse(error.error_status_hint, "The request is not HTTP/1.1, or too large.\n")
+            error.with_traceback(None)  # its frames hold it, and this connection
             return h11.NEED_DATA
         if isinstance(event, h11.Request) and _of_two_lengths(event):
             self._refuse(HTTPStatus.BAD_REQUEST, "The request has a length and is chunked, too.\n")
@@ -201,9 +209,17 @@ class _Guarded(h11.Connection):
         self._body_pieces += 1
         return self._body_bytes > MAX_BODY_BYTES or self._body_pieces > MAX_BODY_PIECES
 
+    def let_go(self) -> None:
+        """There is nobody to tell any more."""
+        self._tell = self._refuse = _nobody
+
     def start_next_cycle(self) -> None:
         super().start_next_cycle()
         self._body_bytes = self._body_pieces = 0
+
+
+def _nobody(*_: object) -> None:
+    """Is told what no connection hears."""
 
 
 def _of_two_lengths(request: h11.Request) -> bool:

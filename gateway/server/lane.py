@@ -95,6 +95,13 @@ class Lane(WSListener):
         self._draft = None
         self._straight = False
 
+    def gone(self) -> None:
+        """The connection is no more: nothing here refers to it, or to who listened, any longer."""
+        self.stop()
+        self._events = _NOBODY
+        self._sink = _unheard
+        self._flooded = None
+
     @property
     def stopped(self) -> bool:
         """Whether bytes that come in now go nowhere."""
@@ -271,6 +278,33 @@ class Lane(WSListener):
         self._events.flooded(detail, tellable=self._listening or not self._reading)
         if self._flooded is not None:
             self._flooded(detail)
+
+
+class _Nobody:
+    """Where a connection was."""
+
+    def held(self) -> None: ...
+
+    def pinged(self, payload: bytes) -> None: ...
+
+    def ponged(self, payload: bytes) -> None: ...
+
+    def closed(self, close: Close) -> None: ...
+
+    def violated(self, violation: Violation) -> None: ...
+
+    def failed(self) -> None: ...
+
+    def flooded(self, detail: str, *, tellable: bool) -> None: ...
+
+    def aborted(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+def _unheard(_: bytes | str) -> None:
+    """Where its messages went."""
 
 
 class _Draft:

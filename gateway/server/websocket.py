@@ -268,13 +268,16 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
         """The end."""
         self._phase = Phase.LOST
         self._server.connections.discard(self)
-        self._lane.stop()
+        self._lane.gone()
         self._stop_keepalive()
         if self._deadline is not None:
             self._deadline.cancel()
         self._asgi.disconnected(NO_CLOSE_FRAME)
         self._unanswered = None
         self.resume_writing()  # nobody else will wake up who waits for that
+        # What referred to one another lets go: connections come and go too fast to wait for the collector.
+        self._deadline = self._keepalive = None
+        del self._asgi
 
     def shutdown(self) -> None:
         """The server stops; called by uvicorn for each connection that is left."""

@@ -338,7 +338,8 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     ("line", "told"),
     [
         ("undertone check-config >/dev/full", "cannot write the output: No space left on device"),
-        ("undertone check-config >&-", ""),
+        ("undertone check-config >&-", "standard output is closed"),
+        ("undertone check-config 2>&-", ""),
         ("undertone stream --url 127.0.0.1:1 - <&-", "standard input is closed"),
     ],
 )

@@ -11,6 +11,7 @@ memory is looked at: while sessions are there, what it holds of them would hide 
 import argparse
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ FORGOTTEN_S = 10.0
 """Seconds within which nothing may be left of any session."""
 LOOK_S = 0.1
 SETTLED_S = 1.0
+HALVED_S = 1_200.0
+"""From this long on the second half is told by itself: of a few minutes it would be noise."""
 MIB = 1024 * 1024
 
 
@@ -55,6 +58,8 @@ def rows(seconds: float = SECONDS) -> list[Row]:
     finally:
         gateway.stop()
     account, looks = Account.of(soak.calls), soak.looks
+    for fault in account.faults:
+        print(fault, file=sys.stderr)
     times = [at for at, _, _ in looks]
     sizes = [held.rss / MIB for _, _, held in looks]
     descriptors = [held.descriptors for _, _, held in looks]
@@ -66,9 +71,11 @@ def rows(seconds: float = SECONDS) -> list[Row]:
         "RSS at rest, after the warm-up": (sizes[0], "MiB"),
         "RSS at rest, in the end": (sizes[-1], "MiB"),
         "slope of it": (_slope(times, sizes), "MiB/h"),
-        "slope of its second half": (_slope(times[len(times) // 2 :], sizes[len(times) // 2 :]), "MiB/h"),
         "descriptors at rest, most over fewest": (max(descriptors) - min(descriptors), "descriptors"),
     }
+    if seconds >= HALVED_S:
+        half = len(looks) // 2
+        figures["slope of its second half"] = (_slope(times[half:], sizes[half:]), "MiB/h")
     return [Row(name, float(value), unit) for name, (value, unit) in figures.items()]
 
 

@@ -9,6 +9,7 @@ of every client is audited by the ledger of `tests.chaos`.
 
 import argparse
 import asyncio
+import sys
 
 from benchmarks.rows import Row, table
 from tests.chaos.callers import Account, Speaker, Voice, crowd
@@ -30,6 +31,8 @@ def rows(clients: int = CLIENTS, seconds: float = SECONDS) -> list[Row]:
         account, opened = asyncio.run(_weather(gateway, clients, seconds))
     finally:
         gateway.stop()
+    for fault in account.faults:
+        print(fault, file=sys.stderr)
     figures = {
         f"clients cut every 2–5 s for {seconds:g} s": (clients, "clients"),
         "connections cut": (opened - clients, "cuts"),

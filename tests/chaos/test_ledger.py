@@ -106,6 +106,19 @@ def ending(*records: Record, instead: bool = False) -> Spoil:
     return spoil
 
 
+def leaving(*records: Record) -> Spoil:
+    """An end like this one, before the session had its own."""
+
+    def spoil(history: History, rng: random.Random) -> bool:
+        for visit in history.visits:
+            visit.story = [
+                one for one in visit.story if not (isinstance(one, Heard) and isinstance(one.event, Summary))
+            ]
+        return ending(*records, instead=True)(history, rng)
+
+    return spoil
+
+
 def first_gap_again(history: History, rng: random.Random) -> bool:
     """The same samples are declared lost twice, under two numbers."""
     gaps = [event for event in history.events if isinstance(event, Gap)]
@@ -255,12 +268,8 @@ SPOILT: list[tuple[str, str, Spoil]] = [
     ("4009 without error", "ends_are_explained", ending(Closed(4009), instead=True)),
     ("another error", "ends_are_explained", ending(Heard(FATAL), Closed(4005), instead=True)),
     ("something after the close", "ends_are_explained", ending(Heard(Pong(t=1)))),
-    ("lost and left so", "end_is_final", ending(Closed(1006), instead=True)),
-    (
-        "drained and left so",
-        "end_is_final",
-        ending(Heard(Drain(retry_after_ms=1)), Closed(1012), instead=True),
-    ),
+    ("lost and left so", "end_is_final", leaving(Closed(1006))),
+    ("drained and left so", "end_is_final", leaving(Heard(Drain(retry_after_ms=1)), Closed(1012))),
     ("never closed", "end_is_final", ending(instead=True)),
 ]
 
@@ -283,7 +292,16 @@ def test_each_rule_is_seen_red() -> None:
 def test_gone_is_an_end() -> None:
     """A client that gave up has told its user so."""
     history = Scribe(random.Random(1)).write(2)
-    ending(Closed(1006), instead=True)(history, random.Random(1))
+    leaving(Closed(1006))(history, random.Random(1))
     assert audit(history)
     history.gone = 1006
+    assert audit(history) == []
+
+
+@pytest.mark.parametrize("code", [1006, 1012])
+def test_after_the_summary_a_lost_close_is_none(code: int) -> None:
+    """The last word was said; nobody has to come back for a close frame."""
+    history = Scribe(random.Random(1)).write(2)
+    drained = [Heard(Drain(retry_after_ms=1))] if code == 1012 else []
+    ending(*drained, Closed(code), instead=True)(history, random.Random(1))
     assert audit(history) == []

@@ -24,6 +24,8 @@ FRAME = bytes(3_200)
 """100 ms."""
 SHORT: dict[str, object] = {"window_ms": 500, "hop_ms": 500}
 GRACE_S = 4
+EXIT_S = 2.0
+"""What a process may take to end beyond its grace, on a machine that has other things to do as well."""
 
 
 async def talk(socket: Socket, sent: list[int]) -> None:
@@ -217,7 +219,7 @@ def test_what_a_stuck_classifier_owes_is_declared(
                 running.process.send_signal(signal.SIGTERM)
             outcomes = await asyncio.gather(*(rest(one) for one in sockets))
             assert await asyncio.to_thread(running.process.wait, 10) == 0
-            assert time.monotonic() - started < (5 if hurried else 3)
+            assert time.monotonic() - started < (10 if hurried else 3 + EXIT_S)
         for heard, code in outcomes:
             assert code == 1012
             gaps = [event for event in heard if isinstance(event, Gap)]
@@ -244,7 +246,7 @@ def test_a_reader_that_does_not_read_keeps_nobody(launch: Callable[..., GatewayP
                 started = time.monotonic()
                 running.process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(running.process.wait, 10) == 0
-                assert time.monotonic() - started < GRACE_S + 0.5
+                assert time.monotonic() - started < GRACE_S + EXIT_S
                 deaf.transport.abort()
 
     run(main())
@@ -268,7 +270,7 @@ def test_while_it_waits_for_somebody_it_answers(launch: Callable[..., GatewayPro
     running = launch(TRANSCRIBER="none", DRAIN_GRACE_S="30" if hurried else str(GRACE_S))
 
     async def main() -> None:
-        answered = refused = 0
+        answers: list[bool] = []
         with half_asked(running):
             await asyncio.sleep(0.3)
             running.process.send_signal(signal.SIGTERM)
@@ -279,13 +281,14 @@ def test_while_it_waits_for_somebody_it_answers(launch: Callable[..., GatewayPro
             async with httpx.AsyncClient(trust_env=False) as client:
                 while running.process.poll() is None:
                     try:
-                        answered += (await client.get(f"{running.url}/healthz")).is_success
+                        answers.append((await client.get(f"{running.url}/healthz")).is_success)
                     except httpx.TransportError:
-                        refused += 1
+                        answers.append(False)
                     await asyncio.sleep(0.05)
-            assert time.monotonic() - started < (3 if hurried else GRACE_S + 0.5)
-        assert answered >= 10
-        assert refused <= answered / 2
+            assert time.monotonic() - started < (10 if hurried else GRACE_S + EXIT_S)
+        answered = sum(answers)
+        assert answered >= 3
+        assert all(answers[:answered]), "somebody was refused before the door was shut"
 
     run(main())
     assert running.process.wait(10) == 0

@@ -124,7 +124,7 @@ def test_ten_restarts_under_load_refuse_nobody(succeed: Callable[..., GatewayPro
                 running = following
             over.set()
 
-    run(main(), 60)
+    run(main(), 180)
     print(f"{HANDOVERS} restarts: {dict(outcomes)}")
     assert set(outcomes) == {"200", "Welcome"}, outcomes
     assert outcomes["200"] > 100

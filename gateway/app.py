@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,9 @@ from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
 from gateway.settings import Settings
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
+from gateway.tasks.archive import Archive
+from gateway.tasks.model import Task
+from gateway.tasks.service import TaskBounds, TaskService
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
@@ -43,6 +46,7 @@ class _Parts:
     classifier: Classifier
     transcriber: Transcriber | None
     live: LiveRegistry
+    tasks: TaskService
     drain: NodeDrain
     running: set[asyncio.Task[None]]
 
@@ -106,19 +110,26 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         max_sessions=settings.max_sessions,
         connect_deadline_s=settings.connect_deadline_s,
     )
-    reaper = Reaper(
-        service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=live.discard
+    tasks = TaskService(
+        Archive(service, events, live.counts).read, _herald(live), clock, _task_bounds(settings), telemetry
     )
-    census = Census(service, live, scheduler, transcriber, clock)
+
+    def purged(session_id: str) -> None:
+        live.discard(session_id)
+        tasks.discard(session_id)
+
+    reaper = Reaper(service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=purged)
+    census = Census(service, live, scheduler, transcriber, tasks, clock)
     telemetry.watch(census.snapshot)
     drain = NodeDrain(live, clock, grace_s=settings.drain_grace_s, reconnect_url=settings.reconnect_url)
-    parts = _Parts(scheduler, reaper, classifier, transcriber, live, drain, set())
+    parts = _Parts(scheduler, reaper, classifier, transcriber, live, tasks, drain, set())
     gateway = Gateway(
         settings=settings,
         clock=clock,
         service=service,
         events=events,
         live=live,
+        tasks=tasks,
         telemetry=telemetry,
         origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
         readiness=lambda: _readiness(parts),
@@ -146,6 +157,7 @@ async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
         for task in parts.running:
             task.cancel()
         await asyncio.gather(*parts.running, return_exceptions=True)
+        await parts.tasks.aclose()
         await parts.live.aclose()
         if parts.transcriber is not None:
             await parts.transcriber.aclose()
@@ -181,6 +193,25 @@ def _timers(settings: Settings) -> Timers:
         stale_ttl_s=settings.session_stale_hours * 3_600,
         closed_retention_s=settings.closed_retention_s,
     )
+
+
+def _task_bounds(settings: Settings) -> TaskBounds:
+    return TaskBounds(
+        workers=settings.task_workers,
+        queue=settings.task_queue,
+        per_session=settings.tasks_per_session,
+        result_bytes=settings.task_result_bytes,
+        results_bytes=settings.task_results_bytes,
+    )
+
+
+def _herald(live: LiveRegistry) -> Callable[[Task], None]:
+    """Tells of tasks in their sessions' logs."""
+
+    def announce(task: Task) -> None:
+        live.announce_task(task.session_id, task.id, task.recipe.type, task.state)
+
+    return announce
 
 
 def _transcriber(settings: Settings) -> Transcriber | None:

@@ -73,6 +73,7 @@ _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
 _REPLAY = "Events held for replay and history"
+_TASKS = "Background tasks"
 _RUN = "Running"
 
 
@@ -241,6 +242,38 @@ class Settings:
         unit="bytes",
     )
 
+    task_workers: int = setting(
+        2, _whole(1, 64), _TASKS, "Exports, reports and summaries made at the same time."
+    )
+    task_queue: int = setting(
+        64,
+        _whole(1, 10_000),
+        _TASKS,
+        "Most tasks waiting for a worker, over all sessions; beyond it new ones are refused.",
+        unit="tasks",
+    )
+    tasks_per_session: int = setting(
+        8,
+        _whole(1, 1_000),
+        _TASKS,
+        "Most tasks of a session, those included whose result is kept; beyond it new ones are refused.",
+        unit="tasks",
+    )
+    task_result_bytes: int = setting(
+        8_388_608,
+        _whole(65_536, 2**30),
+        _TASKS,
+        "Largest result; a task that would make a larger one fails.",
+        unit="bytes",
+    )
+    task_results_bytes: int = setting(
+        268_435_456,
+        _whole(65_536, 2**40),
+        _TASKS,
+        "Most bytes of all results held in memory; a task whose result has no room fails.",
+        unit="bytes",
+    )
+
     store: StoreKind = setting(
         StoreKind.MEMORY, Choice(StoreKind), _RUN, "Where sessions and events are kept."
     )
@@ -348,6 +381,12 @@ _RULES = (
         lambda stale, total: stale >= total,
         "must not be less than UNDERTONE_SESSION_TTL_HOURS, or sessions fail that are well",
         "raise it, or lower the other",
+    ),
+    Rule(
+        ("task_result_bytes", "task_results_bytes"),
+        lambda one, all_of_them: one <= all_of_them,
+        "must not be more than UNDERTONE_TASK_RESULTS_BYTES",
+        "lower it, or raise the other",
     ),
     Rule(
         ("max_sessions_per_user", "max_sessions"),

@@ -281,7 +281,10 @@ class Task(DurableEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary(DurableEvent):
-    """The last event: `next_sample = classified_samples + gap_samples + pending_samples`."""
+    """The closing account: `next_sample = classified_samples + gap_samples + pending_samples`.
+
+    The last event of the conversation; only `task` events can follow it.
+    """
 
     type: ClassVar[str] = "summary"
     next_sample: int

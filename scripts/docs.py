@@ -11,6 +11,8 @@ import gateway.commands.reference as commands
 import gateway.telemetry.reference as metrics
 from gateway import settings
 from gateway.sessions import lifecycle
+from gateway.tasks import lifecycle as tasks
+from gateway.tasks.export import formats, table
 from protocol import reference as protocol
 
 ROOT = Path(__file__).parents[1]
@@ -26,10 +28,23 @@ def _example(name: str, language: str) -> str:
     return _fence(language, (ROOT / "docs" / "examples" / name).read_text(encoding="utf-8"))
 
 
+def _formats() -> str:
+    rows = (
+        f"| `{name}` | `{one.media_type}` | {'yes' if one.takes_lanes else 'no'} |"
+        for name, one in formats.FORMATS.items()
+    )
+    return "\n".join(("| `format` | media type | takes `lanes` |", "|---|---|---|", *rows))
+
+
 PARTS: Mapping[str, Parts] = {
     "README.md": {
         "browser-client": lambda: _example("client.js", "js"),
         "python-client": lambda: _example("client.py", "python"),
+    },
+    "docs/api-tasks.md": {
+        "task-lifecycle": lambda: _fence("mermaid", tasks.diagram()),
+        "export-formats": _formats,
+        "csv-columns": lambda: _fence("text", ",".join(table.COLUMNS)),
     },
     "docs/operations.md": {"session-lifecycle": lambda: _fence("mermaid", lifecycle.diagram())},
     "docs/protocol.md": protocol.PARTS,

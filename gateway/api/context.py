@@ -13,6 +13,7 @@ from gateway.live.registry import LiveRegistry
 from gateway.sessions.ports import EventStore
 from gateway.sessions.service import Created, NewSession, SessionService
 from gateway.settings import Settings
+from gateway.tasks.service import TaskService
 from gateway.telemetry.metrics import Telemetry
 
 RETRY_S = 5
@@ -43,6 +44,7 @@ class Gateway:
     service: SessionService
     events: EventStore
     live: LiveRegistry
+    tasks: TaskService
     telemetry: Telemetry
     origins: OriginPolicy
     readiness: Callable[[], Readiness]
@@ -65,6 +67,12 @@ class Gateway:
             # The longer it has been late, the longer it will be: who is refused comes back over a wider span.
             within_s = max(RETRY_S, min(math.ceil(late), MOST_RETRY_S))
             return self._come_later("overloaded", "this node has more to listen to than it can", within_s)
+        return None
+
+    def refusal_of_task(self) -> Problem | None:
+        """Why background work is not taken on now, if so: it would go with the node before it is fetched."""
+        if self.draining():
+            return self._come_later("draining", "this node is going away", RETRY_S)
         return None
 
     async def create(self, wanted: NewSession) -> Created:

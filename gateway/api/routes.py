@@ -18,6 +18,8 @@ from gateway.api.health import HealthRoutes
 from gateway.api.origin import OriginPolicy
 from gateway.api.problems import Problem, foreign_page, on_error
 from gateway.api.sessions import PREFIX, SessionRoutes
+from gateway.api.tasks import PREFIX as TASKS
+from gateway.api.tasks import TaskRoutes
 from gateway.api.voice import VoiceEndpoint
 from gateway.errors import UndertoneError
 from protocol.errors import ProtocolError
@@ -35,6 +37,7 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
     """The ASGI application of `gateway`."""
     sessions, events, health = SessionRoutes(gateway), EventRoutes(gateway), HealthRoutes(gateway)
+    tasks = TaskRoutes(gateway)
     one = PREFIX + "/{session_id}"
     app = Starlette(
         routes=[
@@ -49,6 +52,11 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(f"{one}/stats", sessions.stats),
             Route(f"{one}/history", sessions.history),
             Route(f"{one}/events", events.stream),
+            Route(f"{one}/tasks", tasks.create, methods=["POST"]),
+            Route(f"{one}/tasks", tasks.list),
+            Route(TASKS + "/{task_id}", tasks.show),
+            Route(TASKS + "/{task_id}", tasks.delete, methods=["DELETE"]),
+            Route(TASKS + "/{task_id}/result", tasks.result),
             WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
             WebSocketRoute("/{path:path}", _no_such_socket),
         ],
@@ -59,7 +67,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
                 allow_origins=list(gateway.settings.allowed_origins),
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["authorization", "content-type", "last-event-id"],
-                expose_headers=["location", "retry-after"],
+                expose_headers=["content-disposition", "location", "retry-after"],
             ),
         ],
         exception_handlers=dict.fromkeys(_HANDLED, on_error),

@@ -1,6 +1,5 @@
 """REST: sessions are made, looked at, followed up and deleted here."""
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.api.answers import iso, json_answer
 from gateway.api.body import new_session_from_body, read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
@@ -36,11 +36,11 @@ class SessionRoutes:
         body = self._view(request, created.session)
         body["ticket"] = created.ticket
         location = f"{PREFIX}/{created.session.id}"
-        return _json(body, HTTPStatus.CREATED, {"location": location, "cache-control": "no-store"})
+        return json_answer(body, HTTPStatus.CREATED, {"location": location, "cache-control": "no-store"})
 
     async def show(self, request: Request) -> Response:
         """`GET` one."""
-        return _json(self._view(request, await self._session(request)))
+        return json_answer(self._view(request, await self._session(request)))
 
     async def list(self, request: Request) -> Response:
         """`GET` many, newest first, by `device_type`, `user_id` and `status`.
@@ -66,7 +66,7 @@ class SessionRoutes:
         found = await self._gateway.service.list(wanted, limit=limit + 1, after=query.get("after"))
         more = len(found) > limit
         page = found[:limit]
-        return _json(
+        return json_answer(
             {
                 "sessions": [self._view(request, session) for session in page],
                 "next": page[-1].id if more else None,
@@ -81,7 +81,8 @@ class SessionRoutes:
             await live.abort()
         await self._gateway.service.delete(session.id)
         self._gateway.live.discard(session.id)
-        return _json({"status": "closed", "session_id": session.id})
+        self._gateway.tasks.discard(session.id)
+        return json_answer({"status": "closed", "session_id": session.id})
 
     async def stats(self, request: Request) -> Response:
         """`GET …/stats`: for monitoring, nothing personal."""
@@ -91,12 +92,12 @@ class SessionRoutes:
         counts: dict[str, Any] = dict(session.counts)
         if live is not None:
             counts = live.pipeline.counts()
-        return _json(
+        return json_answer(
             {
                 "session_id_truncated": session.id[:8],
                 "status": session.status,
                 "age_seconds": round(now - session.created_mono, 3),
-                "pending_tasks_count": 0,
+                "pending_tasks_count": self._gateway.tasks.pending(session.id),
                 "device_type": session.device_type,
                 **counts,
             }
@@ -113,7 +114,7 @@ class SessionRoutes:
             page = RecordPage((), 0, False)
         entries = page.entries
         more = bool(entries) and len(entries) == limit
-        return _json(
+        return json_answer(
             {
                 "session_id": session.id,
                 "events": [orjson.Fragment(entry.encoded(Encoding.JSON)) for entry in entries],
@@ -136,19 +137,13 @@ class SessionRoutes:
             "device_type": session.device_type,
             "client_version": session.client_version,
             "status": session.status,
-            "created_at": _iso(session.created_at),
-            "expires_at": _iso(_expires_at(session, timers)),
+            "created_at": iso(session.created_at),
+            "expires_at": iso(_expires_at(session, timers)),
             "websocket_url": address.websocket(f"/ws/voice?session_id={session.id}"),
             "events_url": address.http(f"{path}/events"),
             "audio": session.audio.to_dict(),
             **session.config.to_dict(),
         }
-
-
-def _json(
-    body: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
-) -> Response:
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
 def _expires_at(session: Session, timers: Timers) -> float:
@@ -157,10 +152,6 @@ def _expires_at(session: Session, timers: Timers) -> float:
         return session.updated_at
     waiting = session.status is Status.CREATED
     return session.created_at + (timers.connect_deadline_s if waiting else timers.session_ttl_s)
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _bad_query(name: str, why: str) -> Problem:

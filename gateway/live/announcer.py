@@ -21,6 +21,7 @@ from protocol.events import (
     Service,
     ServiceStatus,
     Summary,
+    Task,
     Transcript,
     Word,
 )
@@ -108,6 +109,10 @@ class Announcer:
     def service(self, status: ServiceStatus, detail: str, at: int) -> None:
         """The state of something the session depends on, at sample `at`."""
         self._say(Service(**self._header(at), status=status, detail=detail))
+
+    def task(self, task_id: str, task_type: str, state: str, at: int) -> None:
+        """Background work on the session changed its state when the audio stood at sample `at`."""
+        self._say(Task(**self._header(at), task_id=task_id, task_type=task_type, state=state))
 
     def summarise(self, ledger: Ledger, *, record_truncated: bool) -> Summary:
         """Say the closing account. Everything must be settled (ValueError otherwise)."""

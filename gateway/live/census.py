@@ -1,6 +1,7 @@
 """What is there now, for the metrics: counted when somebody asks, not as it changes."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
@@ -12,8 +13,27 @@ from gateway.telemetry.metrics import Snapshot
 from gateway.transcribe.port import Transcriber
 
 
+class Backlog(Protocol):
+    """Background work, as far as it is counted."""
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait for a worker."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Workers that are at work."""
+        ...
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of the results held."""
+        ...
+
+
 class Census:
-    """Counts sessions in the store and readers, windows and decoders on this node."""
+    """Counts sessions in the store and readers, windows, decoders and tasks on this node."""
 
     def __init__(
         self,
@@ -21,12 +41,14 @@ class Census:
         live: LiveRegistry,
         scheduler: Scheduler,
         transcriber: Transcriber | None,
+        tasks: Backlog,
         clock: Clock,
     ) -> None:
         self._service = service
         self._live = live
         self._scheduler = scheduler
         self._transcriber = transcriber
+        self._tasks = tasks
         self._clock = clock
         self._sessions: Mapping[str, int] = {}
 
@@ -46,4 +68,6 @@ class Census:
             dispatch_late_s=self._scheduler.late_for(self._clock.monotonic()),
             decoders=self._transcriber.decoders() if self._transcriber is not None else {},
             utterances=self._transcriber.utterances() if self._transcriber is not None else {},
+            tasks={"queued": self._tasks.waiting, "running": self._tasks.running},
+            task_result_bytes=self._tasks.result_bytes,
         )

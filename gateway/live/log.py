@@ -37,6 +37,8 @@ class EventLog:
         self._committed = 0
         self.volume = 0
         """Bytes of all events said here so far, in msgpack, those no longer held included."""
+        self.timestamp = 0.0
+        """Seconds of session audio at the newest event said here."""
         self.epoch = store.open(session_id, self._on_commit)
         """Identity of this stream of events; it changes only when the server lost history."""
         self._committed = store.committed(session_id)
@@ -73,6 +75,7 @@ class EventLog:
         entry.encoded(Encoding.MSGPACK)  # what can't be written must not take a number
         self._next += 1
         self.volume += entry.size
+        self.timestamp = event.timestamp
         self._tail.append(entry, now)
         self._store.append(self.session_id, entry)
         return entry

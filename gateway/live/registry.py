@@ -1,6 +1,7 @@
 """The live sessions of this node: made when somebody attaches, kept readable until they are purged."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from gateway.live.places import Places
 from gateway.live.session import Audience, LiveSession
 from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Session, Status
-from gateway.sessions.ports import EventStore
+from gateway.sessions.ports import EventStore, UnknownSession
 from gateway.sessions.tail import BoundedTail
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.port import Transcriber
-from protocol.events import Summary
+from protocol.events import Summary, Task
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,34 @@ class LiveRegistry:
         if found is None:
             return None
         return Activity(found.audience.count, found.pipeline.traffic.last_activity)
+
+    def counts(self, session_id: str) -> Mapping[str, int] | None:
+        """The statistics of a session that is live here; None where it is not."""
+        found = self._live.get(session_id)
+        return None if found is None else found.pipeline.counts()
+
+    def announce_task(self, session_id: str, task_id: str, task_type: str, state: str) -> None:
+        """Say in a session's log what became of one of its tasks, even after its summary.
+
+        A session that nobody came to has no log, and nobody to tell.
+        """
+        live, event_log = self._live.get(session_id), self._logs.get(session_id)
+        if live is not None:
+            live.pipeline.announcer.task(task_id, task_type, state, live.pipeline.ledger.next_sample)
+            return
+        if event_log is None:
+            return
+        event = Task(
+            seq=event_log.next_seq,
+            session_id=session_id,
+            timestamp=event_log.timestamp,
+            task_id=task_id,
+            task_type=task_type,
+            state=state,
+        )
+        with contextlib.suppress(UnknownSession):  # it is being purged just now
+            event_log.append(event)
+            self._telemetry.event(Task.type)
 
     def open(self, session: Session) -> LiveSession:
         """The live session of `session`, made now if this is the first attach."""

@@ -34,6 +34,7 @@ NO_STATUS = 1005
 _BATCH_BOUNDS = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
 _WAIT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _LAG_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 4.0)
+_TASK_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CLOSE_CODES = frozenset({*CloseCode, NO_STATUS, NO_CLOSE_FRAME})
 
 Counts: TypeAlias = Mapping[str, int]
@@ -56,6 +57,10 @@ class Snapshot:
     """Decoder processes of the transcriber, by state."""
     utterances: Counts = field(default_factory=dict)
     """Utterances so far, by what became of them; only ever grows."""
+    tasks: Counts = field(default_factory=dict)
+    """Background tasks that are not over, by state."""
+    task_result_bytes: int = 0
+    """Bytes of the results of tasks held."""
 
 
 class Telemetry:
@@ -81,6 +86,8 @@ class Telemetry:
         "received_samples",
         "refusals",
         "resumes",
+        "task_outcomes",
+        "task_seconds",
         "window_outcomes",
     )
 
@@ -99,10 +106,12 @@ class Telemetry:
         self.refusals: dict[str, int] = {}
         self.cutoffs: dict[str, int] = {}
         self.resumes = {"all": 0, "part": 0}
+        self.task_outcomes = {"ready": 0, "failed": 0, "cancelled": 0}
         self.batch_size = Histogram(_BATCH_BOUNDS)
         self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
         self.classify_seconds = Histogram(_WAIT_BOUNDS)
         self.lag_seconds = Histogram(_LAG_BOUNDS)
+        self.task_seconds = Histogram(_TASK_BOUNDS)
         self._source: Callable[[], Snapshot] = Snapshot
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Declared(self))
@@ -182,6 +191,14 @@ class Telemetry:
     def evicted(self) -> None:
         """A reader fell out of the event log and was told so."""
         self.evictions += 1
+
+    # Background work -----------------------------------------------------------------------------------
+
+    def task(self, outcome: str, took_s: float | None) -> None:
+        """A task is over, in the state `outcome`, after running for `took_s` seconds; None: it never ran."""
+        self.task_outcomes[outcome] += 1
+        if took_s is not None:
+            self.task_seconds.observe(took_s)
 
     # Reading -------------------------------------------------------------------------------------------
 
@@ -354,7 +371,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "undertone_refusals",
         "counter",
-        "WebSocket handshakes and requests for a session refused, by code.",
+        "WebSocket handshakes, requests for a session and for a task refused, by code.",
         lambda t, _: t.refusals,
         "code",
     ),
@@ -379,6 +396,32 @@ FAMILIES: tuple[Family, ...] = (
         "Utterances, by what became of them.",
         lambda _, now: now.utterances,
         "outcome",
+    ),
+    Family(
+        "undertone_tasks",
+        "gauge",
+        "Background tasks that are not over, by state.",
+        lambda _, now: now.tasks,
+        "state",
+    ),
+    Family(
+        "undertone_tasks_ended",
+        "counter",
+        "Background tasks that are over, by what became of them.",
+        lambda t, _: t.task_outcomes,
+        "outcome",
+    ),
+    Family(
+        "undertone_task_seconds",
+        "histogram",
+        "For how long tasks ran, without their wait for a worker.",
+        lambda t, _: t.task_seconds,
+    ),
+    Family(
+        "undertone_task_result_bytes",
+        "gauge",
+        "Bytes of the results of tasks held in memory.",
+        lambda _, now: now.task_result_bytes,
     ),
 )
 """Every metric of our own. `process_*` and `python_gc_*` come with the Prometheus client."""

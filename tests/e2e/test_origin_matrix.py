@@ -23,6 +23,7 @@ from tests.e2e.conftest import GatewayProcess, start_gateway
 from tests.e2e.wire import dial, errors, hear, rest, run, welcomed
 
 SESSIONS = "/api/v1/sessions"
+TASKS = "/api/v1/tasks"
 LISTED = "https://app.example"
 
 
@@ -137,6 +138,11 @@ ANSWERS = {
     ("GET", SESSIONS + "/{session_id}/stats"): 200,
     ("GET", SESSIONS + "/{session_id}/history"): 200,
     ("GET", SESSIONS + "/{session_id}/events"): 200,
+    ("POST", SESSIONS + "/{session_id}/tasks"): 422,
+    ("GET", SESSIONS + "/{session_id}/tasks"): 200,
+    ("GET", TASKS + "/{task_id}"): 200,
+    ("DELETE", TASKS + "/{task_id}"): 200,
+    ("GET", TASKS + "/{task_id}/result"): 200,
 }
 """What each route says to whoever is let in."""
 NOWHERE = [("GET", "/nowhere"), ("PUT", SESSIONS), ("PATCH", SESSIONS + "/x"), ("POST", "/ws/voice")]
@@ -186,10 +192,22 @@ def ask(
     if method == "DELETE":
         session_id = client.post(SESSIONS).json()["id"]
     path = path.replace("{session_id}", session_id)
+    if "{task_id}" in path:
+        path = path.replace("{task_id}", finished_task(client))
     with client.stream(method, path, headers=headers) as answer:
         if method == "DELETE" and answer.status_code == 403:
             assert client.get(path).status_code == 200, "it was deleted all the same"
         return answer.status_code, answer.headers.get("access-control-allow-origin")
+
+
+def finished_task(client: httpx.Client) -> str:
+    """The id of a task whose result is ready."""
+    session_id = client.post(SESSIONS).json()["id"]
+    task = client.post(f"{SESSIONS}/{session_id}/tasks", json={"type": "summary"}).json()
+    while task["state"] in ("queued", "running"):
+        task = client.get(f"{TASKS}/{task['id']}").json()
+    assert task["state"] == "ready"
+    return str(task["id"])
 
 
 def test_what_a_foreign_page_asks_for_does_not_happen(listed: GatewayProcess) -> None:

@@ -185,6 +185,7 @@ class Node:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.gateway.tasks.aclose()
         await self.gateway.live.aclose()
 
 

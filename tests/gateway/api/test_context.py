@@ -40,7 +40,7 @@ class Node:
     service: Slow = field(default_factory=Slow)
 
     def gateway(self) -> Gateway:
-        parts = {"clock", "events", "telemetry", "origins", "readiness", "census"}
+        parts = {"clock", "events", "tasks", "telemetry", "origins", "readiness", "census"}
         return Gateway(
             **cast(Any, dict.fromkeys(parts)),
             settings=Settings(),
@@ -81,6 +81,14 @@ def test_there_are_three_reasons_to_refuse(node: Node, code: str) -> None:
     refusal = node.refusal()
     assert (refusal.status, refusal.code) == (503, code)
     assert 1 <= int(refusal.headers["retry-after"]) <= RETRY_S
+
+
+def test_tasks_are_refused_by_a_node_that_goes_away_only() -> None:
+    """One that is late or full still makes exports of the sessions that it has."""
+    refusal = Node(draining=True).gateway().refusal_of_task()
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (503, "draining")
+    assert Node(late_s=600.0).gateway().refusal_of_task() is None
 
 
 def test_clients_come_back_spread_and_later_the_longer_it_lasts() -> None:

@@ -53,6 +53,7 @@ FACTS: list[tuple[Callable[[Telemetry], None], dict[str, float]]] = [
     (lambda t: t.refused("overloaded"), {'undertone_refusals_total{code="overloaded"}': 1}),
     (lambda t: t.close(4101), {'undertone_websocket_closes_total{code="4101"}': 1}),
     (lambda t: t.close(CloseCode.NORMAL), {'undertone_websocket_closes_total{code="1000"}': 1}),
+    (lambda t: t.task("cancelled", None), {'undertone_tasks_ended_total{outcome="cancelled"}': 1}),
     (lambda t: t.evicted(), {"undertone_reader_evictions_total": 1}),
     (
         lambda t: t.watch(
@@ -62,6 +63,8 @@ FACTS: list[tuple[Callable[[Telemetry], None], dict[str, float]]] = [
                 windows_waiting=7,
                 decoders={"busy": 1},
                 utterances={"decoded": 9},
+                tasks={"queued": 2, "running": 1},
+                task_result_bytes=4_096,
             )
         ),
         {
@@ -71,6 +74,9 @@ FACTS: list[tuple[Callable[[Telemetry], None], dict[str, float]]] = [
             "undertone_windows_waiting": 7,
             'undertone_transcribe_decoders{state="busy"}': 1,
             'undertone_transcribe_utterances_total{outcome="decoded"}': 9,
+            'undertone_tasks{state="queued"}': 2,
+            'undertone_tasks{state="running"}': 1,
+            "undertone_task_result_bytes": 4_096,
         },
     ),
 ]
@@ -108,6 +114,16 @@ def test_a_failed_batch_has_no_lag() -> None:
     found = exposed(telemetry)
     assert found["undertone_classify_failures_total"] == 1
     assert found["undertone_lag_seconds_count"] == 0
+
+
+def test_only_tasks_that_ran_are_timed() -> None:
+    """One that was cancelled while it waited took no time, which is none at all rather than zero seconds."""
+    telemetry = Telemetry()
+    telemetry.task("cancelled", None)
+    telemetry.task("ready", 0.25)
+    found = exposed(telemetry)
+    assert found["undertone_task_seconds_count"] == 1
+    assert found["undertone_task_seconds_sum"] == pytest.approx(0.25)
 
 
 @given(st.lists(st.integers(0, 65_535)))

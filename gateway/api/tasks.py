@@ -1,0 +1,125 @@
+"""REST: background work on a session is asked for, followed, fetched and cancelled here."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.api.answers import iso, json_answer
+from gateway.api.body import read_json_object
+from gateway.api.context import Gateway
+from gateway.api.problems import Problem
+from gateway.errors import NotFound
+from gateway.sessions.model import Session
+from gateway.tasks.model import Result, State, Task, TaskLimit, TaskNotFound
+from gateway.tasks.recipes import recipe
+from protocol.errors import invalid_field
+
+PREFIX = "/api/v1/tasks"
+
+_FIELDS = ("type", "options")
+_PRIVATE = {"cache-control": "no-store"}
+"""What is said in a session is on no disk, a browser's cache included."""
+_INERT = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+    ),
+}
+"""A result holds words of strangers and comes from the gateway's own origin: nothing in it may run."""
+
+
+class TaskRoutes:
+    """The handlers of `/api/v1/sessions/{id}/tasks` and `/api/v1/tasks`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def create(self, request: Request) -> Response:
+        """`POST …/tasks`: the task is taken on, and where to follow it."""
+        session = await self._session(request.path_params["session_id"])
+        given = await read_json_object(request)
+        for name in given:
+            if name not in _FIELDS:
+                raise invalid_field(name[:64], f"{name[:64]} is not a known field")
+        wanted = recipe(given.get("type"), given.get("options"))
+        try:
+            self._refuse_while_draining()
+            task = self._gateway.tasks.submit(session.id, wanted)
+        except (Problem, TaskLimit) as refusal:
+            self._gateway.telemetry.refused(refusal.code)
+            raise
+        headers = {"location": f"{PREFIX}/{task.id}", **_PRIVATE}
+        return json_answer(_view(task), HTTPStatus.ACCEPTED, headers)
+
+    async def list(self, request: Request) -> Response:
+        """`GET …/tasks`: the session's tasks as they came, by `state`."""
+        session = await self._session(request.path_params["session_id"])
+        state = request.query_params.get("state")
+        if state is not None and state not in set(State):
+            raise invalid_field("state", f"state must be one of {', '.join(State)}")
+        found = self._gateway.tasks.list(session.id, State(state) if state is not None else None)
+        return json_answer({"tasks": [_view(task) for task in found]}, headers=_PRIVATE)
+
+    async def show(self, request: Request) -> Response:
+        """`GET` one."""
+        return json_answer(_view(await self._task(request)), headers=_PRIVATE)
+
+    async def result(self, request: Request) -> Response:
+        """`GET …/result`: what it made, as a file."""
+        task = await self._task(request)
+        result = self._gateway.tasks.result(task.id)
+        headers = {
+            **_PRIVATE,
+            **_INERT,
+            "content-disposition": f'attachment; filename="{result.filename}"',
+            "content-length": str(result.size),
+            "content-type": result.media_type,
+        }
+        return StreamingResponse(_chunks(result), headers=headers)
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE`: it is cancelled, or forgotten with its result where it is over; tells its last state."""
+        task = await self._task(request)
+        return json_answer(_view(self._gateway.tasks.remove(task.id)), headers=_PRIVATE)
+
+    async def _session(self, session_id: str) -> Session:
+        return await self._gateway.service.get(session_id)
+
+    async def _task(self, request: Request) -> Task:
+        """The task that the path names. One of a session that the caller can't see is as good as none."""
+        task_id = request.path_params["task_id"]
+        task = self._gateway.tasks.get(task_id)
+        try:
+            await self._session(task.session_id)
+        except NotFound:
+            raise TaskNotFound from None
+        return self._gateway.tasks.get(task_id)
+
+    def _refuse_while_draining(self) -> None:
+        refusal = self._gateway.refusal_of_task()
+        if refusal is not None:
+            raise refusal
+
+
+async def _chunks(result: Result) -> AsyncIterator[bytes]:
+    """One after the other, as the reader takes them; nothing is copied for a slow one."""
+    for chunk in result.chunks:
+        yield chunk
+
+
+def _view(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "session_id": task.session_id,
+        "type": task.recipe.type,
+        "options": dict(task.recipe.options),
+        "state": task.state,
+        "created_at": iso(task.created_at),
+        "updated_at": iso(task.updated_at),
+        "progress": task.progress,
+        "result_available": task.result_available,
+        "error_message": task.error_message,
+    }

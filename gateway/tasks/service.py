@@ -1,0 +1,307 @@
+"""What can be done with tasks. All of it but the work itself is synchronous, on the event loop's thread.
+
+Tasks and their results live in this process's memory, next to the sessions that they are of, and go with
+them. Three bounds hold: tasks of a session, tasks that wait, bytes of results. At the first two, new tasks
+are refused; a task whose result has no room fails.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from gateway.clock import Clock
+from gateway.errors import NotFound
+from gateway.tasks.lifecycle import Input, advance
+from gateway.tasks.model import (
+    Recipe,
+    Result,
+    State,
+    Task,
+    TaskLimit,
+    TaskNotFound,
+    TaskNotReady,
+    new_task_id,
+)
+from gateway.tasks.worker import Cancelled, Job, Material, TooLarge
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+"""Seconds after which there may be room again: most tasks take less."""
+
+Read: TypeAlias = Callable[[str], Awaitable[Material]]
+"""Reads a session by id; raises NotFound where it is gone."""
+Announce: TypeAlias = Callable[[Task], None]
+"""Says in the session's event log what became of a task."""
+
+
+class TaskObserver(Protocol):
+    """Told of tasks that ended."""
+
+    def task(self, outcome: str, took_s: float | None) -> None:
+        """A task is over: its last state, and for how long it was running; None where it never ran."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBounds:
+    """How much there may be."""
+
+    workers: int = 2
+    """Tasks that run at the same time."""
+    queue: int = 64
+    """Tasks that wait for a worker."""
+    per_session: int = 8
+    """Tasks of one session, those that are over included."""
+    result_bytes: int = 8 * 1024 * 1024
+    """Bytes of one result."""
+    results_bytes: int = 256 * 1024 * 1024
+    """Bytes of all results."""
+
+
+@dataclass(slots=True)
+class _Held:
+    task: Task
+    job: Job
+    started: float | None = None
+    """Monotonic seconds."""
+    result: Result | None = None
+
+
+class TaskService:
+    """Takes tasks, has them done, keeps what they made.
+
+    Args:
+        executor: runs the work; a pool of threads of its own unless given.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        announce: Announce,
+        clock: Clock,
+        bounds: TaskBounds,
+        observer: TaskObserver,
+        *,
+        executor: Executor | None = None,
+    ) -> None:
+        self._read = read
+        self._announce = announce
+        self._clock = clock
+        self._bounds = bounds
+        self._observer = observer
+        self._executor = executor or ThreadPoolExecutor(bounds.workers, thread_name_prefix="task")
+        self._tasks: dict[str, _Held] = {}
+        self._of: dict[str, dict[str, _Held]] = {}
+        self._queue: deque[_Held] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.result_bytes = 0
+        """Bytes of the results held."""
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait for a worker."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Workers that are at work."""
+        return len(self._workers)
+
+    # Asking -----------------------------------------------------------------------------------------------
+
+    def submit(self, session_id: str, recipe: Recipe) -> Task:
+        """Take a task on; it runs when a worker is free.
+
+        Raises:
+            TaskLimit: the session has too many, or too many wait. One that failed or was cancelled makes
+                room by itself; one that is ready has to be removed.
+        """
+        if len(self._queue) >= self._bounds.queue:
+            raise TaskLimit("too many tasks are waiting for a worker", RETRY_S)
+        self._make_room(session_id)
+        now = self._clock.time()
+        task = Task(id=new_task_id(), session_id=session_id, recipe=recipe, created_at=now, updated_at=now)
+        self._announce(task)  # first: what can't be told is not taken on
+        held = _Held(task, Job(recipe, self._bounds.result_bytes))
+        self._tasks[task.id] = held
+        self._of.setdefault(session_id, {})[task.id] = held
+        self._queue.append(held)
+        self._employ()
+        return task
+
+    def get(self, task_id: str) -> Task:
+        """The task as it is now.
+
+        Raises:
+            TaskNotFound: there is none.
+        """
+        return _current(self._find(task_id))
+
+    def list(self, session_id: str, state: State | None = None) -> Sequence[Task]:
+        """The session's tasks in the order in which they came."""
+        tasks = [_current(held) for held in self._of.get(session_id, {}).values()]
+        return [task for task in tasks if state is None or task.state is state]
+
+    def pending(self, session_id: str) -> int:
+        """How many of the session's tasks are queued or running."""
+        return sum(not held.task.over for held in self._of.get(session_id, {}).values())
+
+    def result(self, task_id: str) -> Result:
+        """What the task made.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            TaskNotReady: it made nothing, or nothing yet.
+        """
+        held = self._find(task_id)
+        if held.result is None:
+            raise TaskNotReady(held.task.state)
+        return held.result
+
+    # Ending -----------------------------------------------------------------------------------------------
+
+    def remove(self, task_id: str) -> Task:
+        """Cancel the task where it is not over; one that is over is forgotten, with its result.
+
+        Raises:
+            TaskNotFound: there is none.
+        """
+        held = self._find(task_id)
+        if held.task.over:
+            self._forget(held)
+        else:
+            self._stop(held)
+            self._move(held, Input.CANCEL)
+        return held.task
+
+    def discard(self, session_id: str) -> None:
+        """The session is gone, and its tasks and results with it."""
+        for held in tuple(self._of.get(session_id, {}).values()):
+            self._stop(held)
+            self._forget(held)
+
+    async def aclose(self) -> None:
+        """Stop all work and wait for the stretch that is under way."""
+        self._closed = True
+        for session_id in tuple(self._of):
+            self.discard(session_id)
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._executor.shutdown()
+
+    # Within -----------------------------------------------------------------------------------------------
+
+    def _find(self, task_id: str) -> _Held:
+        held = self._tasks.get(task_id)
+        if held is None:
+            raise TaskNotFound
+        return held
+
+    def _make_room(self, session_id: str) -> None:
+        tasks = self._of.get(session_id, {})
+        if len(tasks) < self._bounds.per_session:
+            return
+        useless = _first(held for held in tasks.values() if held.task.over and held.result is None)
+        if useless is None:
+            message = f"this session has {len(tasks)} tasks, as many as allowed: delete one"
+            raise TaskLimit(message, RETRY_S)
+        self._forget(useless)
+
+    def _stop(self, held: _Held) -> None:
+        held.job.cancel()
+        if held in self._queue:
+            self._queue.remove(held)
+
+    def _forget(self, held: _Held) -> None:
+        task = held.task
+        del self._tasks[task.id]
+        siblings = self._of[task.session_id]
+        del siblings[task.id]
+        if not siblings:
+            del self._of[task.session_id]
+        if held.result is not None:
+            self.result_bytes -= held.result.size
+
+    def _move(self, held: _Held, given: Input, error_message: str | None = None) -> None:
+        task = advance(_current(held), given, wall=self._clock.time(), error_message=error_message)
+        held.task = task
+        now = self._clock.monotonic()
+        if given is Input.START:
+            held.started = now
+        if task.over:
+            self._observer.task(task.state, None if held.started is None else now - held.started)
+        self._announce(task)
+
+    def _employ(self) -> None:
+        while self._queue and len(self._workers) < self._bounds.workers and not self._closed:
+            worker = asyncio.create_task(self._work(self._queue.popleft()))
+            self._workers.add(worker)
+            worker.add_done_callback(self._dismiss)
+
+    def _dismiss(self, worker: "asyncio.Task[None]") -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            log.error("a task's end could not be told", exc_info=error)
+        self._employ()
+
+    async def _work(self, held: _Held) -> None:
+        """See one task through; whatever happens to it happens to nobody else."""
+        if not self._wanted(held):
+            return
+        self._move(held, Input.START)
+        try:
+            result = await self._make(held)
+        except Cancelled:
+            return
+        except NotFound:
+            self.discard(held.task.session_id)
+        except TooLarge:
+            self._fail(held, f"the result is over {self._bounds.result_bytes} bytes")
+        except Exception:
+            log.exception("a task failed", extra={"task_type": held.task.recipe.type})
+            self._fail(held, "the gateway failed; it has logged why")
+        else:
+            self._finish(held, result)
+
+    async def _make(self, held: _Held) -> Result:
+        material = await self._read(held.task.session_id)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, held.job.run, material)
+        except asyncio.CancelledError:
+            held.job.cancel()
+            raise
+
+    def _wanted(self, held: _Held) -> bool:
+        """Whether the task is neither cancelled nor gone with its session."""
+        return held.task.id in self._tasks and not held.task.over
+
+    def _fail(self, held: _Held, message: str) -> None:
+        if self._wanted(held):
+            self._move(held, Input.FAIL, message)
+
+    def _finish(self, held: _Held, result: Result) -> None:
+        if not self._wanted(held):
+            return
+        size = result.size
+        if self.result_bytes + size > self._bounds.results_bytes:
+            self._fail(held, "there is no room for another result now; delete some, or try again later")
+            return
+        held.result = result
+        self.result_bytes += size
+        self._move(held, Input.FINISH)
+
+
+def _current(held: _Held) -> Task:
+    if held.task.state is not State.RUNNING:
+        return held.task
+    return replace(held.task, progress=round(held.job.progress, 3))
+
+
+def _first(held: Iterable[_Held]) -> _Held | None:
+    return next(iter(held), None)

@@ -1,0 +1,122 @@
+"""Whatever is asked of tasks, in any order: the bounds hold, every state came by the table, nothing leaks."""
+
+import asyncio
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.tasks.lifecycle import TRANSITIONS
+from gateway.tasks.model import State, TaskLimit, TaskNotFound, TaskNotReady
+from gateway.tasks.service import TaskBounds
+from tests.gateway.tasks.test_service import Bench, makes
+
+BOUNDS = TaskBounds(workers=2, queue=3, per_session=4, result_bytes=8, results_bytes=20)
+SESSIONS = st.sampled_from(["a", "b", "c"])
+
+
+class Tasks(RuleBasedStateMachine):
+    """Clients of three sessions, and a worker's hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.bench = Bench(BOUNDS)
+        self.ids: list[str] = []
+
+    def teardown(self) -> None:
+        """Everything can be ended from wherever things stand."""
+        self.loop.run_until_complete(self.bench.__aexit__())
+        self.loop.close()
+        assert self.bench.service.running == 0
+        assert self.bench.service.result_bytes == 0
+
+    def turn(self) -> None:
+        self.loop.run_until_complete(self.bench.settle())
+
+    @rule(session=SESSIONS, size=st.integers(0, 10), turns=st.booleans())
+    def submit(self, session: str, size: int, turns: bool) -> None:
+        """A client wants something; it may be too large."""
+
+        service = self.bench.service
+        full = service.waiting == BOUNDS.queue or len(service.list(session)) == BOUNDS.per_session
+
+        async def ask() -> None:
+            self.ids.append(service.submit(session, makes(b"x" * size)).id)
+
+        try:
+            self.loop.run_until_complete(ask())
+        except TaskLimit:
+            assert full
+        if turns:
+            self.turn()
+
+    @precondition(lambda self: self.bench.executor.jobs)
+    @rule()
+    def work(self) -> None:
+        """A worker is done with its oldest job."""
+        self.bench.executor.work()
+        self.turn()
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        """A client removes a task, perhaps one that is gone."""
+        task_id = data.draw(st.sampled_from(self.ids))
+        try:
+            before = self.bench.service.get(task_id)
+        except TaskNotFound:
+            return
+        after = self.bench.service.remove(task_id)
+        assert after.state is (before.state if before.over else State.CANCELLED)
+
+    @rule(session=SESSIONS)
+    def discard(self, session: str) -> None:
+        """A session is deleted."""
+        self.bench.service.discard(session)
+        assert self.bench.service.list(session) == []
+
+    @rule()
+    def pass_time(self) -> None:
+        """The loop turns."""
+        self.turn()
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        """Whatever was asked."""
+        service = self.bench.service
+        assert service.running <= BOUNDS.workers
+        assert service.waiting <= BOUNDS.queue
+        tasks = [task for session in "abc" for task in service.list(session)]
+        assert all(len(service.list(session)) <= BOUNDS.per_session for session in "abc")
+        held = 0
+        for task in tasks:
+            assert task.result_available == (task.state is State.READY)
+            if task.result_available:
+                held += service.result(task.id).size
+            else:
+                try:
+                    service.result(task.id)
+                except TaskNotReady:
+                    continue
+                raise AssertionError("there is a result nobody announced")
+        assert held == service.result_bytes <= BOUNDS.results_bytes
+
+    @invariant()
+    def states_follow_the_table(self) -> None:
+        """As announced, each task was queued first and moved along its edges."""
+        edges = {(before, after) for (before, _), after in TRANSITIONS.items()}
+        last: dict[str, str] = {}
+        for task_id, state in self.bench.told:
+            if task_id in last:
+                assert (last[task_id], state) in edges
+            else:
+                assert state == State.QUEUED
+            last[task_id] = state
+        for session in "abc":
+            for task in self.bench.service.list(session):
+                assert last[task.id] == task.state
+
+
+TestTasks = Tasks.TestCase
+TestTasks.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -175,6 +175,7 @@ class Settings:
         _LIFE,
         "How long a session that nobody is attached to any more waits before it expires.",
         unit="s",
+        alias="SESSION_IDLE_TTL_S",
     )
     session_idle_ttl_s: float = setting(
         300.0,
@@ -182,7 +183,6 @@ class Settings:
         _LIFE,
         "How long a live session may go without audio, ping or control message before it is ended.",
         unit="s",
-        alias="SESSION_IDLE_TTL_S",
     )
     session_ttl_hours: float = setting(24.0, _HOURS, _LIFE, "How long any session may last.", unit="h")
     session_stale_hours: float = setting(

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from gateway.api.context import Gateway
 from gateway.api.events import EventRoutes
 from gateway.api.health import HealthRoutes
+from gateway.api.legacy import LegacyRoutes
 from gateway.api.origin import OriginPolicy
 from gateway.api.problems import Problem, foreign_page, on_error
 from gateway.api.sessions import PREFIX, SessionRoutes
@@ -28,7 +29,7 @@ from protocol.errors import ProtocolError
 # mistake has no place in the server's log.
 _HANDLED = (Problem, UndertoneError, ProtocolError, HTTPException, Exception)
 
-_FOR_PROBES = frozenset(("/healthz", "/readyz"))
+_FOR_PROBES = frozenset(("/healthz", "/readyz", "/health"))
 """Load balancers ask these by whatever name they have."""
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -58,6 +59,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(TASKS + "/{task_id}", tasks.delete, methods=["DELETE"]),
             Route(TASKS + "/{task_id}/result", tasks.result),
             WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
+            *LegacyRoutes(gateway).routes(),
             WebSocketRoute("/{path:path}", _no_such_socket),
         ],
         middleware=[

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import httpx
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.chaos.callers import Account, Speaker, Voice, crowd
@@ -20,6 +21,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.raw import RawPeer, upgrade
 from tests.chaos.storm import Storm
 from tests.e2e.conftest import GatewayProcess
+from tests.e2e.older import CHUNK, Listener, microphone, rest, speak
 from tests.e2e.wire import dial, say, welcomed
 
 LITTER = "tests.chaos.litter"
@@ -73,13 +75,36 @@ def pages(gateway: GatewayProcess) -> None:
         assert client.post("/api/v1/sessions", content=b"{").status_code == 415
 
 
-def leave_early(gateway: GatewayProcess) -> None:
+def leave_early(gateway: GatewayProcess, path: str) -> None:
     """A stream that is left while it lasts."""
     with httpx.Client(base_url=gateway.url, trust_env=False, timeout=10) as client:
         session = client.post("/api/v1/sessions").json()["id"]
-        with client.stream("GET", f"/api/v1/sessions/{session}/events") as stream:
+        with client.stream("GET", path.format(session)) as stream:
             next(stream.iter_lines())
         client.delete(f"/api/v1/sessions/{session}")
+
+
+async def older(gateway: GatewayProcess) -> None:
+    """Clients of the older routes: sockets lost, replaced, flooding; a stream that is read to its end."""
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=10) as client:
+        session = (await client.post("/session/start")).json()["session_id"]
+        listener = Listener(gateway, session)
+        await listener.ready.wait()
+        async with microphone(gateway, session) as lost:
+            await speak(lost, bytes(CHUNK))
+            lost.transport.abort()
+        async with microphone(gateway, session) as first, microphone(gateway, session) as second:
+            await rest(first)
+            await speak(second, bytes(32_000))
+            await second.send("no audio")
+            for _ in range(10):
+                await second.send(bytes(32_000))
+            assert (await rest(second))[-1]["error"] == "flood"
+        async with microphone(gateway, session) as last, microphone(gateway, "nobody") as stranger:
+            await rest(stranger)
+            await client.delete(f"/session/{session}/end")
+            await rest(last)
+        await listener.task
 
 
 def refused(gateway: GatewayProcess) -> None:
@@ -138,8 +163,15 @@ def test_nothing_is_left_to_collect(launch: Callable[..., GatewayProcess]) -> No
     assert left_by(running, lambda: asyncio.run(everybody(running))) == {}
 
 
-def test_a_stream_left_early_keeps_no_session(launch: Callable[..., GatewayProcess]) -> None:
+def test_older_clients_leave_nothing_either(launch: Callable[..., GatewayProcess]) -> None:
+    """Their sockets come and go within a session, and its stream ends with it."""
+    running = launch(LITTER, **FORGETFUL)
+    assert left_by(running, lambda: asyncio.run(older(running))) == {}
+
+
+@pytest.mark.parametrize("stream", ["/api/v1/sessions/{}/events", "/session/{}/stream"])
+def test_a_stream_left_early_keeps_no_session(launch: Callable[..., GatewayProcess], stream: str) -> None:
     """The traceback of its cancellation keeps the stream itself; the rest is gone."""
     running = launch(LITTER, **FORGETFUL)
-    left = left_by(running, lambda: leave_early(running))
+    left = left_by(running, lambda: leave_early(running, stream))
     assert not {"gateway.live.session.LiveSession", "gateway.live.pipeline.Pipeline"} & set(left)

@@ -135,10 +135,11 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 
 def test_the_bare_alias_is_read_and_the_proper_name_wins() -> None:
-    """`SESSION_IDLE_TTL_S` alone counts; other bare names are nobody's business."""
-    assert Settings.load({"SESSION_IDLE_TTL_S": "60"}).session_idle_ttl_s == 60
-    both = {"SESSION_IDLE_TTL_S": "60", "UNDERTONE_SESSION_IDLE_TTL_S": "70"}
-    assert Settings.load(both).session_idle_ttl_s == 70
+    """`SESSION_IDLE_TTL_S` means what it did to older deployments; other bare names mean nothing."""
+    older = Settings.load({"SESSION_IDLE_TTL_S": "60"})
+    assert (older.session_detached_ttl_s, older.session_idle_ttl_s) == (60, 300)
+    both = {"SESSION_IDLE_TTL_S": "60", "UNDERTONE_SESSION_DETACHED_TTL_S": "70"}
+    assert Settings.load(both).session_detached_ttl_s == 70
     assert Settings.load({"PORT": "nonsense", "CLASSIFIER": "x"}) == Settings()
     assert one_problem({"SESSION_IDLE_TTL_S": "soon"}).name == "SESSION_IDLE_TTL_S"
 

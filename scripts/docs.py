@@ -41,7 +41,7 @@ PARTS: Mapping[str, Parts] = {
         "browser-client": lambda: _example("client.js", "js"),
         "python-client": lambda: _example("client.py", "python"),
     },
-    "docs/api-tasks.md": {
+    "docs/tasks.md": {
         "task-lifecycle": lambda: _fence("mermaid", tasks.diagram()),
         "export-formats": _formats,
         "csv-columns": lambda: _fence("text", ",".join(table.COLUMNS)),

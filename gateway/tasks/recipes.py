@@ -11,6 +11,7 @@ from gateway.tasks import summarise
 from gateway.tasks.export.formats import FORMATS
 from gateway.tasks.export.lanes import Lane
 from gateway.tasks.model import Recipe
+from gateway.tasks.report import render_html, render_svg
 from gateway.tasks.story import Story
 from protocol import checks
 from protocol.errors import invalid_field
@@ -91,5 +92,22 @@ def _summary(options: Options) -> Recipe:
     return Recipe("summary", MappingProxyType({}), summarise.write, "application/json", "json")
 
 
-TYPES: Mapping[str, Callable[[Options], Recipe]] = MappingProxyType({"export": _export, "summary": _summary})
+def _report(options: Options) -> Recipe:
+    refuse_unknown(options, ("format",))
+    name = one_of(options, "format", _REPORTS, "html")
+    render, media_type = _REPORTS[name]
+
+    def write(story: Story) -> Iterator[bytes]:
+        yield render(story).encode()
+
+    return Recipe("report", MappingProxyType({"format": name}), write, media_type, name)
+
+
+_REPORTS: Mapping[str, tuple[Callable[[Story], str], str]] = MappingProxyType(
+    {"html": (render_html, "text/html; charset=utf-8"), "svg": (render_svg, "image/svg+xml")}
+)
+
+TYPES: Mapping[str, Callable[[Options], Recipe]] = MappingProxyType(
+    {"export": _export, "report": _report, "summary": _summary}
+)
 """By name."""

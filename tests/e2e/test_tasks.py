@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -116,7 +117,7 @@ def test_every_format_tells_the_same_story(client: httpx.Client, told: str) -> N
 
 def test_the_documented_request_works_as_it_stands(client: httpx.Client, told: str) -> None:
     """The page's `curl` makes a task, with exactly the fields of the page's answer."""
-    page = (ROOT / "docs" / "api-tasks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     fences = dict(re.findall(r"```(sh|json)\n(.*?)```", page, re.DOTALL))
     command = fences["sh"].replace("http://127.0.0.1:8522", str(client.base_url).rstrip("/"))
     need_command("curl")
@@ -135,6 +136,24 @@ def test_the_documented_request_works_as_it_stands(client: httpx.Client, told: s
     assert (task["type"], task["options"]) == (shown["type"], shown["options"])
     client.delete(f"{TASKS}/{task['id']}")
     client.delete(f"{TASKS}/{task['id']}")
+
+
+def test_a_report_is_a_page_of_its_own(client: httpx.Client, told: str) -> None:
+    """What was said is in it; it asks for nothing, and comes as a download that nothing in it may act on."""
+    answer = made(client, told, "report")
+    history = client.get(f"{SESSIONS}/{told}/history").json()["events"]
+    words = next(event["text"] for event in history if event["type"] == "transcript").split()
+    page = answer.text
+    assert page.startswith("<!DOCTYPE html>")
+    assert all(word in page for word in words)
+    assert told not in page
+    assert not re.search(r"<script|https?://|//cdn", page.replace("http://www.w3.org/2000/svg", ""))
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith("attachment;")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    drawn = made(client, told, "report", format="svg")
+    assert drawn.headers["content-type"] == "image/svg+xml"
+    assert ElementTree.fromstring(drawn.content).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_a_summary_counts_what_was_heard(client: httpx.Client, told: str) -> None:

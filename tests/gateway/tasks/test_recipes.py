@@ -30,6 +30,8 @@ from tests.gateway.tasks.kit import said, story, tone
         ("export", {"format": "csv", "lanes": [["tone"]]}, "options.lanes"),
         ("export", {"format": "csv", "lanes": ["tone"] * 6}, "options.lanes"),
         ("summary", {"format": "json"}, "options.format"),
+        ("report", {"format": "pdf"}, "options.format"),
+        ("report", {"lanes": ["tone"]}, "options.lanes"),
     ],
 )
 def test_a_mistake_is_named(type: object, options: object, param: str) -> None:
@@ -47,6 +49,14 @@ def test_every_format_can_be_asked_for(name: str) -> None:
     assert "/" in made.media_type
     assert made.options["format"] == name
     assert b"".join(made.write(story(tone(0, 1), said(0, 1, "Hello"))))
+
+
+@pytest.mark.parametrize(("name", "begins"), [("html", b"<!DOCTYPE html>"), ("svg", b"<?xml")])
+def test_a_report_is_a_page_or_a_drawing(name: str, begins: bytes) -> None:
+    """Each with its media type and suffix."""
+    made = recipe("report", {"format": name})
+    assert (made.type, made.suffix, made.options) == ("report", name, {"format": name})
+    assert b"".join(made.write(story(tone(0, 1), said(0, 1, "Hello")))).startswith(begins)
 
 
 def test_what_is_left_out_takes_its_default() -> None:

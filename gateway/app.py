@@ -25,6 +25,7 @@ from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
 from gateway.settings import Settings
+from gateway.stores.keyfile import configured_keys
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
 from gateway.tasks.model import Task
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = settings or Settings.load(os.environ)
     clock, telemetry = SystemClock(), Telemetry()
+    key_file = configured_keys(settings, clock)
     bounds = LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds)
     events = MemoryEventStore(
         clock,
@@ -136,6 +138,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         census=census.take,
         lateness=lambda: scheduler.late_for(clock.monotonic()),
         draining=lambda: drain.draining,
+        keys=key_file.current if key_file is not None else None,
     )
     app = build(gateway, lambda _: _lifespan(parts))
     app.state.cutoff = telemetry.cutoff

@@ -10,11 +10,15 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.invocation import undertone
 from gateway.commands.parsers import parse
 from gateway.commands.words import clean
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 _START_S = 30.0
 """Seconds a gateway inside the demo may take to start"""
@@ -151,10 +155,23 @@ def _load(arguments: argparse.Namespace) -> int:
     return run_load(arguments)
 
 
-def _check_config(arguments: argparse.Namespace) -> int:
-    from gateway.commands.check_config import check_config
+def _keys(arguments: argparse.Namespace) -> int:
+    from gateway.clock import SystemClock
+    from gateway.commands.keys import run_keys
+    from gateway.stores import keyfile
 
-    return check_config(os.environ, arguments.config, sys.stdout, sys.stderr)
+    return run_keys(arguments, os.environ, keyfile, SystemClock(), sys.stdout, sys.stderr)
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    from gateway.clock import SystemClock
+    from gateway.commands.check_config import check_config
+    from gateway.stores.keyfile import configured_keys
+
+    def also(settings: "Settings") -> None:
+        configured_keys(settings, SystemClock())
+
+    return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -162,6 +179,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "stream": _stream,
     "demo": _demo,
     "load": _load,
+    "keys": _keys,
     "check-config": _check_config,
 }
 

@@ -35,6 +35,15 @@ class Unauthorized(UndertoneError):
     code = "unauthorized"
 
 
+class InvalidKeyHash(Unauthorized):
+    """A namespace was named, and what was presented is the hash of none of its keys; or there is none."""
+
+    code = "invalid_key_hash"
+
+    def __init__(self, message: str = "invalid encryption key hash") -> None:
+        super().__init__(message)
+
+
 class LimitExceeded(UndertoneError):
     """A quota is used up."""
 
@@ -62,3 +71,6 @@ class UnknownCursor(Conflict):
     """The place a listing was to go on from is not there any more; begin again."""
 
     code = "unknown_cursor"
+
+    def __init__(self) -> None:
+        super().__init__("the session to go on from is gone; list from the beginning")

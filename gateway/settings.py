@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
-from gateway.config.files import socket_path
+from gateway.config.files import data_file, namespace_name, socket_path
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -68,6 +68,7 @@ _SECONDS = Number(0.1, 7 * DAY_S)
 _HOURS = Number(0.01, 8_760)
 
 _LISTEN = "Listening"
+_KEYS = "Keys"
 _CLASSIFY = "Classifying"
 _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
@@ -91,7 +92,7 @@ class Settings:
         False,
         Flag(),
         _LISTEN,
-        "Listen on an address that other machines can reach, although nobody needs a key.",
+        "Listen on an address that other machines can reach, although nobody needs a key there.",
     )
     allowed_origins: tuple[str, ...] = setting(
         (),
@@ -106,6 +107,21 @@ class Settings:
         _LISTEN,
         "Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.",
         default_text="none",
+    )
+
+    namespaces_file: str | None = setting(
+        None,
+        Maybe(Text(data_file, "path of a `.toml` or `.json` file")),
+        _KEYS,
+        "The file of namespaces and keys that `undertone keys` writes; with it each request "
+        "for a session needs a key or a ticket. Read again within a second of a change.",
+    )
+    legacy_namespace: str | None = setting(
+        None,
+        Maybe(Text(namespace_name, "name")),
+        _KEYS,
+        "The namespace that the older routes under `/session` serve, which know no keys; they are shut "
+        "without it.",
     )
 
     classifier: ClassifierKind = setting(
@@ -214,7 +230,8 @@ class Settings:
         None,
         Maybe(_whole(1, 1_000_000)),
         _LIMITS,
-        "Most sessions at once with the same `user_id`.",
+        "Most sessions at once with the same `user_id` in a namespace; those without one are one user's. A "
+        "namespace may have a limit of its own.",
         unit="sessions",
     )
     max_message_bytes: int = setting(
@@ -341,10 +358,17 @@ class Settings:
 
 _RULES = (
     Rule(
-        ("host", "allow_public_bind"),
-        lambda host, allowed: allowed or is_loopback(host),
-        "must be an address only this machine can reach, since nobody needs a key here",
-        "listen on 127.0.0.1, or set UNDERTONE_ALLOW_PUBLIC_BIND=true where something keeps strangers out",
+        ("host", "allow_public_bind", "namespaces_file"),
+        lambda host, allowed, keys: allowed or keys is not None or is_loopback(host),
+        "must be an address only this machine can reach, unless UNDERTONE_NAMESPACES_FILE says who has a key",
+        "listen on 127.0.0.1, make keys, or set UNDERTONE_ALLOW_PUBLIC_BIND=true where something keeps "
+        "strangers out",
+    ),
+    Rule(
+        ("legacy_namespace", "namespaces_file"),
+        lambda legacy, keys: legacy is None or keys is not None,
+        "must not be set without UNDERTONE_NAMESPACES_FILE: without keys the older routes are open",
+        "set that, or leave this out",
     ),
     Rule(
         ("processes", "store"),

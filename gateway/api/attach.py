@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from gateway.api import auth
+from gateway.api.auth import Presented
 from gateway.api.body import (
     asks_for_audio,
     new_session_from_query,
@@ -79,9 +81,7 @@ class Afterword:
     welcome: Welcome
 
 
-async def attach(
-    gateway: Gateway, query: Mapping[str, str], credential: str | None
-) -> Attachment | Afterword:
+async def attach(gateway: Gateway, query: Mapping[str, str], presented: Presented) -> Attachment | Afterword:
     """Find or make the session the query names, and take a place in it.
 
     A client whose connection was lost between `end` and `summary` comes back to a session that is over: where
@@ -97,19 +97,22 @@ async def attach(
     if session_id is None:
         if role is not Role.OWNER:
             raise ProtocolError(ErrorCode.INVALID_FIELD, "name the session to observe", param="session_id")
-        created = await gateway.create(new_session_from_query(query))
-        session_id, credential = created.session.id, None
+        wanted = new_session_from_query(query)
+        owner = await auth.by_key(gateway, presented.bearer)
+        created = await auth.create(gateway, owner, wanted)
+        session_id, entry = created.session.id, auth.Entry()
     else:
         refuse_settings(query)
+        entry = await auth.enter(gateway, session_id, role, presented.credential)
         if asks_for_audio(query):
             _check_format(await gateway.service.get(session_id), query)
     try:
-        attached = await gateway.service.attach(session_id, role, credential=credential)
+        attached = await gateway.service.attach(session_id, role, credential=entry.credential)
         live = gateway.live.join(attached.session)
     except SessionGone:
         if resume is None:
             raise
-        return await _afterword(gateway, session_id, credential, resume)
+        return await _afterword(gateway, session_id, entry.credential, resume)
     session = attached.session
     after, recovered = starting_point(live.log, resume)
     if resume is not None:

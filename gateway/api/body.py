@@ -1,6 +1,6 @@
 """What a client may ask of a new session, over REST and in the WebSocket's query, read strictly."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -28,10 +28,19 @@ _CONFIG = (
     "features",
     "delivery",
 )
-_BODY = frozenset((*_TEXT, *_AUDIO, *_CONFIG, "key_hash"))
+_OLD_NAMES = {"agent_type": "device_type"}
+"""What older callers say, and what it is called here."""
+_OBJECTS = ("metadata", "context")
+_BODY = frozenset((*_TEXT, *_OLD_NAMES, *_OBJECTS, *_AUDIO, *_CONFIG, "key_hash"))
 _ATTACH = frozenset(("session_id", "epoch", "after", "role"))
-_QUERY = frozenset((*_TEXT, *_AUDIO, *_CONFIG, *_ATTACH))
+_QUERY = frozenset((*_TEXT, *_OLD_NAMES, *_AUDIO, *_CONFIG, *_ATTACH))
 _KEY_HASH_CHARS = 64
+
+MAX_OBJECT_BYTES = 4 * 1024
+"""Of a JSON object that the gateway keeps and never looks into."""
+MAX_OBJECT_DEPTH = 8
+MAX_NOTE_BYTES = 1024
+"""Of the same, where a session may have many."""
 
 
 async def read_json_object(request: Request) -> dict[str, Any]:
@@ -76,13 +85,40 @@ def new_session_from_body(given: Mapping[str, Any]) -> NewSession:
     Raises:
         ProtocolError: `invalid_field`, naming it.
     """
-    _refuse_unknown(given, _BODY)
+    refuse_unknown(given, _BODY)
+    check_key_hash(given)
+    return NewSession(
+        **_names(given),
+        **_objects(given),
+        audio=AudioFormat.from_mapping(given),
+        config=SessionConfig.from_mapping(given),
+    )
+
+
+def check_key_hash(given: Mapping[str, Any]) -> None:
+    """A `key_hash` that is there looks like one.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming it.
+    """
     key_hash = given.get("key_hash")
     if key_hash is not None and not _is_key_hash(key_hash):
-        raise _invalid("key_hash", "must be a SHA-256 in 64 hexadecimal digits")
-    return NewSession(
-        **_names(given), audio=AudioFormat.from_mapping(given), config=SessionConfig.from_mapping(given)
-    )
+        raise invalid("key_hash", "must be a SHA-256 in 64 hexadecimal digits")
+
+
+def kept_object(name: str, value: object, max_bytes: int = MAX_OBJECT_BYTES) -> dict[str, Any]:
+    """A JSON object of a bearable size.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming it.
+    """
+    if not isinstance(value, dict):
+        raise invalid(name, "must be a JSON object")
+    if _deeper_than(MAX_OBJECT_DEPTH, value):
+        raise invalid(name, f"must be nested at most {MAX_OBJECT_DEPTH} deep")
+    if len(orjson.dumps(value)) > max_bytes:
+        raise invalid(name, f"must be at most {max_bytes} bytes of JSON")
+    return value
 
 
 def new_session_from_query(given: Mapping[str, str]) -> NewSession:
@@ -102,7 +138,7 @@ def refuse_unknown_query(given: Mapping[str, str]) -> None:
     Raises:
         ProtocolError: `invalid_field`, naming the first unknown parameter.
     """
-    _refuse_unknown(given, _QUERY)
+    refuse_unknown(given, _QUERY)
 
 
 def refuse_settings(given: Mapping[str, str]) -> None:
@@ -111,9 +147,9 @@ def refuse_settings(given: Mapping[str, str]) -> None:
     Raises:
         ProtocolError: `invalid_field`, naming the first setting.
     """
-    for name in (*_CONFIG, *_TEXT):
+    for name in (*_CONFIG, *_TEXT, *_OLD_NAMES):
         if name in given:
-            raise _invalid(name, "is set when a session is created; `configure` changes settings")
+            raise invalid(name, "is set when a session is created; `configure` changes settings")
 
 
 def asks_for_audio(given: Mapping[str, str]) -> bool:
@@ -121,22 +157,46 @@ def asks_for_audio(given: Mapping[str, str]) -> bool:
     return any(name in given for name in _AUDIO)
 
 
-def _names(given: Mapping[str, Any]) -> dict[str, str]:
+def refuse_unknown(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """A misspelt field must not pass for one that was left out.
+
+    Raises:
+        ProtocolError: `invalid_field`, naming the first unknown one.
+    """
+    for name in given:
+        if name not in known:
+            raise invalid(str(name)[:64], "is not a known field")
+
+
+def invalid(name: str, why: str) -> ProtocolError:
+    """What is wrong with a field."""
+    return ProtocolError(ErrorCode.INVALID_FIELD, f"{name} {why}", param=name)
+
+
+def _names(given: Mapping[str, Any]) -> dict[str, Any]:
     names: dict[str, str] = {}
-    for name in _TEXT:
-        value = given.get(name)
+    for said in (*_TEXT, *_OLD_NAMES):
+        value = given.get(said)
         if value is None:
             continue
         if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
-            raise _invalid(name, f"must be 1 to {MAX_NAME_CHARS} printable characters")
-        names[name] = value
+            raise invalid(said, f"must be 1 to {MAX_NAME_CHARS} printable characters")
+        name = _OLD_NAMES.get(said, said)
+        if names.setdefault(name, value) != value:
+            raise invalid(said, f"must not differ from {name}, whose older name it is")
     return names
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise _invalid(str(name)[:64], "is not a known field")
+def _objects(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: kept_object(name, given[name]) for name in _OBJECTS if given.get(name) is not None}
+
+
+def _deeper_than(levels: int, value: object) -> bool:
+    """Whether lists and objects are nested deeper than that; looks no deeper."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper_than(levels - 1, one) for one in inner)
 
 
 def _is_key_hash(value: object) -> bool:
@@ -145,7 +205,3 @@ def _is_key_hash(value: object) -> bool:
         and len(value) == _KEY_HASH_CHARS
         and all(char in "0123456789abcdefABCDEF" for char in value)
     )
-
-
-def _invalid(name: str, why: str) -> ProtocolError:
-    return ProtocolError(ErrorCode.INVALID_FIELD, f"{name} {why}", param=name)

@@ -10,6 +10,8 @@ from gateway.api.origin import OriginPolicy
 from gateway.api.problems import Problem
 from gateway.clock import Clock
 from gateway.live.registry import LiveRegistry
+from gateway.sessions.keys import Keyring
+from gateway.sessions.limits import Limits
 from gateway.sessions.ports import EventStore
 from gateway.sessions.service import Created, NewSession, SessionService
 from gateway.settings import Settings
@@ -20,6 +22,8 @@ RETRY_S = 5
 """Seconds over which refused clients are asked to come back."""
 MOST_RETRY_S = 10
 """The same for a node that has been overloaded for long."""
+
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Gateway:
     """For how many seconds windows have waited too long for the classifier, until now."""
     draining: Callable[[], bool] = lambda: False
     """Whether the node is going away."""
+    keys: Callable[[], Awaitable[Keyring]] | None = None
+    """Who is let in, as of now; None in open mode, where a session's id is the permission."""
     jitter: random.Random = field(default_factory=random.Random)
 
     def refusal_of_new(self) -> Problem | None:
@@ -75,18 +81,18 @@ class Gateway:
             return self._come_later("draining", "this node is going away", RETRY_S)
         return None
 
-    async def create(self, wanted: NewSession) -> Created:
+    async def create(self, wanted: NewSession, limits: Limits = _NO_LIMITS) -> Created:
         """Make a session, if there is room: its place is taken before anything is awaited.
 
         Raises:
             Problem: it is not let in.
-            LimitExceeded: its user has as many as the limit allows.
+            LimitExceeded: its user, or its namespace, has as many as the limit allows.
         """
         refusal = self.refusal_of_new()
         if refusal is not None:
             raise refusal
         with self.live.places.promise() as promised_to:
-            created = await self.service.create(wanted)
+            created = await self.service.create(wanted, limits)
             promised_to(created.session.id)
         return created
 

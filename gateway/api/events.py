@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gateway.api import auth
 from gateway.api.context import Gateway
 from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import Reader
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry
+from gateway.sessions.tickets import Role
 from protocol.close import CloseCode
 from protocol.codec import encode_event
 from protocol.errors import ErrorCode, ProtocolError
@@ -32,9 +35,19 @@ class EventRoutes:
         self._gateway = gateway
 
     async def stream(self, request: Request) -> Response:
-        """`GET`: the events after `Last-Event-ID` (or `?last_event_id=`), then each as it comes."""
+        """`GET`: the events after `Last-Event-ID` (or `?last_event_id=`), then each as it comes.
+
+        Where keys are needed, a ticket, a resume token or a key lets in. Who came without a key finds in
+        `welcome` what lets them in again. `HEAD` says only whether there would be a stream.
+        """
         gateway = self._gateway
-        session = await gateway.service.observe(request.path_params["session_id"])
+        session_id: str = request.path_params["session_id"]
+        entry = await auth.enter(gateway, session_id, Role.OBSERVER, auth.bearer(request.scope))
+        if request.method == "HEAD":
+            await gateway.service.get(session_id)
+            return Response(headers=_HEADERS, media_type="text/event-stream")
+        way_back = await gateway.service.pass_for_return(session_id) if entry.by_ticket else None
+        session = await gateway.service.observe(session_id)
         event_log = gateway.live.log(session.id)
         if event_log is None and not session.over:
             event_log = gateway.live.open(session).log
@@ -42,12 +55,15 @@ class EventRoutes:
         if event_log is None or (session.over and resume == (event_log.epoch, event_log.committed)):
             # 204 is how an EventSource is told not to come back (HTML Living Standard, 9.2.3).
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return StreamingResponse(
-            self._follow(session, event_log, resume), headers=_HEADERS, media_type="text/event-stream"
-        )
+        following = self._follow(session, event_log, resume, way_back)
+        return StreamingResponse(following, headers=_HEADERS, media_type="text/event-stream")
 
     async def _follow(
-        self, session: Session, event_log: EventLog, resume: tuple[str, int] | None
+        self,
+        session: Session,
+        event_log: EventLog,
+        resume: tuple[str, int] | None,
+        way_back: str | None,
     ) -> AsyncIterator[bytes]:
         live = self._gateway.live.get(session.id)
         after, recovered = starting_point(event_log, resume)
@@ -57,7 +73,7 @@ class EventRoutes:
         else:
             reader.finish(CloseCode.NORMAL, "ended")
         try:
-            yield _hello(event_log, after, recovered)
+            yield _hello(event_log, after, recovered, way_back)
             while not reader.done:
                 try:
                     items = reader.take()
@@ -113,8 +129,8 @@ def _written(epoch: str, item: Entry | Event) -> bytes:
     return f"retry: {item.retry_after_ms}\nevent: {item.type}\ndata: ".encode() + data + b"\n\n"
 
 
-def _hello(event_log: EventLog, after: int, recovered: bool) -> bytes:
-    body = {
+def _hello(event_log: EventLog, after: int, recovered: bool, way_back: str | None) -> bytes:
+    body: dict[str, Any] = {
         "type": "welcome",
         "session_id": event_log.session_id,
         "epoch": event_log.epoch,
@@ -123,6 +139,8 @@ def _hello(event_log: EventLog, after: int, recovered: bool) -> bytes:
         "replay_from": after + 1,
         "replay_to": event_log.committed,
     }
+    if way_back is not None:
+        body["resume_token"] = way_back
     return b"retry: 1000\nevent: welcome\ndata: " + orjson.dumps(body) + b"\n\n"
 
 

@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from gateway.api import auth
 from gateway.api.body import read_json_object
 from gateway.api.context import Gateway
 from gateway.api.legacy_audio import LegacyAudio
-from gateway.api.legacy_door import LegacyDoor, Tenant, anybody
+from gateway.api.legacy_door import LegacyDoor
 from gateway.api.legacy_stream import LegacyStream
 from gateway.api.legacy_words import RUNNING, STOPPED, TIER, flat, session_config
 from gateway.api.problems import Problem
@@ -39,16 +40,11 @@ _JSON = "application/json"
 
 
 class LegacyRoutes:
-    """The handlers of `/session/…` and `/health`.
+    """The handlers of `/session/…` and `/health`."""
 
-    Args:
-        tenant: whose sessions they serve; asked at each request.
-    """
-
-    def __init__(self, gateway: Gateway, tenant: Tenant = anybody) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._tenant = tenant
-        self._door = LegacyDoor(gateway, tenant)
+        self._door = LegacyDoor(gateway)
 
     def routes(self) -> list[BaseRoute]:
         """All of them, for the application."""
@@ -70,10 +66,10 @@ class LegacyRoutes:
 
     async def start(self, request: Request) -> Response:
         """`POST /session/start`: a new session, with what is sent to `audio` in 16 kHz mono, 16 bit."""
-        namespace = self._tenant()
+        who = await auth.legacy(self._gateway)
         config = session_config(await read_json_object(request))
         try:
-            created = await self._gateway.create(NewSession(namespace_id=namespace, config=config))
+            created = await auth.create(self._gateway, who, NewSession(config=config))
         except Problem as refusal:
             self._gateway.telemetry.refused(refusal.code)
             raise

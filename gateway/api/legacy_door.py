@@ -1,40 +1,11 @@
 """Who may use the older routes, and which sessions they see."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from gateway.api import auth
 from gateway.api.context import Gateway
-from gateway.errors import NotFound, Unauthorized
+from gateway.errors import NotFound
 from gateway.sessions.model import Session, Status
-
-Tenant: TypeAlias = Callable[[], str | None]
-"""The namespace that the older routes serve; None where the gateway needs no keys.
-
-Raises:
-    Unauthorized: it needs keys, and the older routes, which know none, serve nobody.
-"""
-
-
-def anybody() -> str | None:
-    """The tenant of a gateway without keys."""
-    return None
-
-
-def tenant_of(*, keyed: bool, namespace: str | None) -> Tenant:
-    """Whom the older routes serve.
-
-    Args:
-        keyed: whether the gateway needs keys.
-        namespace: the tenant named for them, if one is; of no effect without keys.
-    """
-
-    def named() -> str | None:
-        if namespace is None:
-            raise Unauthorized("these routes know no keys, and no tenant is named that they serve")
-        return namespace
-
-    return named if keyed else anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +13,12 @@ class LegacyDoor:
     """The way from an older route to a session."""
 
     gateway: Gateway
-    tenant: Tenant = anybody
 
     async def running(self, session_id: str) -> Session:
         """The session, as long as it is not about to end: older clients take any answer for a sign of life.
 
         Raises:
-            Unauthorized: as `Tenant`.
+            Unauthorized: as `auth.legacy_namespace`.
             NotFound: there is none, it has ended or begun to, or it is another tenant's.
         """
         session = await self.known(session_id)
@@ -60,10 +30,10 @@ class LegacyDoor:
         """The session, also where it has ended and can still be read.
 
         Raises:
-            Unauthorized: as `Tenant`.
+            Unauthorized: as `auth.legacy_namespace`.
             NotFound: there is none, or it is another tenant's.
         """
-        return await self.gateway.service.get(session_id, namespace=self.tenant())
+        return await self.gateway.service.get(session_id, namespace=auth.legacy_namespace(self.gateway))
 
 
 def ended(session: Session) -> bool:

@@ -33,6 +33,7 @@ class Problem(Exception):
         detail: str,
         *,
         param: str | None = None,
+        pointer: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -40,6 +41,7 @@ class Problem(Exception):
         self.code = code
         self.detail = detail
         self.param = param
+        self.pointer = pointer
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
@@ -53,6 +55,8 @@ class Problem(Exception):
         }
         if self.param is not None:
             body["param"] = self.param
+        if self.pointer is not None:
+            body["pointer"] = self.pointer
         return Response(
             orjson.dumps(body), self.status, {**self.headers, "content-type": "application/problem+json"}
         )
@@ -69,18 +73,34 @@ def from_error(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ProtocolError):
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.message, param=error.param)
+        return Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            error.code,
+            error.message,
+            param=error.param,
+            pointer=_pointer(error.param),
+        )
     if isinstance(error, LimitExceeded):
         retry = {"retry-after": str(max(1, round(error.retry_after_s)))}
         return Problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers=retry)
     if isinstance(error, UndertoneError):
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.CONFLICT)
-        return Problem(status, error.code, str(error))
+        return Problem(status, error.code, str(error), headers=_challenge(status))
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return Problem(status, status.name.lower(), error.detail, headers=error.headers)
     log.error("a request failed unexpectedly", exc_info=error)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the gateway failed; it has logged why")
+
+
+def _pointer(param: str | None) -> str | None:
+    """Where in the body a field stands that can't be taken (RFC 6901)."""
+    return None if param is None else "/" + param.replace("~", "~0").replace("/", "~1")
+
+
+def _challenge(status: HTTPStatus) -> dict[str, str]:
+    """What must come with a 401 (RFC 9110 section 11.6.1)."""
+    return {"www-authenticate": 'Bearer realm="undertone"'} if status is HTTPStatus.UNAUTHORIZED else {}
 
 
 async def on_error(_: Request, error: Exception) -> Response:

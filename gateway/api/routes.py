@@ -12,15 +12,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from gateway.api.caching import NoStore
 from gateway.api.context import Gateway
 from gateway.api.events import EventRoutes
 from gateway.api.health import HealthRoutes
 from gateway.api.legacy import LegacyRoutes
+from gateway.api.notes import NoteRoutes
 from gateway.api.origin import OriginPolicy
 from gateway.api.problems import Problem, foreign_page, on_error
-from gateway.api.sessions import PREFIX, SessionRoutes
+from gateway.api.sessions import SessionRoutes
 from gateway.api.tasks import PREFIX as TASKS
 from gateway.api.tasks import TaskRoutes
+from gateway.api.views import PREFIX
 from gateway.api.voice import VoiceEndpoint
 from gateway.errors import UndertoneError
 from protocol.errors import ProtocolError
@@ -38,6 +41,7 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
     """The ASGI application of `gateway`."""
     sessions, events, health = SessionRoutes(gateway), EventRoutes(gateway), HealthRoutes(gateway)
+    notes = NoteRoutes(gateway)
     tasks = TaskRoutes(gateway)
     one = PREFIX + "/{session_id}"
     app = Starlette(
@@ -53,6 +57,10 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(f"{one}/stats", sessions.stats),
             Route(f"{one}/history", sessions.history),
             Route(f"{one}/events", events.stream),
+            Route(f"{one}/tickets", notes.ticket, methods=["POST"]),
+            Route(f"{one}/checkpoints", notes.checkpoints),
+            Route(f"{one}/checkpoints", notes.checkpoint, methods=["POST"]),
+            Route(f"{one}/heartbeat", notes.heartbeat, methods=["POST"]),
             Route(f"{one}/tasks", tasks.create, methods=["POST"]),
             Route(f"{one}/tasks", tasks.list),
             Route(TASKS + "/{task_id}", tasks.show),
@@ -63,13 +71,14 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             WebSocketRoute("/{path:path}", _no_such_socket),
         ],
         middleware=[
+            Middleware(NoStore),
             Middleware(OriginGuard, policy=gateway.origins),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(gateway.settings.allowed_origins),
-                allow_methods=["GET", "POST", "DELETE"],
+                allow_methods=["GET", "HEAD", "POST", "DELETE"],
                 allow_headers=["authorization", "content-type", "last-event-id"],
-                expose_headers=["content-disposition", "location", "retry-after"],
+                expose_headers=["content-disposition", "location", "retry-after", "www-authenticate"],
             ),
         ],
         exception_handlers=dict.fromkeys(_HANDLED, on_error),

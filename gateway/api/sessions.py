@@ -7,15 +7,17 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.api import auth
 from gateway.api.answers import iso, json_answer
-from gateway.api.body import new_session_from_body, read_json_object
+from gateway.api.body import check_key_hash, new_session_from_body, read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
-from gateway.sessions.model import Session, Status, Timers
+from gateway.api.views import PREFIX, checkpoint_view, expires_at
+from gateway.errors import NotFound, UnknownCursor
+from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import RecordPage, SessionFilter, UnknownSession
 from protocol.version import Encoding
 
-PREFIX = "/api/v1/sessions"
 MAX_PAGE = 1_000
 
 
@@ -27,27 +29,33 @@ class SessionRoutes:
 
     async def create(self, request: Request) -> Response:
         """`POST`: a new session, and how to reach it."""
-        wanted = new_session_from_body(await read_json_object(request))
+        if auth.bearer(request.scope) is not None:
+            await auth.caller(self._gateway, request.scope)  # before a stranger's body is read
+        given = await read_json_object(request)
+        check_key_hash(given)
+        who = await auth.creator(self._gateway, request.scope, given)
+        wanted = new_session_from_body(given)
         try:
-            created = await self._gateway.create(wanted)
+            created = await auth.create(self._gateway, who, wanted)
         except Problem as refusal:
             self._gateway.telemetry.refused(refusal.code)
             raise
-        body = self._view(request, created.session)
+        body = self._whole_view(request, created.session)
         body["ticket"] = created.ticket
         location = f"{PREFIX}/{created.session.id}"
-        return json_answer(body, HTTPStatus.CREATED, {"location": location, "cache-control": "no-store"})
+        return json_answer(body, HTTPStatus.CREATED, {"location": location})
 
     async def show(self, request: Request) -> Response:
         """`GET` one."""
-        return json_answer(self._view(request, await self._session(request)))
+        return json_answer(self._whole_view(request, await auth.session(self._gateway, request)))
 
     async def list(self, request: Request) -> Response:
-        """`GET` many, newest first, by `device_type`, `user_id` and `status`.
+        """`GET` many, newest first, by `device_type`, `user_id` and `status`: those of the key's namespace.
 
         Without keys an id is the only protection a session has, so ids are told to this machine only.
         """
-        if not self._gateway.origins.from_this_machine(request.scope):
+        who = await auth.caller(self._gateway, request.scope)
+        if who.namespace_id is None and not self._gateway.origins.from_this_machine(request.scope):
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "listing_refused",
@@ -58,12 +66,16 @@ class SessionRoutes:
         if status is not None and status not in set(Status):
             raise _bad_query("status", f"must be one of {', '.join(Status)}")
         wanted = SessionFilter(
-            device_type=query.get("device_type"),
+            namespace_id=who.namespace_id,
+            device_type=query.get("device_type", query.get("agent_type")),
             user_id=query.get("user_id"),
             status=Status(status) if status is not None else None,
         )
         limit = _whole(request, "limit", 100, 1, MAX_PAGE)
-        found = await self._gateway.service.list(wanted, limit=limit + 1, after=query.get("after"))
+        after = query.get("after")
+        if after is not None and who.namespace_id is not None:
+            await self._check_cursor(after, who.namespace_id)
+        found = await self._gateway.service.list(wanted, limit=limit + 1, after=after)
         more = len(found) > limit
         page = found[:limit]
         return json_answer(
@@ -75,7 +87,7 @@ class SessionRoutes:
 
     async def delete(self, request: Request) -> Response:
         """`DELETE`: everything of the session goes at once; whoever is connected gets the summary first."""
-        session = await self._session(request)
+        session = await auth.session(self._gateway, request)
         live = self._gateway.live.get(session.id)
         if live is not None:
             await live.abort()
@@ -86,7 +98,7 @@ class SessionRoutes:
 
     async def stats(self, request: Request) -> Response:
         """`GET …/stats`: for monitoring, nothing personal."""
-        session = await self._session(request)
+        session = await auth.session(self._gateway, request)
         live = self._gateway.live.get(session.id)
         now = self._gateway.clock.monotonic()
         counts: dict[str, Any] = dict(session.counts)
@@ -105,7 +117,7 @@ class SessionRoutes:
 
     async def history(self, request: Request) -> Response:
         """`GET …/history`: the final events so far, in order, from `after` on."""
-        session = await self._session(request)
+        session = await auth.session(self._gateway, request)
         after = _whole(request, "after", 0, 0, 2**53)
         limit = _whole(request, "limit", MAX_PAGE, 1, MAX_PAGE)
         try:
@@ -123,8 +135,21 @@ class SessionRoutes:
             }
         )
 
-    async def _session(self, request: Request) -> Session:
-        return await self._gateway.service.get(request.path_params["session_id"])
+    async def _check_cursor(self, after: str, namespace_id: str) -> None:
+        """Another namespace's session is no place to go on from: its being there must not show."""
+        try:
+            await self._gateway.service.get(after, namespace=namespace_id)
+        except NotFound:
+            raise UnknownCursor from None
+
+    def _whole_view(self, request: Request, session: Session) -> dict[str, Any]:
+        """With what may be long, which a list leaves out."""
+        return {
+            **self._view(request, session),
+            "metadata": session.metadata,
+            "context": session.context,
+            "checkpoints": [checkpoint_view(one) for one in session.checkpoints],
+        }
 
     def _view(self, request: Request, session: Session) -> dict[str, Any]:
         address = self._gateway.origins.address(request.scope)
@@ -138,20 +163,13 @@ class SessionRoutes:
             "client_version": session.client_version,
             "status": session.status,
             "created_at": iso(session.created_at),
-            "expires_at": iso(_expires_at(session, timers)),
+            "expires_at": iso(expires_at(session, timers)),
+            "heartbeat_at": iso(session.beat_at) if session.beat_at is not None else None,
             "websocket_url": address.websocket(f"/ws/voice?session_id={session.id}"),
             "events_url": address.http(f"{path}/events"),
             "audio": session.audio.to_dict(),
             **session.config.to_dict(),
         }
-
-
-def _expires_at(session: Session, timers: Timers) -> float:
-    """When the session ends at the latest if things stay as they are; when it ended, if it is over."""
-    if session.over:
-        return session.updated_at
-    waiting = session.status is Status.CREATED
-    return session.created_at + (timers.connect_deadline_s if waiting else timers.session_ttl_s)
 
 
 def _bad_query(name: str, why: str) -> Problem:

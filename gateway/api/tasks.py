@@ -7,12 +7,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gateway.api import auth
 from gateway.api.answers import iso, json_answer
 from gateway.api.body import read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
 from gateway.errors import NotFound
-from gateway.sessions.model import Session
 from gateway.tasks.model import Result, State, Task, TaskLimit, TaskNotFound
 from gateway.tasks.recipes import recipe
 from protocol.errors import invalid_field
@@ -39,7 +39,7 @@ class TaskRoutes:
 
     async def create(self, request: Request) -> Response:
         """`POST …/tasks`: the task is taken on, and where to follow it."""
-        session = await self._session(request.path_params["session_id"])
+        session = await auth.session(self._gateway, request)
         given = await read_json_object(request)
         for name in given:
             if name not in _FIELDS:
@@ -56,7 +56,7 @@ class TaskRoutes:
 
     async def list(self, request: Request) -> Response:
         """`GET …/tasks`: the session's tasks as they came, by `state`."""
-        session = await self._session(request.path_params["session_id"])
+        session = await auth.session(self._gateway, request)
         state = request.query_params.get("state")
         if state is not None and state not in set(State):
             raise invalid_field("state", f"state must be one of {', '.join(State)}")
@@ -85,15 +85,13 @@ class TaskRoutes:
         task = await self._task(request)
         return json_answer(_view(self._gateway.tasks.remove(task.id)), headers=_PRIVATE)
 
-    async def _session(self, session_id: str) -> Session:
-        return await self._gateway.service.get(session_id)
-
     async def _task(self, request: Request) -> Task:
         """The task that the path names. One of a session that the caller can't see is as good as none."""
+        await auth.caller(self._gateway, request.scope)  # a stranger isn't told whether there is such a task
         task_id = request.path_params["task_id"]
         task = self._gateway.tasks.get(task_id)
         try:
-            await self._session(task.session_id)
+            await auth.session(self._gateway, request, task.session_id)
         except NotFound:
             raise TaskNotFound from None
         return self._gateway.tasks.get(task_id)

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.api.attach import Afterword, attach, error_of
+from gateway.api.auth import Presented, bearer
 from gateway.api.context import Gateway
 from gateway.api.conversation import Conversation, turn_away
 from gateway.api.problems import Problem, foreign_page
@@ -54,7 +55,8 @@ class VoiceEndpoint:
     async def _admitted(self, websocket: WebSocket, agreed: Negotiated) -> None:
         query: Mapping[str, str] = websocket.query_params
         try:
-            attachment = await attach(self._gateway, query, _credential(websocket, agreed))
+            presented = Presented(agreed.ticket, bearer(websocket.scope))
+            attachment = await attach(self._gateway, query, presented)
         except Exception as error:
             await turn_away(self._gateway, websocket, ServerConnection(agreed.encoding), error_of(error))
             return
@@ -70,14 +72,6 @@ class VoiceEndpoint:
             await conversation.run()
         finally:
             await attachment.leave()
-
-
-def _credential(websocket: WebSocket, agreed: Negotiated) -> str | None:
-    """The ticket or resume token: by subprotocol, or as a bearer token from clients that can set headers."""
-    if agreed.ticket is not None:
-        return agreed.ticket
-    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
 async def _accept(websocket: WebSocket, subprotocol: str | None) -> None:

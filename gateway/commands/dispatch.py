@@ -6,6 +6,7 @@ Heavy imports wait until a command needs them, so that `--help` and mistakes are
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.commands.exits import CommandError, ExitCode
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.commands.picture import Picture
     from gateway.commands.sources import Source
 
+_MAX_CREDENTIAL = 512
+"""Characters"""
 _SETTINGS = ("elcor", "hop_ms", "window_ms", "language", "num_speakers", "min_confidence")
 
 
@@ -38,6 +41,7 @@ def run_stream(arguments: argparse.Namespace) -> ExitCode:
         lossless=arguments.lossless,
         chaos_s=arguments.chaos,
         chaos_seed=arguments.chaos_seed,
+        bearer=_bearer(arguments.key_file),
     )
     source = _source(arguments)
     name = source.name if source is not None else "live session"
@@ -83,6 +87,7 @@ def run_load(arguments: argparse.Namespace) -> ExitCode:
         config=session_config(arguments),
         file=arguments.file,
         pid=arguments.pid,
+        bearer=_bearer(arguments.key_file),
     )
     measured = load(options, errors=sys.stderr)
     broken = load_report.broken(measured, expectations)
@@ -104,6 +109,21 @@ def session_config(arguments: argparse.Namespace) -> dict[str, Any]:
     except ProtocolError as error:
         raise _wrong_option(error) from None
     return given
+
+
+def _bearer(path: str | None) -> str | None:
+    """The credential in a file: on a command line every other user of the machine could read it."""
+    if path is None:
+        return None
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise CommandError(f"{path} can't be read: {error.strerror or type(error).__name__}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or not 0 < len(text) <= _MAX_CREDENTIAL or " " in text:
+        raise CommandError(f"{path} holds no key", hint="It is one line, prefix.secret, as it was shown.")
+    return text
 
 
 def _check_stream(arguments: argparse.Namespace) -> None:

@@ -47,6 +47,8 @@ class LoadOptions:
     file: str | None = None
     pid: int | None = None
     """The server's process, to measure"""
+    bearer: str | None = field(default=None, repr=False)
+    """The key, where the gateway needs one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class LoadRun:
             tally=self._tally,
             now=time.monotonic,
             on_done=self._done,
+            bearer=options.bearer,
         )
         self._live.add(session)
         self._all_done.clear()

@@ -48,6 +48,7 @@ class LoadSession(asyncio.Protocol):
         tally: Tally,
         now: Callable[[], float],
         on_done: Callable[["LoadSession"], None],
+        bearer: str | None = None,
     ) -> None:
         self._frames = frames
         self._first = first
@@ -57,6 +58,7 @@ class LoadSession(asyncio.Protocol):
         self._tally = tally
         self._now = now
         self._on_done = on_done
+        self._bearer = bearer
         self._wire = ClientProtocol(parse_uri(url), subprotocols=[_SUBPROTOCOL], max_size=MAX_MESSAGE_BYTES)
         self._transport: asyncio.Transport | None = None
         self._origin: float | None = None
@@ -94,7 +96,10 @@ class LoadSession(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._wire.send_request(self._wire.connect())
+        request = self._wire.connect()
+        if self._bearer is not None:
+            request.headers["Authorization"] = f"Bearer {self._bearer}"
+        self._wire.send_request(request)
         self._flush()
 
     def data_received(self, data: bytes) -> None:

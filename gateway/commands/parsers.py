@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from gateway.commands.exits import MEANINGS
+from gateway.commands.keys_parser import KEYS_ABOUT, add_keys
 from gateway.commands.link import DEFAULT_URL
 from protocol.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioEncoding
 from protocol.control import MAX_SPEAKERS, MAX_WINDOW_MS, MIN_HOP_MS, MIN_WINDOW_MS, Feature
@@ -103,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("stream", "stream audio to a gateway and watch", _STREAM_ABOUT, _stream),
         ("demo", "see what it does: a gateway and a sample call, in half a minute", _DEMO_ABOUT, _demo),
         ("load", "measure how many sessions a gateway carries", _LOAD_ABOUT, _load),
+        ("keys", "say who may use a gateway: namespaces and their keys", KEYS_ABOUT, add_keys),
         ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
     ):
         command = _parser(commands.add_parser, name, about, help=told)
@@ -227,6 +229,9 @@ def _load(parser: argparse.ArgumentParser) -> None:
 def _where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", default=DEFAULT_URL, help=f"the gateway, as host:port, http… or ws… (default {DEFAULT_URL})"
+    )
+    parser.add_argument(
+        "--key-file", metavar="FILE", help="the file with the key, or a ticket, of a gateway that needs one"
     )
 
 

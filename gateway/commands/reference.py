@@ -31,15 +31,21 @@ def reference() -> str:
 
 
 def _commands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    """Every command with its whole name, those within another one after it."""
+    found: list[tuple[str, argparse.ArgumentParser]] = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return list(action.choices.items())
-    return []
+            for name, command in action.choices.items():
+                found.append((name, command))
+                found += [(f"{name} {inner}", one) for inner, one in _commands(command)]
+    return found
 
 
 def _usage(command: argparse.ArgumentParser) -> list[str]:
     lines = ["| argument | meaning |", "|---|---|"]
     for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return ["One of the following.", ""]
         if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
         lines.append(f"| `{_signature(action)}` | {_escaped(action.help or '')} |")

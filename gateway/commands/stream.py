@@ -45,6 +45,8 @@ class StreamOptions:
     """Cut the connection about every so many seconds"""
     chaos_seed: int | None = None
     """Makes those moments the same each time"""
+    bearer: str | None = field(default=None, repr=False)
+    """The key, or a ticket, where the gateway needs one"""
     give_up_s: float | None = None
     """Seconds without a connection after which to give up; None: when the session must have expired"""
 
@@ -277,6 +279,7 @@ async def _connected(options: StreamOptions, source: Source | None) -> AsyncIter
         audio=source.audio if source is not None else AudioFormat(),
         config=config,
         role="observer" if options.observe else None,
+        bearer=options.bearer,
         give_up_after=options.give_up_s,
     )
     try:

@@ -54,6 +54,19 @@ TERMINAL = frozenset({Status.CLOSED, Status.EXPIRED, Status.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A named moment of a session."""
+
+    name: str
+    at: float
+    """Seconds since the Unix epoch, for people."""
+    sample: int | None = None
+    """Where the session's audio was; None where that isn't known."""
+    data: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the application says about it; a bounded JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timers:
     """How long a session may be in what condition."""
 
@@ -91,6 +104,14 @@ class Session:
     """Fixed for its life."""
     config: SessionConfig = field(default_factory=SessionConfig)
     """In force now."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the client's application keeps with it; a bounded JSON object, never looked into."""
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the conversation is about, as the application says; the same."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Oldest first; bounded by `notes`."""
+    beat_at: float | None = None
+    """Seconds since the Unix epoch: the last heartbeat of the client's application."""
     status: Status = Status.CREATED
     """Moved by `lifecycle.step` only."""
     version: int = 1

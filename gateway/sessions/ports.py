@@ -41,31 +41,41 @@ class SessionFilter:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How many sessions that are not over one user of one tenant may have."""
+    """How many sessions that are not over one user of one tenant may have, or all its users together."""
 
     namespace_id: str | None
-    user_id: str
+    user_id: str | None
+    """None: sessions that name no user, which count as one user's."""
     at_most: int
+    everybody: bool = False
+    """Count the sessions of every user of the tenant."""
+
+
+MAX_COUNTED = 100
+"""Sessions told by `QuotaReached`."""
 
 
 class QuotaReached(Exception):
-    """The session was not created: its user has as many as the quota allows."""
+    """The session was not created: there are as many as the quota allows."""
 
-    def __init__(self, counted: Sequence[Session]) -> None:
-        super().__init__(f"{len(counted)} sessions count already")
+    def __init__(self, counted: Sequence[Session], quota: Quota) -> None:
+        super().__init__(f"{quota.at_most} sessions count already")
         self.counted = counted
-        """Those that count. Some may be overdue: a store doesn't know about time."""
+        """Those that count, the `MAX_COUNTED` oldest at most. Some may be overdue: a store doesn't know about
+        time."""
+        self.quota = quota
+        """The one that is reached."""
 
 
 class SessionStore(Protocol):
     """Keeps sessions, each changed by whoever read it last."""
 
-    async def create(self, session: Session, quota: Quota | None = None) -> None:
-        """Keep a new session. Counting against `quota` and keeping it are one atomic step.
+    async def create(self, session: Session, *quotas: Quota) -> None:
+        """Keep a new session. Counting against every one of `quotas` and keeping it are one atomic step.
 
         Raises:
             AlreadyExists: there is one with this id.
-            QuotaReached: there is no room for it.
+            QuotaReached: there is no room for it in one of them.
         """
         ...
 
@@ -268,7 +278,8 @@ class TicketStore(Protocol):
     """Keeps single-use tickets, by hash only."""
 
     async def issue(self, ticket_hash: str, grant: TicketGrant) -> None:
-        """Keep a ticket. At the store's bound the oldest ticket goes, and is counted."""
+        """Keep a ticket. At the store's bound the oldest ticket goes, and is counted; at a session's its own
+        oldest."""
         ...
 
     async def redeem(self, ticket_hash: str, now: float) -> TicketGrant | None:

@@ -5,12 +5,12 @@ the stores: any number of services may work on the same ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from gateway.clock import Clock
 from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized
-from gateway.sessions import limits
+from gateway.sessions.desk import TicketDesk
 from gateway.sessions.editor import Editor
 from gateway.sessions.lifecycle import (
     Activity,
@@ -18,57 +18,23 @@ from gateway.sessions.lifecycle import (
     expired,
     retention_over,
 )
+from gateway.sessions.limits import Limits, quotas_for, retry_after
 from gateway.sessions.model import Session, Status, Timers, new_session_id
-from gateway.sessions.ports import (
-    EventStore,
-    QuotaReached,
-    SessionFilter,
-    SessionStore,
-    TicketGrant,
-    TicketStore,
-)
+from gateway.sessions.notes import Milestone, Notes, attached, passed
+from gateway.sessions.ports import EventStore, QuotaReached, SessionFilter, SessionStore, TicketStore
 from gateway.sessions.tickets import Role, digest, new_secret, resumes, still_good
-from protocol.audio import AudioFormat
+from gateway.sessions.wanted import Attached, Created, NewSession
 from protocol.control import SessionConfig
 from protocol.events import Summary
 
+__all__ = ["ActivityOf", "Attached", "Created", "NewSession", "SessionService"]
+
 _ANY = SessionFilter()
+_NO_LIMITS = Limits()
 _MAYBE_WATCHED = Activity(subscribers=1, last_activity=None)
 
 ActivityOf: TypeAlias = Callable[[str], Activity | None]
 """What goes on in a session, by id; None where it is not held here."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSession:
-    """What somebody wants."""
-
-    namespace_id: str | None = None
-    user_id: str | None = None
-    device_type: str | None = None
-    client_version: str | None = None
-    audio: AudioFormat = field(default_factory=AudioFormat)
-    config: SessionConfig = field(default_factory=SessionConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A new session, and the way in."""
-
-    session: Session
-    ticket: str = field(repr=False)
-    """Good for one attach of an owner; told once, and kept as a hash only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """A place in a session."""
-
-    session: Session
-    resume_token: str | None = field(repr=False)
-    """The credential of the next attach; None for an observer."""
-    replaced: bool
-    """An earlier owner was attached, as far as is known."""
 
 
 class SessionService:
@@ -92,12 +58,14 @@ class SessionService:
         # Where nobody tells who subscribes, a detached session may have observers: it is left to the reaper.
         self._store = store
         self._editor = Editor(store, clock)
+        self._desk = TicketDesk(tickets, clock)
         self._tickets = tickets
         self._events = events
         self._clock = clock
         self._timers = timers
-        self._max_per_user = max_sessions_per_user
+        self._limits = Limits(max_sessions_per_user=max_sessions_per_user)
         self._activity = activity
+        self.notes = Notes(self._editor, clock)
 
     @property
     def timers(self) -> Timers:
@@ -106,11 +74,11 @@ class SessionService:
 
     # Making and finding -----------------------------------------------------------------------------------
 
-    async def create(self, wanted: NewSession) -> Created:
-        """A new session and its first ticket.
+    async def create(self, wanted: NewSession, limits: Limits = _NO_LIMITS) -> Created:
+        """A new session and its first ticket. What `limits` leave open, the settings say.
 
         Raises:
-            LimitExceeded: its user has as many as the limit allows.
+            LimitExceeded: its user, or its namespace, has as many as the limit allows.
         """
         now, wall = self._clock.monotonic(), self._clock.time()
         session = Session(
@@ -119,6 +87,8 @@ class SessionService:
             user_id=wanted.user_id,
             device_type=wanted.device_type,
             client_version=wanted.client_version,
+            metadata=wanted.metadata,
+            context=wanted.context,
             audio=wanted.audio,
             config=wanted.config,
             created_at=wall,
@@ -126,11 +96,9 @@ class SessionService:
             created_mono=now,
             seen_mono=now,
         )
-        await self._create(session)
-        ticket = new_secret()
-        expires = now + self._timers.ticket_ttl_s
-        await self._tickets.issue(digest(ticket), TicketGrant(session.id, Role.OWNER, expires))
-        return Created(session, ticket)
+        session = passed(session, Milestone.CREATED, wall)
+        await self._create(session, limits.or_else(self._limits))
+        return Created(session, await self.ticket(session.id, Role.OWNER))
 
     async def get(self, session_id: str, *, namespace: str | None = None) -> Session:
         """The session as it is now, over or not.
@@ -174,6 +142,28 @@ class SessionService:
         """How many sessions the store has, those that are over included."""
         return await self._store.count(wanted)
 
+    # Permission -------------------------------------------------------------------------------------------
+
+    async def ticket(self, session_id: str, role: Role) -> str:
+        """A ticket for one attach in that role, soon; of a session that is there, as whoever asks knows."""
+        return await self._desk.issue(session_id, role, self._timers.ticket_ttl_s)
+
+    async def pass_for_return(self, session_id: str) -> str:
+        """What lets an observer come back once, for as long as the session may last; a ticket, too."""
+        return await self._desk.issue(session_id, Role.OBSERVER, self._timers.session_ttl_s)
+
+    async def prove(self, session_id: str, role: Role, credential: str) -> str | None:
+        """Check a credential without a word about the session; returns what `attach` is still to be given.
+
+        Raises:
+            Unauthorized: it is not good for this session and role, or there is no such session.
+        """
+        try:
+            session: Session | None = await self.get(session_id)
+        except NotFound:
+            session = None
+        return await self._desk.prove(session, session_id, role, credential)
+
     # Coming and going -------------------------------------------------------------------------------------
 
     async def attach(
@@ -199,7 +189,7 @@ class SessionService:
             raise SessionGone(session.status)
         presented = None if credential is None else digest(credential)
         if presented is not None and not resumes(session, presented):
-            await self._redeem(presented, session_id, role)
+            await self._desk.redeem(presented, session_id, role)
             presented = None
         if role is Role.OBSERVER:
             return Attached(await self._attach_observer(session_id), None, False)
@@ -214,7 +204,7 @@ class SessionService:
         """
         session = await self.get(session_id)
         if credential is not None and not resumes(session, digest(credential)):
-            await self._redeem(digest(credential), session_id, Role.OBSERVER)
+            await self._desk.redeem(digest(credential), session_id, Role.OBSERVER)
         return session
 
     async def confirm(self, session_id: str, attaches: int | None = None) -> None:
@@ -239,7 +229,8 @@ class SessionService:
         def decide(session: Session) -> Session:
             if session.status is not Status.LIVE or _outdated(session, attaches):
                 return session
-            return self._editor.advance(session, Input.LOSE)
+            lost = self._editor.advance(session, Input.LOSE)
+            return passed(lost, Milestone.DETACHED, self._clock.time())
 
         await self._editor.change_if_there(session_id, decide)
 
@@ -314,7 +305,9 @@ class SessionService:
             if session.status is not Status.DRAINING or session.end_reason != Input.IDLE:
                 return session
             revived = self._editor.advance(session, Input.REVIVE)
-            return revived if owned else self._editor.advance(revived, Input.LOSE)
+            if owned:
+                return revived
+            return passed(self._editor.advance(revived, Input.LOSE), Milestone.DETACHED, self._clock.time())
 
         await self._editor.change_if_there(session_id, decide)
 
@@ -335,7 +328,7 @@ class SessionService:
 
     async def purge_tickets(self) -> int:
         """Forget tickets that have expired; returns how many that were."""
-        return await self._tickets.purge(self._clock.monotonic())
+        return await self._desk.purge()
 
     async def overview(self, limit: int, after: str | None = None) -> Sequence[Session]:
         """A page of all sessions as the store has them, for the reaper: nothing is brought up to date.
@@ -347,30 +340,21 @@ class SessionService:
 
     # Within -----------------------------------------------------------------------------------------------
 
-    async def _create(self, session: Session) -> None:
-        quota = limits.quota_for(session, self._max_per_user)
-        if quota is None:
-            await self._store.create(session)
-            return
+    async def _create(self, session: Session, limits: Limits) -> None:
+        quotas = quotas_for(session, limits)
         try:
-            await self._store.create(session, quota)
+            await self._store.create(session, *quotas)
         except QuotaReached as full:
             # Some of those that count may be overdue, and only nobody has looked.
             counted = [await self._up_to_date(one) for one in full.counted]
             try:
-                await self._store.create(session, quota)
-            except QuotaReached:
+                await self._store.create(session, *quotas)
+            except QuotaReached as still:
                 theirs = [one for one in counted if one is not None]
-                wait = limits.retry_after(theirs, self._clock.monotonic(), self._timers)
-                message = f"this user has {quota.at_most} sessions, as many as allowed"
+                wait = retry_after(theirs, self._clock.monotonic(), self._timers)
+                whose = "namespace" if still.quota.everybody else "user"
+                message = f"this {whose} has {still.quota.at_most} sessions, as many as allowed"
                 raise LimitExceeded(message, wait) from None
-
-    async def _redeem(self, presented: str, session_id: str, role: Role) -> None:
-        grant = await self._tickets.redeem(presented, self._clock.monotonic())
-        if grant is None or grant.session_id != session_id:
-            raise Unauthorized("this ticket or token is not good for this session, or not any more")
-        if role is Role.OWNER and grant.role is not Role.OWNER:
-            raise Unauthorized("this ticket only lets an observer in")
 
     async def _attach_observer(self, session_id: str) -> Session:
         def decide(session: Session) -> Session:
@@ -392,7 +376,7 @@ class SessionService:
                 raise Unauthorized("this resume token is not good any more")
             replaced = session.status is Status.LIVE
             return replace(
-                self._editor.advance(session, Input.ATTACH),
+                attached(self._editor.advance(session, Input.ATTACH), self._clock.time()),
                 resume_hash=digest(secret),
                 previous_resume_hash=still_good(session, resumed_with),
             )

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from operator import attrgetter
 from secrets import token_urlsafe
+from typing import TypeAlias
 
 from gateway.clock import Clock
 from gateway.errors import AlreadyExists, Conflict, UnknownCursor
 from gateway.sessions.model import Session
 from gateway.sessions.ports import (
+    MAX_COUNTED,
     Entry,
     OnCommit,
     Quota,
@@ -27,21 +29,24 @@ from protocol.version import Encoding
 
 _ANY = SessionFilter()
 
+_Count: TypeAlias = tuple[str | None, str | None, bool]
+"""What a session counts for: namespace and user, and whether it is all the namespace's users together."""
+
 
 class MemorySessionStore:
     """Sessions by id. Unbounded by itself: admission, quotas and the reaper bound it."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._active: dict[tuple[str | None, str], set[str]] = {}
+        self._active: dict[_Count, dict[str, None]] = {}  # ids in the order of creation, not a set's
 
-    async def create(self, session: Session, quota: Quota | None = None) -> None:
+    async def create(self, session: Session, *quotas: Quota) -> None:
         if session.id in self._sessions:
             raise AlreadyExists("there is a session with this id")
-        if quota is not None:
-            active = self._active.get((quota.namespace_id, quota.user_id), ())
+        for quota in quotas:
+            active = self._active.get((quota.namespace_id, quota.user_id, quota.everybody), {})
             if len(active) >= quota.at_most:
-                raise QuotaReached([self._sessions[one] for one in active])
+                raise QuotaReached([self._sessions[one] for one in islice(active, MAX_COUNTED)], quota)
         self._keep(session)
 
     async def get(self, session_id: str) -> Session | None:
@@ -74,29 +79,33 @@ class MemorySessionStore:
         if after is None:
             return reversed(self._sessions.values())
         if after not in self._sessions:
-            raise UnknownCursor("the session to go on from is gone; list from the beginning")
+            raise UnknownCursor
         # Updating a key keeps its place, so the dict stays in the order of creation.
         newer = sum(1 for _ in takewhile(after.__ne__, reversed(self._sessions)))
         return islice(reversed(self._sessions.values()), newer + 1, None)
 
     def _keep(self, session: Session) -> None:
         self._sessions[session.id] = session
-        if session.user_id is None:
-            return
         if session.over:
             self._release(session)
-        else:
-            self._active.setdefault((session.namespace_id, session.user_id), set()).add(session.id)
+            return
+        for count in _counts(session):
+            self._active.setdefault(count, {})[session.id] = None
 
     def _release(self, session: Session) -> None:
-        if session.user_id is None:
-            return
-        user = (session.namespace_id, session.user_id)
-        active = self._active.get(user)
-        if active is not None:
-            active.discard(session.id)
-            if not active:
-                del self._active[user]
+        for count in _counts(session):
+            active = self._active.get(count)
+            if active is not None:
+                active.pop(session.id, None)
+                if not active:
+                    del self._active[count]
+
+
+def _counts(session: Session) -> Iterator[_Count]:
+    if session.namespace_id is not None or session.user_id is not None:
+        yield session.namespace_id, session.user_id, False
+    if session.namespace_id is not None:
+        yield session.namespace_id, None, True
 
 
 @dataclass(slots=True)
@@ -185,12 +194,16 @@ class MemoryEventStore:
 
 
 class MemoryTicketStore:
-    """Tickets by hash, at most `capacity`: at the bound the oldest goes, as the one most likely abandoned."""
+    """Tickets by hash, at most `capacity`: at the bound the oldest goes, as the one most likely abandoned.
 
-    def __init__(self, capacity: int = 65_536) -> None:
+    A session that is given more than `per_session` loses its own oldest, never somebody else's.
+    """
+
+    def __init__(self, capacity: int = 65_536, per_session: int = 256) -> None:
         self._capacity = capacity
+        self._per_session = per_session
         self._grants: dict[str, TicketGrant] = {}
-        self._of: dict[str, set[str]] = {}
+        self._of: dict[str, dict[str, None]] = {}  # hashes in the order of issue
         self.evicted = 0
         """Tickets that went because the store was full."""
 
@@ -199,11 +212,12 @@ class MemoryTicketStore:
 
     async def issue(self, ticket_hash: str, grant: TicketGrant) -> None:
         self._take(ticket_hash)
-        while len(self._grants) >= self._capacity:
-            self._take(next(iter(self._grants)))
+        theirs = self._of.get(grant.session_id, {})
+        while len(self._grants) >= self._capacity or len(theirs) >= self._per_session:
+            self._take(next(iter(theirs if len(theirs) >= self._per_session else self._grants)))
             self.evicted += 1
         self._grants[ticket_hash] = grant
-        self._of.setdefault(grant.session_id, set()).add(ticket_hash)
+        self._of.setdefault(grant.session_id, {})[ticket_hash] = None
 
     async def redeem(self, ticket_hash: str, now: float) -> TicketGrant | None:
         grant = self._take(ticket_hash)
@@ -223,7 +237,7 @@ class MemoryTicketStore:
         grant = self._grants.pop(ticket_hash, None)
         if grant is not None:
             hashes = self._of[grant.session_id]
-            hashes.discard(ticket_hash)
+            hashes.pop(ticket_hash, None)
             if not hashes:
                 del self._of[grant.session_id]
         return grant

@@ -59,6 +59,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A query up to the next blank: a request target can't hold one (RFC 9112 section 3.2), but quotes it can.
     (re.compile(r"(?:\?|%3[Ff])[^\s?]\S*?(?=[\"']?(?:\s|$))"), f"?{REDACTED}"),
     (re.compile(r"(undertone\.ticket\.)[\w-]+"), rf"\1{REDACTED}"),
+    (re.compile(r"\b(ut[a-z2-7]{8}\.)[\w-]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{8,}"), f"Bearer {REDACTED}"),
     (re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?)[^\"']+"), rf"\1{REDACTED}"),
     (

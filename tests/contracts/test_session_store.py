@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import AlreadyExists, Conflict, UnknownCursor
 from gateway.sessions.model import Session, Status
-from gateway.sessions.ports import Quota, QuotaReached, SessionFilter, SessionStore
+from gateway.sessions.ports import MAX_COUNTED, Quota, QuotaReached, SessionFilter, SessionStore
 from gateway.stores.memory import MemorySessionStore
 from tests.gateway.sessions.kit import in_status, run, session
 
@@ -255,5 +255,48 @@ class TestQuota:
             await store.create(session(namespace_id=None, user_id="u"))
             with pytest.raises(QuotaReached):
                 await store.create(session(namespace_id=None, user_id="u"), Quota(None, "u", 1))
+
+        play(scenario)
+
+    def test_every_quota_must_have_room(self, play: Play) -> None:
+        """Of a user's and of the whole namespace's; the one that is reached is named, and nothing is kept."""
+
+        async def scenario(store: SessionStore) -> None:
+            mine, all_of_us = Quota("n", "u", 2), Quota("n", None, 3, everybody=True)
+            for user in ("u", "v", None):
+                await store.create(session(namespace_id="n", user_id=user), Quota("n", user, 2), all_of_us)
+            await store.create(session(namespace_id="m", user_id="u"), Quota("m", "u", 2))
+            for quotas in ((mine, all_of_us), (all_of_us, mine)):
+                with pytest.raises(QuotaReached) as reached:
+                    await store.create(session(namespace_id="n", user_id="u"), *quotas)
+                assert reached.value.quota == all_of_us
+                assert len(reached.value.counted) == 3
+            assert await store.count() == 4
+
+        play(scenario)
+
+    def test_sessions_without_a_user_are_one_users(self, play: Play) -> None:
+        """Within a namespace; those of named users are none of theirs."""
+
+        async def scenario(store: SessionStore) -> None:
+            nobody = Quota("n", None, 1)
+            await store.create(session(namespace_id="n", user_id="u"), nobody)
+            await store.create(session(namespace_id="n"), nobody)
+            with pytest.raises(QuotaReached):
+                await store.create(session(namespace_id="n"), nobody)
+
+        play(scenario)
+
+    def test_those_that_count_are_told_up_to_a_bound(self, play: Play) -> None:
+        """The oldest: they are the likeliest to be overdue."""
+
+        async def scenario(store: SessionStore) -> None:
+            quota = Quota("n", "u", MAX_COUNTED + 5)
+            made = [session(namespace_id="n", user_id="u") for _ in range(MAX_COUNTED + 5)]
+            for one in made:
+                await store.create(one, quota)
+            with pytest.raises(QuotaReached) as reached:
+                await store.create(session(namespace_id="n", user_id="u"), quota)
+            assert [one.id for one in reached.value.counted] == [one.id for one in made[:MAX_COUNTED]]
 
         play(scenario)

@@ -17,15 +17,16 @@ Scenario: TypeAlias = Callable[[TicketStore], Awaitable[None]]
 Play: TypeAlias = Callable[[Scenario], None]
 
 CAPACITY = 10
+PER_SESSION = 6
 
 
 @asynccontextmanager
 async def memory() -> AsyncIterator[TicketStore]:
-    yield MemoryTicketStore(capacity=CAPACITY)
+    yield MemoryTicketStore(capacity=CAPACITY, per_session=PER_SESSION)
 
 
 STORES: dict[str, Factory] = {"memory": memory}
-"""Each holds ten tickets."""
+"""Each holds ten tickets, six of one session."""
 
 
 @pytest.fixture(params=STORES.values(), ids=list(STORES), scope="module")
@@ -115,5 +116,19 @@ def test_at_the_bound_the_oldest_ticket_goes(play: Play) -> None:
             await store.issue(str(number), grant(str(number % 3)))
         good = [await store.redeem(str(number), 1_000.0) is not None for number in range(CAPACITY + 2)]
         assert good == [False, False] + [True] * CAPACITY
+
+    play(scenario)
+
+
+def test_a_session_with_too_many_tickets_loses_its_own_oldest(play: Play) -> None:
+    """Whoever mints without end takes nothing from others."""
+
+    async def scenario(store: TicketStore) -> None:
+        await store.issue("theirs", grant("other"))
+        for number in range(PER_SESSION + 2):
+            await store.issue(str(number), grant("s"))
+        assert await store.redeem("theirs", 1_000.0) is not None
+        good = [await store.redeem(str(number), 1_000.0) is not None for number in range(PER_SESSION + 2)]
+        assert good == [False, False] + [True] * PER_SESSION
 
     play(scenario)

@@ -7,9 +7,11 @@ number, so that one search finds any; the gateway's own (tickets, tokens, ids, w
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from gateway.sessions.keys import Keyring
+from gateway.stores.keyfile import save
 from protocol.events import Flushed, Transcript, Welcome
 from tests.e2e.audio import pcm, speech
 from tests.e2e.conftest import GatewayProcess
@@ -58,6 +62,14 @@ def over_http(gateway: GatewayProcess, cage: Cage) -> None:
         session = made.json()
         cage.keep(session["id"], session["ticket"])
         one = f"{SESSIONS}/{session['id']}"
+        client.post(
+            SESSIONS, json={"metadata": {bird(): bird()}, "context": {bird(): bird()}, "agent_type": bird()}
+        )
+        for given in ({"name": bird(), "data": {bird(): bird()}}, {"name": f"{bird()}!"}, {bird(): bird()}):
+            client.post(f"{one}/checkpoints", json=given)
+        for given in ({"role": "observer"}, {"role": bird()}):
+            cage.keep(client.post(f"{one}/tickets", json=given).json().get("ticket"))
+        client.post(f"{one}/heartbeat", json={bird(): bird()})
         headers = {
             "authorization": f"Bearer {bird()}",
             "cookie": f"token={bird()}",
@@ -193,6 +205,40 @@ def test_no_secret_comes_out(launch: Callable[..., GatewayProcess], form: str) -
     assert [line for line in running.log if cage.escaped(line)] == []
     check_is_a_log(written, form)
     assert "Traceback" not in written
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_key_comes_out(launch: Callable[..., GatewayProcess], tmp_path: Path, form: str) -> None:
+    """Good ones, wrong ones, hashes of them, and what stands in a file of keys that can't be read."""
+    cage = Cage()
+    bird = cage.bird
+    path = tmp_path / "namespaces.toml"
+    ring, key = Keyring().with_key("acme", 0.0)
+    save(path, ring)
+    cage.keep(key.secret, key.key_hash, ring.namespaces["acme"].keys[0].verifier)
+    running = launch(TRANSCRIBER="none", LOG_LEVEL="debug", LOG_FORMAT=form, NAMESPACES_FILE=str(path))
+    with httpx.Client(base_url=running.url, trust_env=False) as client:
+        for credential in (key.bearer, f"{key.prefix}.{bird()}", f"utabcdefgh.{bird()}", bird()):
+            for scheme in ("Bearer", "bearer", "Basic", bird()):
+                headers = {"authorization": f"{scheme} {credential}"}
+                for url in (SESSIONS, f"{SESSIONS}/{bird()}/events", f"/?key={credential}", f"/{credential}"):
+                    client.get(url, headers=headers)
+                client.post(
+                    SESSIONS, headers=headers, json={"namespace_id": bird(), "metadata": {"a": bird()}}
+                )
+        for key_hash in (key.key_hash, key.key_hash[::-1]):
+            body = {"namespace_id": "acme", "key_hash": key_hash}
+            cage.keep(client.post(SESSIONS, json=body).json().get("ticket"))
+        path.write_text(f'[namespaces.acme]\nsecret = "{bird()}"\n')
+        deadline = time.monotonic() + 10
+        while "the keys stay as they were" not in "".join(running.log) and time.monotonic() < deadline:
+            client.get(SESSIONS, headers={"authorization": f"Bearer {key.bearer}"})
+            time.sleep(0.05)
+        told = client.get("/metrics").text
+    assert running.stop() == 0
+    assert "the keys stay as they were" in "".join(running.log)
+    assert [line for line in [*running.log, told] if cage.escaped(line)] == []
+    assert "Traceback" not in "".join(running.log)
 
 
 def check_is_a_log(written: str, form: str) -> None:

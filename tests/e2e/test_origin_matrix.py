@@ -138,6 +138,10 @@ ANSWERS = {
     ("GET", SESSIONS + "/{session_id}/stats"): 200,
     ("GET", SESSIONS + "/{session_id}/history"): 200,
     ("GET", SESSIONS + "/{session_id}/events"): 200,
+    ("POST", SESSIONS + "/{session_id}/tickets"): 201,
+    ("GET", SESSIONS + "/{session_id}/checkpoints"): 200,
+    ("POST", SESSIONS + "/{session_id}/checkpoints"): 201,
+    ("POST", SESSIONS + "/{session_id}/heartbeat"): 200,
     ("POST", SESSIONS + "/{session_id}/tasks"): 422,
     ("GET", SESSIONS + "/{session_id}/tasks"): 200,
     ("GET", TASKS + "/{task_id}"): 200,
@@ -152,6 +156,8 @@ ANSWERS = {
     ("DELETE", "/session/{session_id}/end"): 200,
 }
 """What each route says to whoever is let in."""
+BODIES = {SESSIONS + "/{session_id}/checkpoints": {"name": "here"}}
+"""What must be sent to be taken."""
 NOWHERE = [("GET", "/nowhere"), ("PUT", SESSIONS), ("PATCH", SESSIONS + "/x"), ("POST", "/ws/voice")]
 """Routes that there aren't: a foreign page doesn't learn that."""
 
@@ -198,10 +204,11 @@ def ask(
     """The status, and which origin's page may read the answer."""
     if method == "DELETE":
         session_id = client.post(SESSIONS).json()["id"]
+    body = BODIES.get(path) if method == "POST" else None
     path = path.replace("{session_id}", session_id)
     if "{task_id}" in path:
         path = path.replace("{task_id}", finished_task(client))
-    with client.stream(method, path, headers=headers) as answer:
+    with client.stream(method, path, headers=headers, json=body) as answer:
         if method == "DELETE" and answer.status_code == 403:
             assert client.get(path.removesuffix("/end")).status_code == 200, "it was deleted all the same"
         return answer.status_code, answer.headers.get("access-control-allow-origin")

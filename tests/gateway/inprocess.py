@@ -70,6 +70,8 @@ class Peer:
     query: str = ""
     credential: str | None = None
     """Offered as a ticket."""
+    bearer: str | None = None
+    """Sent as `Authorization`."""
     lane: Lane = field(default_factory=Lane)
     said: list[Said] = field(default_factory=list)
     """What the gateway said, in order."""
@@ -103,6 +105,7 @@ class Peer:
 
     def scope(self) -> dict[str, Any]:
         """The connection, as ASGI has it."""
+        bearer = [(b"authorization", f"Bearer {self.bearer}".encode())] if self.bearer is not None else []
         offered = [f"undertone.ticket.{self.credential}"] if self.credential is not None else []
         return {
             "type": "websocket",
@@ -114,7 +117,7 @@ class Peer:
             "path": "/ws/voice",
             "raw_path": b"/ws/voice",
             "query_string": self.query.encode(),
-            "headers": [],
+            "headers": bearer,
             "subprotocols": ["undertone.v1.msgpack", *offered],
             "extensions": {EXTENSION: self.lane, "websocket.http.response": {}},
         }

@@ -50,14 +50,14 @@ def test_help_is_a_manual_page(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--help"])
     told = capsys.readouterr().out
     assert ended.value.code == 0
-    for word in ("serve", "stream", "demo", "load", "check-config", "examples:", "exit codes:"):
+    for word in ("serve", "stream", "demo", "load", "keys", "check-config", "examples:", "exit codes:"):
         assert word in told
     for code in MEANINGS:
         assert f"\n  {int(code)}" in told
     assert max(len(line) for line in told.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("command", ["serve", "stream", "demo", "load", "check-config"])
+@pytest.mark.parametrize("command", ["serve", "stream", "demo", "load", "keys", "check-config"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command explains itself within 80 columns, each option included."""
     with pytest.raises(SystemExit) as ended:
@@ -314,6 +314,21 @@ def test_check_config(
     assert "UNDERTONE_PORT" in printed.err
     assert printed.err.count("did you mean") == 1
     assert "did you mean UNDERTONE_HOST?" in printed.err
+
+
+def test_check_config_looks_at_the_keys_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `serve` would not start with is told, and how to make it good."""
+    for name in [name for name in os.environ if name.startswith("UNDERTONE_")]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "namespaces.toml"
+    monkeypatch.setenv("UNDERTONE_NAMESPACES_FILE", str(path))
+    assert cli.main(["check-config"]) == ExitCode.USAGE
+    assert "undertone keys create" in capsys.readouterr().err
+    assert cli.main(["keys", "create", "acme"]) == ExitCode.OK
+    assert cli.main(["check-config"]) == ExitCode.OK
+    assert f"UNDERTONE_NAMESPACES_FILE={path}\n" in capsys.readouterr().out
 
 
 def test_errors_are_told_in_lines() -> None:

@@ -5,6 +5,7 @@ import pytest
 from gateway.errors import (
     AlreadyExists,
     Conflict,
+    InvalidKeyHash,
     LimitExceeded,
     NotFound,
     SessionGone,
@@ -13,6 +14,7 @@ from gateway.errors import (
     UnknownCursor,
 )
 from gateway.sessions.model import Status
+from gateway.sessions.notes import TooManyCheckpoints
 from protocol.errors import ErrorCode
 
 
@@ -27,7 +29,9 @@ from protocol.errors import ErrorCode
         (LimitExceeded("too many", 3.0), "session_limit"),
         (Conflict("again"), "conflict"),
         (AlreadyExists("taken"), "already_exists"),
-        (UnknownCursor("gone"), "unknown_cursor"),
+        (UnknownCursor(), "unknown_cursor"),
+        (InvalidKeyHash(), "invalid_key_hash"),
+        (TooManyCheckpoints("too many"), "too_many_checkpoints"),
     ],
 )
 def test_each_error_has_its_stable_code_and_a_sentence(error: UndertoneError, code: str) -> None:

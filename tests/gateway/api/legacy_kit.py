@@ -11,11 +11,7 @@ import httpx
 from starlette.applications import Starlette
 
 from gateway.api.context import Readiness
-from gateway.api.legacy import LegacyRoutes
-from gateway.api.legacy_door import Tenant
-from gateway.api.problems import on_error
 from gateway.api.routes import build
-from gateway.errors import UndertoneError
 from gateway.fastlane import EXTENSION
 from tests.gateway import inprocess
 from tests.gateway.inprocess import Node, node, settle, until
@@ -191,15 +187,11 @@ class Old:
         self.tasks.add(task)
 
 
-def old(tenant: Tenant | None = None, **settings: Any) -> Old:
-    """A gateway with `settings`; with a `tenant`, only its older routes, which serve that one."""
+def old(**settings: Any) -> Old:
+    """A gateway with `settings`."""
     made, ready = node(**settings), [True]
     gateway = replace(made.gateway, readiness=lambda: Readiness(ready[-1], {}))
-    if tenant is None:
-        return Old(made, build(gateway, lambda _: nullcontext()), ready)
-    handlers = dict.fromkeys((UndertoneError, Exception), on_error)
-    routes = LegacyRoutes(gateway, tenant).routes()
-    return Old(made, Starlette(routes=routes, exception_handlers=handlers), ready)
+    return Old(made, build(gateway, lambda _: nullcontext()), ready)
 
 
 def _scope(kind: str, path: str) -> dict[str, Any]:

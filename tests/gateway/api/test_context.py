@@ -12,6 +12,7 @@ from gateway.api.context import MOST_RETRY_S, RETRY_S, Gateway
 from gateway.api.problems import Problem
 from gateway.clock import ManualClock
 from gateway.live.places import Places
+from gateway.sessions.limits import Limits
 from gateway.sessions.service import NewSession
 from gateway.settings import Settings
 
@@ -22,7 +23,7 @@ class Slow:
 
     made: int = 0
 
-    async def create(self, wanted: NewSession) -> SimpleNamespace:
+    async def create(self, wanted: NewSession, limits: Limits) -> SimpleNamespace:
         await asyncio.sleep(0)
         if wanted.user_id == "refused":
             raise LookupError

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
-from gateway.api.legacy_door import Tenant, tenant_of
 from gateway.api.legacy_stream import HEARTBEAT_S, LOADING_S
 from gateway.classify.port import (
     Observation,
@@ -18,7 +18,9 @@ from gateway.classify.port import (
 )
 from gateway.live.drain import NodeDrain
 from gateway.live.reader import MAX_REPLIES
+from gateway.sessions.keys import Keyring, Namespace
 from gateway.sessions.service import NewSession
+from gateway.stores.keyfile import save
 from protocol.audio import AudioFormat
 from protocol.events import ServiceStatus
 from tests import virtual_time
@@ -30,11 +32,18 @@ SECOND = bytes(32_000)
 TONE: list[Observation] = [ToneObservation(label="Calm", confidence=0.5, extra={"sparkle": 1})]
 
 
-def run(scenario: Callable[[Old], Awaitable[None]], tenant: Tenant | None = None, **settings: object) -> None:
+def with_keys(folder: Path) -> dict[str, str]:
+    """Settings of a gateway that has two namespaces."""
+    path = folder / "namespaces.toml"
+    save(path, Keyring({"elders": Namespace("elders"), "others": Namespace("others")}))
+    return {"namespaces_file": str(path)}
+
+
+def run(scenario: Callable[[Old], Awaitable[None]], **settings: object) -> None:
     """Play a scenario with a gateway of its own."""
 
     async def main(_: virtual_time.VirtualLoop) -> None:
-        on = old(tenant, **settings)
+        on = old(**settings)
         try:
             async with asyncio.timeout(3_600):
                 await scenario(on)
@@ -460,7 +469,7 @@ def test_a_node_that_is_full_starts_nothing() -> None:
 # Tenants ---------------------------------------------------------------------------------------------------
 
 
-def test_with_keys_the_older_routes_serve_nobody_unless_a_tenant_is_named() -> None:
+def test_with_keys_the_older_routes_serve_nobody_unless_a_tenant_is_named(tmp_path: Path) -> None:
     """401 at each of them but `/health`, 4001 at the socket."""
 
     async def scenario(on: Old) -> None:
@@ -477,10 +486,10 @@ def test_with_keys_the_older_routes_serve_nobody_unless_a_tenant_is_named() -> N
         microphone = await on.record("x")
         assert (microphone.answers[0]["error"], microphone.closed) == ("unauthorized", 4001)
 
-    run(scenario, tenant_of(keyed=True, namespace=None))
+    run(scenario, **with_keys(tmp_path))
 
 
-def test_a_tenant_s_sessions_are_its_own() -> None:
+def test_a_tenant_s_sessions_are_its_own(tmp_path: Path) -> None:
     """What is made here belongs to it, and another one's session is as absent as none."""
 
     async def scenario(on: Old) -> None:
@@ -495,17 +504,26 @@ def test_a_tenant_s_sessions_are_its_own() -> None:
         assert (await on.watch(other)).status == 404
         assert (await on.record(other)).closed == 4004
 
-    run(scenario, tenant_of(keyed=True, namespace="elders"))
+    run(scenario, **with_keys(tmp_path), legacy_namespace="elders")
 
 
 def test_without_keys_no_tenant_is_needed() -> None:
-    """One that is named all the same has no effect: sessions are nobody's, as on the other routes."""
+    """Sessions are nobody's, as on the other routes."""
 
     async def scenario(on: Old) -> None:
         session = await on.start()
         assert (await on.node.gateway.service.get(session)).namespace_id is None
 
-    run(scenario, tenant_of(keyed=False, namespace="elders"))
+    run(scenario)
+
+
+def test_a_tenant_that_is_gone_makes_no_sessions(tmp_path: Path) -> None:
+    """The name in the settings is not enough."""
+
+    async def scenario(on: Old) -> None:
+        assert (await on.ask("POST", "/session/start")).status_code == 401
+
+    run(scenario, **with_keys(tmp_path), legacy_namespace="gone")
 
 
 def test_a_foreign_page_learns_nothing() -> None:

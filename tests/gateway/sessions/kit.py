@@ -97,9 +97,9 @@ def summary(session_id: str, seq: int = 1) -> Summary:
 class YieldingSessionStore(MemorySessionStore):
     """A store that lets everybody else go first before and after each call, as one over a network would."""
 
-    async def create(self, session: Session, quota: Quota | None = None) -> None:
+    async def create(self, session: Session, *quotas: Quota) -> None:
         await asyncio.sleep(0)
-        await super().create(session, quota)
+        await super().create(session, *quotas)
         await asyncio.sleep(0)
 
     async def get(self, session_id: str) -> Session | None:

@@ -81,6 +81,7 @@ def test_the_text_format_is_one_line_for_people(emit: Callable[[str], Emit]) -> 
         ('%s - "%s %s HTTP/%s" %d', ("10.1.2.3:5000", "GET", f"/x?token={CANARY}&b=1", "1.1", 200)),
         ("offered undertone.v1.json, undertone.ticket.%s", (CANARY,)),
         ("header Authorization: Bearer %s", (CANARY,)),
+        ("the key utabcde234.%s was given", (CANARY,)),
         ("headers [(b'authorization', b'Bearer %s')]", (CANARY,)),
         ('body {"key_hash": "%s", "namespace_id": "n"}', (CANARY,)),
         ("body {'resume_token': '%s'}", (CANARY,)),

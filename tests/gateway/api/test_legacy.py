@@ -517,15 +517,6 @@ def test_without_keys_no_tenant_is_needed() -> None:
     run(scenario)
 
 
-def scenario(on: Old) -> None:
-        await on.start()
-        save(Path(settings["namespaces_file"]), Keyring({"others": Namespace("others")}))
-        on.node.clock.advance(LOOK_S)
-        assert (await on.ask("POST", "/session/start")).status_code == 401
-
-    run(scenario, **settings, legacy_namespace="elders")
-
-
 def test_a_foreign_page_learns_nothing() -> None:
     """Not even whether a session is there."""
 

@@ -86,6 +86,11 @@ class Story:
         return tuple(said for said in self._of_kind(Transcript) if said.text)
 
     @property
+    def name(self) -> str:
+        """What a file for others may show of the id, which without keys is the permission to use it."""
+        return self.session_id[:8]
+
+    @property
     def duration_s(self) -> float:
         """Seconds of audio, gaps included."""
         return self.seconds(self.counts.get("next_sample", 0))

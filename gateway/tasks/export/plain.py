@@ -35,7 +35,7 @@ def write(story: Story, lanes: frozenset[Lane]) -> Iterator[bytes]:
 def _head(story: Story) -> bytes:
     length = timecode(milliseconds(story.counts.get("next_sample", 0), story.audio.sample_rate))
     lines = [
-        f"Undertone session {clean(story.session_id)}",
+        f"Undertone session {clean(story.name)}",
         f"{date(story.created_at)}, {length} of audio, {story.status}",
     ]
     if story.truncated:

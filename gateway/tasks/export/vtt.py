@@ -54,7 +54,7 @@ def escaped(text: str) -> str:
 def _head(story: Story) -> bytes:
     """The signature, and what the file is of."""
     facts = [
-        f"Undertone session {clean(story.session_id)}, {date(story.created_at)}",
+        f"Undertone session {clean(story.name)}, {date(story.created_at)}",
         f"{decimal(story.counts.get('next_sample', 0), story.audio.sample_rate)} seconds of audio",
     ]
     if story.truncated:

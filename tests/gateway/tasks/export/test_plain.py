@@ -21,7 +21,7 @@ def test_a_transcript_reads_like_one() -> None:
         gap(2, 2.25),
     )
     assert export(told, "txt").decode() == (
-        "Undertone session ssssssssssssssssssssss\n"
+        "Undertone session ssssssss\n"
         "2023-11-14T22:13:20Z, 00:00:02.250 of audio, closed\n"
         "\n"
         "[00:00:00.000] (Calm 0.50, Speaker A)\n"

@@ -230,8 +230,8 @@ class Settings:
         None,
         Maybe(_whole(1, 1_000_000)),
         _LIMITS,
-        "Most sessions at once with the same `user_id` in a namespace; those without one are one user's. A "
-        "namespace may have a limit of its own.",
+        "Most sessions at once with the same `user_id` in a namespace; those without one are one user's, "
+        "where there is a namespace. A namespace may have a limit of its own.",
         unit="sessions",
     )
     max_message_bytes: int = setting(

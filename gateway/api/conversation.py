@@ -152,6 +152,7 @@ class Conversation:
         if seq > top:
             raise ProtocolError(ErrorCode.INVALID_FIELD, f"the newest event is {top}", param="seq")
         self._reader.skip_to(seq)
+        self._pipeline.caught_up()
 
     def _start_flush(self, message: Flush) -> None:
         if len(self._flushes) >= MAX_FLUSHES:
@@ -185,6 +186,8 @@ class Conversation:
             except Evicted as gone:
                 await self._fell_behind(gone)
                 return
+            if items:
+                self._pipeline.caught_up()
             for item in items:
                 if isinstance(item, Entry):
                     encoded = item.encoded(connection.encoding)

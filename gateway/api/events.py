@@ -42,10 +42,10 @@ class EventRoutes:
         """
         gateway = self._gateway
         session_id: str = request.path_params["session_id"]
-        entry = await auth.enter(gateway, session_id, Role.OBSERVER, auth.bearer(request.scope))
-        if request.method == "HEAD":
-            await gateway.service.get(session_id)
+        if request.method == "HEAD":  # by key only: a ticket would be used up
+            await auth.session(gateway, request)
             return Response(headers=_HEADERS, media_type="text/event-stream")
+        entry = await auth.enter(gateway, session_id, Role.OBSERVER, auth.bearer(request.scope))
         way_back = await gateway.service.pass_for_return(session_id) if entry.by_ticket else None
         session = await gateway.service.observe(session_id)
         event_log = gateway.live.log(session.id)

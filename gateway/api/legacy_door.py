@@ -18,7 +18,7 @@ class LegacyDoor:
         """The session, as long as it is not about to end: older clients take any answer for a sign of life.
 
         Raises:
-            Unauthorized: as `auth.legacy_namespace`.
+            Unauthorized: as `auth.legacy`.
             NotFound: there is none, it has ended or begun to, or it is another tenant's.
         """
         session = await self.known(session_id)
@@ -30,10 +30,11 @@ class LegacyDoor:
         """The session, also where it has ended and can still be read.
 
         Raises:
-            Unauthorized: as `auth.legacy_namespace`.
+            Unauthorized: as `auth.legacy`.
             NotFound: there is none, or it is another tenant's.
         """
-        return await self.gateway.service.get(session_id, namespace=auth.legacy_namespace(self.gateway))
+        who = await auth.legacy(self.gateway)
+        return await self.gateway.service.get(session_id, namespace=who.namespace_id)
 
 
 def ended(session: Session) -> bool:

@@ -32,10 +32,11 @@ class NoteRoutes:
         One for an observer opens event streams and sockets that read. One for an owner is for a session that
         is not over.
         """
-        session = await auth.session(self._gateway, request)
+        await auth.session(self._gateway, request)
         given = await read_json_object(request)
         refuse_unknown(given, ("role",))
         role = checks.member("role", given.get("role", Role.OWNER), Role)
+        session = await auth.session(self._gateway, request)  # a body may take its time
         if session.over and role is Role.OWNER:
             raise SessionGone(session.status)
         ticket = await self._gateway.service.ticket(session.id, role)

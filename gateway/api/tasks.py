@@ -39,12 +39,13 @@ class TaskRoutes:
 
     async def create(self, request: Request) -> Response:
         """`POST …/tasks`: the task is taken on, and where to follow it."""
-        session = await auth.session(self._gateway, request)
+        await auth.session(self._gateway, request)
         given = await read_json_object(request)
         for name in given:
             if name not in _FIELDS:
                 raise invalid_field(name[:64], f"{name[:64]} is not a known field")
         wanted = recipe(given.get("type"), given.get("options"))
+        session = await auth.session(self._gateway, request)  # a body may take its time
         try:
             self._refuse_while_draining()
             task = self._gateway.tasks.submit(session.id, wanted)

@@ -248,6 +248,11 @@ class Pipeline:
         if self._meter.due(self.lag_ms(now), now) or raised:
             self._tell(self.flow())
 
+    def caught_up(self) -> None:
+        """The owner has read something; credit that was held for it may be due."""
+        if self.credit is not None:
+            self.report_flow(self._clock.monotonic())
+
     # Windows and their answers -------------------------------------------------------------------------
 
     @property

@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ MAX_BYTES = 16 * 1024 * 1024
 LOOK_S = 1.0
 """Seconds between two looks at the file: how long a revoked key may still be good."""
 
+READ_S = 1.0
+"""Seconds that anybody waits for the file to be read."""
+
 _Signature: TypeAlias = tuple[int, int, int] | None
 """Modification time, size and inode; None where there is no such file."""
 
@@ -40,7 +44,9 @@ def load(path: Path) -> Keyring:
         KeysError: it can't be read, or isn't one.
     """
     try:
-        with path.open("rb") as file:
+        # Opening a pipe would wait for somebody to write into it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _check_regular(path, os.fstat(file.fileno()))
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise KeysError(f"{path} can't be read: {error.strerror or type(error).__name__}") from None
@@ -61,11 +67,19 @@ def load(path: Path) -> Keyring:
 def save(path: Path, ring: Keyring) -> None:
     """Put `ring` in the place of the file at `path`, in one step, for its owner's eyes only.
 
+    Where `path` is a symbolic link, it stays one, and the file it leads to is replaced.
+
     Raises:
-        KeysError: it can't be written; then the file is as it was.
+        KeysError: it can't be written, or couldn't be read again; then the file is as it was.
     """
+    data = written(ring, as_json=_is_json(path)).encode()
+    if len(data) > MAX_BYTES:
+        raise KeysError(f"{path} would be over {MAX_BYTES} bytes")
     try:
-        _replace(path, written(ring, as_json=_is_json(path)).encode())
+        target = path.resolve()
+        if target.exists():
+            _check_regular(path, target.stat())
+        _replace(target, data)
     except OSError as error:
         raise KeysError(f"{path} can't be written: {error.strerror or type(error).__name__}") from None
 
@@ -80,7 +94,7 @@ def locked(path: Path) -> Iterator[None]:
         KeysError: there is no such folder.
     """
     try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise KeysError(f"{path.parent} can't be used: {error.strerror or type(error).__name__}") from None
     try:
@@ -113,7 +127,8 @@ class KeyFile:
     async def current(self) -> Keyring:
         """The keyring as the file has it, or had it `LOOK_S` ago.
 
-        A file that was replaced is read in a thread, once, however many wait for it.
+        A file that was replaced is read in a thread, once, however many wait for it; if that takes long, they
+        go on with what was read before.
         """
         now = self._clock.monotonic()
         if now >= self._look_at:
@@ -123,7 +138,7 @@ class KeyFile:
                 self._seen = signature
                 self._reading = asyncio.create_task(self._read(), name="read-keys")
         if self._reading is not None:
-            await asyncio.shield(self._reading)
+            await asyncio.wait((self._reading,), timeout=READ_S)
         return self._ring
 
     async def _read(self) -> None:
@@ -165,6 +180,11 @@ def _signature(path: Path) -> _Signature:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _check_regular(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise KeysError(f"{path} is not a regular file")
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -326,14 +326,16 @@ def test_an_event_stream_gives_its_reader_a_way_back(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_the_older_routes_make_nothing_for_a_namespace_that_is_gone(tmp_path: Path) -> None:
-    """The name in the settings is not enough."""
+def test_the_older_routes_do_nothing_for_a_namespace_that_is_gone(tmp_path: Path) -> None:
+    """The name in the settings is not enough, neither to make sessions nor to read them."""
 
     async def scenario(keyed: Keyed) -> None:
         async with keyed.client() as client:
-            assert (await client.post("/session/start")).status_code == 200
+            made = (await client.post("/session/start")).json()["session_id"]
+            assert (await client.get(f"/session/{made}")).status_code == 200
             left = {name: one for name, one in keyed.ring.namespaces.items() if name != "mine"}
             keyed.replace(Keyring(left))
-            assert (await client.post("/session/start")).status_code == 401
+            for method, path in (("POST", "/session/start"), ("GET", f"/session/{made}/export")):
+                assert (await client.request(method, path)).status_code == 401
 
     play(tmp_path, scenario, legacy_namespace="mine")

@@ -9,12 +9,15 @@ import pytest
 
 from gateway.api import conversation
 from gateway.app import create_app
+from gateway.classify.port import Observation, ToneObservation
 from gateway.fastlane import EXTENSION
+from gateway.live.pipeline import OWNER_LAG_EVENTS
 from gateway.live.reader import MAX_LAG_EVENTS
 from gateway.settings import Settings
 from protocol.codec import decode_event
 from protocol.events import Error, Event, Flow, Gap, Pong, UnknownEvent, Welcome
 from protocol.version import Encoding
+from tests.gateway import inprocess
 
 Said = Event | UnknownEvent
 
@@ -238,3 +241,29 @@ def test_a_session_that_becomes_lossless_is_told_its_limit_at_once() -> None:
             assert (flow.received, flow.classified, flow.limit) == (1_600, 1_600, 161_600)
 
     run(scenario)
+
+
+def test_credit_that_was_held_comes_when_the_owner_has_read() -> None:
+    """Nothing else may ever happen: a recording waits for its limit, and no window is under way."""
+
+    async def scenario() -> None:
+        one = inprocess.node()
+        peer = await one.connect(inprocess.Peer("delivery=lossless"))
+        limit = peer.welcome.limit
+        assert limit is not None
+        await peer.speak(*[bytes(32_000)] * (limit // 16_000))
+        peer.takes.clear()
+        tone: list[Observation] = [ToneObservation(label="Calm", confidence=0.9)]
+        one.scheduler.answer(tone * (OWNER_LAG_EVENTS + 2))
+        while one.scheduler.jobs:
+            one.scheduler.answer()
+        await inprocess.settle()
+        peer.takes.set()
+        await inprocess.until(lambda: bool(_limits(peer)) and _limits(peer)[-1] > limit)
+        await one.aclose()
+
+    run(scenario)
+
+
+def _limits(peer: inprocess.Peer) -> list[int]:
+    return [event.limit for event in peer.said if isinstance(event, Flow) and event.limit is not None]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import stat
 import tomllib
 from dataclasses import replace
@@ -253,3 +254,38 @@ def test_a_gateway_does_not_start_without_its_file(tmp_path: Path) -> None:
         configured_keys(replace(given_settings, legacy_namespace="theirs"), clock)
     assert configured_keys(replace(given_settings, legacy_namespace="mine"), clock) is not None
     assert configured_keys(Settings(), clock) is None
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """What it leads to is replaced, for whoever reads that by its own name."""
+    real, link = tmp_path / "real.toml", tmp_path / "link.toml"
+    save(real, Keyring())
+    link.symlink_to(real)
+    ring, _ = Keyring().with_key("mine", NOW)
+    with locked(link):
+        save(link, ring)
+    assert link.is_symlink()
+    assert load(real) == load(link) == ring
+
+
+def test_what_is_no_file_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device lost."""
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(KeysError, match="not a regular file"):
+        load(pipe)
+    with pytest.raises(KeysError, match="not a regular file"):
+        save(pipe, Keyring())
+    assert pipe.is_fifo()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file before it stays."""
+    path = tmp_path / "namespaces.toml"
+    save(path, Keyring())
+    monkeypatch.setattr(keyfile, "MAX_BYTES", 64)
+    ring, _ = Keyring().with_key("mine", NOW)
+    with pytest.raises(KeysError, match="over 64 bytes"):
+        save(path, ring)
+    monkeypatch.undo()
+    assert load(path) == Keyring()

@@ -27,8 +27,7 @@ def test_captions_say_who_speaks_how_and_what_was_heard_instead_of_words() -> No
         "vtt",
     ).decode()
     assert data.startswith(
-        "WEBVTT\n\nNOTE\nUndertone session ssssssss, 2023-11-14T22:13:20Z\n"
-        "4.500 seconds of audio\n\n"
+        "WEBVTT\n\nNOTE\nUndertone session ssssssss, 2023-11-14T22:13:20Z\n4.500 seconds of audio\n\n"
     )
     assert (
         "transcript-1\n00:00:00.000 --> 00:00:02.000\n"

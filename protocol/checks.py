@@ -14,7 +14,8 @@ E = TypeVar("E", bound=Enum)
 
 MAX_SAMPLE = 2**53 - 1
 """Largest sample index: JavaScript's largest safe integer (5,900 years at 48 kHz)."""
-
+MAX_TOKEN_CHARS = 128
+"""Characters of text that a reply repeats."""
 
 _FRACTION = re.compile(r"\d{1,16}(\.\d{1,16})?\Z", re.ASCII)
 
@@ -46,7 +47,7 @@ def text(name: str, value: object, max_chars: int) -> None:
 def token(name: str, value: object, *, also_float: bool = False) -> None:
     """`value` is what a reply repeats: text of at most 128 characters or a number JavaScript can hold."""
     if isinstance(value, str):
-        text(name, value, 128)
+        text(name, value, MAX_TOKEN_CHARS)
     elif type(value) is int:
         whole(name, value, -MAX_SAMPLE, MAX_SAMPLE)
     elif not (also_float and type(value) is float and math.isfinite(value)):

@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -40,16 +41,19 @@ def update(text: str, parts: Mapping[str, Callable[[], str]] | None = None) -> s
 
 def field_docs(cls: type) -> dict[str, str]:
     """The docstring under each field of `cls` itself, on one line."""
-    tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
-    body = next(
-        one.body for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and one.name == cls.__name__
-    )
+    body = _class_bodies(cls.__module__)[cls.__name__]
     found = {}
     for field, after in pairwise(body):
         name = _field_name(field)
         if name and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             found[name] = " ".join(str(after.value.value).split())
     return found
+
+
+@cache
+def _class_bodies(module: str) -> dict[str, list[ast.stmt]]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {one.name: one.body for one in tree.body if isinstance(one, ast.ClassDef)}
 
 
 def _field_name(node: ast.stmt) -> str | None:

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the gateway (run) or its tests (test) use.
 #
 #   run    what a virtual environment needs, and a voice for `undertone demo`
-#   test   the same, the recordings that the tests listen to, and a browser
+#   test   the same, the recordings that the tests listen to, a browser, curl and strace
 #
 # What is there already is left alone, so a second call is quick and needs no network and no rights.
 set -eu
@@ -11,7 +11,7 @@ purpose=${1:-run}
 needed="python3-venv flite"
 case $purpose in
 run) ;;
-test) needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium" ;;
+test) needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace curl" ;;
 *)
     echo "usage: $0 run|test" >&2
     exit 2

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,15 @@ def need_command(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         _missing(f"the command {name} is missing; scripts/system-packages.sh test installs it")
+    return found
+
+
+def need_tracer() -> str:
+    """strace's path, where it is there and may trace, or a skip (a failure in CI) that says why not."""
+    found = need_command("strace")
+    tried = subprocess.run([found, "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        _missing(f"strace may not trace here: {tried.stderr.strip()}")
     return found
 
 

@@ -12,6 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from gateway.api.asyncapi import AsyncApiRoutes
 from gateway.api.caching import NoStore
 from gateway.api.context import Gateway
 from gateway.api.events import EventRoutes
@@ -50,6 +51,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
+            Route("/asyncapi.json", AsyncApiRoutes(gateway).show),
             Route(PREFIX, sessions.create, methods=["POST"]),
             Route(PREFIX, sessions.list),
             Route(one, sessions.show),

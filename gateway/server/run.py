@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -194,6 +195,8 @@ def run(
 ) -> int:
     """Serve until told to stop by a signal; returns the exit status."""
     server = Server(app, settings, entrance, log_config, on_ready)
+    # A core dump would put audio and words on a disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn raises the signals again once all is closed; by then they have been obeyed.

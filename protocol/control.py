@@ -20,9 +20,9 @@ MIN_HOP_MS = 100
 """Milliseconds."""
 MAX_SPEAKERS = 8
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*\Z")
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*\Z")
 """The shape of a BCP 47 tag (RFC 5646 section 2.1), not its registry."""
-_MAX_LANGUAGE_CHARS = 35  # RFC 5646 section 4.4.1
+MAX_LANGUAGE_CHARS = 35  # RFC 5646 section 4.4.1
 
 
 class Delivery(StrEnum):
@@ -244,7 +244,7 @@ def _begin(change: Configure) -> SessionConfig:
 
 
 def _check_language(value: object) -> None:
-    if not isinstance(value, str) or len(value) > _MAX_LANGUAGE_CHARS or not _LANGUAGE.match(value):
+    if not isinstance(value, str) or len(value) > MAX_LANGUAGE_CHARS or not LANGUAGE.match(value):
         raise invalid_field("language", "must be a BCP 47 tag such as en or en-GB")
 
 

@@ -33,7 +33,7 @@ FOREIGN = ("foreign", "null")
 
 PUBLIC = {("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 """What anybody may ask who isn't a foreign page."""
-PUBLIC |= {("GET", "/health")}
+PUBLIC |= {("GET", "/health"), ("GET", "/docs"), ("GET", "/openapi.json")}
 OLDER = {
     ("POST", "/session/start"),
     ("GET", "/session/{session_id}"),

@@ -1,5 +1,6 @@
 """What a client may ask of a new session, over REST and in the WebSocket's query, read strictly."""
 
+import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +17,7 @@ from protocol.errors import ErrorCode, ProtocolError
 MAX_BODY_BYTES = 16 * 1024
 MAX_NAME_CHARS = 128
 
-_TEXT = ("namespace_id", "user_id", "device_type", "client_version")
+TEXT_FIELDS = ("namespace_id", "user_id", "device_type", "client_version")
 _AUDIO = ("encoding", "sample_rate", "channels")
 _CONFIG = (
     "hop_ms",
@@ -28,13 +29,15 @@ _CONFIG = (
     "features",
     "delivery",
 )
-_OLD_NAMES = {"agent_type": "device_type"}
+OLD_NAMES = {"agent_type": "device_type"}
 """What older callers say, and what it is called here."""
-_OBJECTS = ("metadata", "context")
-_BODY = frozenset((*_TEXT, *_OLD_NAMES, *_OBJECTS, *_AUDIO, *_CONFIG, "key_hash"))
+OBJECT_FIELDS = ("metadata", "context")
+BODY_FIELDS = frozenset((*TEXT_FIELDS, *OLD_NAMES, *OBJECT_FIELDS, *_AUDIO, *_CONFIG, "key_hash"))
+"""All that the body of a new session may hold."""
 _ATTACH = frozenset(("session_id", "epoch", "after", "role"))
-_QUERY = frozenset((*_TEXT, *_OLD_NAMES, *_AUDIO, *_CONFIG, *_ATTACH))
-_KEY_HASH_CHARS = 64
+_QUERY = frozenset((*TEXT_FIELDS, *OLD_NAMES, *_AUDIO, *_CONFIG, *_ATTACH))
+KEY_HASH = re.compile(r"[0-9a-fA-F]{64}\Z")
+"""A SHA-256 in hexadecimal."""
 
 MAX_OBJECT_BYTES = 4 * 1024
 """Of a JSON object that the gateway keeps and never looks into."""
@@ -63,7 +66,12 @@ async def read_json_object(request: Request) -> dict[str, Any]:
         raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not valid JSON") from error
     if not isinstance(given, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not a JSON object")
-    return given
+    return {name: _whole_if_so(value) for name, value in given.items()}
+
+
+def _whole_if_so(value: object) -> object:
+    """`1.0` as 1: to JSON Schema they are one number, and some clients write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 async def _read(request: Request) -> bytearray:
@@ -85,7 +93,7 @@ def new_session_from_body(given: Mapping[str, Any]) -> NewSession:
     Raises:
         ProtocolError: `invalid_field`, naming it.
     """
-    refuse_unknown(given, _BODY)
+    refuse_unknown(given, BODY_FIELDS)
     check_key_hash(given)
     return NewSession(
         **_names(given),
@@ -102,7 +110,7 @@ def check_key_hash(given: Mapping[str, Any]) -> None:
         ProtocolError: `invalid_field`, naming it.
     """
     key_hash = given.get("key_hash")
-    if key_hash is not None and not _is_key_hash(key_hash):
+    if key_hash is not None and not (isinstance(key_hash, str) and KEY_HASH.match(key_hash)):
         raise invalid("key_hash", "must be a SHA-256 in 64 hexadecimal digits")
 
 
@@ -147,7 +155,7 @@ def refuse_settings(given: Mapping[str, str]) -> None:
     Raises:
         ProtocolError: `invalid_field`, naming the first setting.
     """
-    for name in (*_CONFIG, *_TEXT, *_OLD_NAMES):
+    for name in (*_CONFIG, *TEXT_FIELDS, *OLD_NAMES):
         if name in given:
             raise invalid(name, "is set when a session is created; `configure` changes settings")
 
@@ -175,20 +183,20 @@ def invalid(name: str, why: str) -> ProtocolError:
 
 def _names(given: Mapping[str, Any]) -> dict[str, Any]:
     names: dict[str, str] = {}
-    for said in (*_TEXT, *_OLD_NAMES):
+    for said in (*TEXT_FIELDS, *OLD_NAMES):
         value = given.get(said)
         if value is None:
             continue
         if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
             raise invalid(said, f"must be 1 to {MAX_NAME_CHARS} printable characters")
-        name = _OLD_NAMES.get(said, said)
+        name = OLD_NAMES.get(said, said)
         if names.setdefault(name, value) != value:
             raise invalid(said, f"must not differ from {name}, whose older name it is")
     return names
 
 
 def _objects(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: kept_object(name, given[name]) for name in _OBJECTS if given.get(name) is not None}
+    return {name: kept_object(name, given[name]) for name in OBJECT_FIELDS if given.get(name) is not None}
 
 
 def _deeper_than(levels: int, value: object) -> bool:
@@ -197,11 +205,3 @@ def _deeper_than(levels: int, value: object) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_deeper_than(levels - 1, one) for one in inner)
-
-
-def _is_key_hash(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) == _KEY_HASH_CHARS
-        and all(char in "0123456789abcdefABCDEF" for char in value)
-    )

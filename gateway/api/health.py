@@ -27,6 +27,10 @@ _PAGE = """<!doctype html>
 <dl>
 <dt><code>{websocket}</code></dt><dd>The WebSocket: binary PCM in, events out.</dd>
 <dt><a href="/api/v1/sessions"><code>/api/v1/sessions</code></a></dt><dd>Sessions over REST.</dd>
+<dt><a href="/docs"><code>/docs</code></a> <a href="/openapi.json"><code>/openapi.json</code></a></dt>
+<dd>Everything over HTTP, described for people and for machines.</dd>
+<dt><a href="/asyncapi.json"><code>/asyncapi.json</code></a></dt>
+<dd>The WebSocket, described for machines.</dd>
 <dt><a href="/healthz"><code>/healthz</code></a> <a href="/readyz"><code>/readyz</code></a>
 <a href="/metrics"><code>/metrics</code></a></dt><dd>For whoever runs it.</dd>
 </dl>

@@ -23,6 +23,7 @@ from gateway.api.legacy_door import LegacyDoor
 from gateway.api.legacy_stream import LegacyStream
 from gateway.api.legacy_words import RUNNING, STOPPED, TIER, flat, session_config
 from gateway.api.problems import Problem
+from gateway.api.query import WholeNumber
 from gateway.sessions.model import Session
 from gateway.sessions.ports import UnknownSession
 from gateway.sessions.service import NewSession
@@ -31,7 +32,7 @@ from protocol.events import Tone
 
 MAX_HISTORY = 1_000
 """Events that one answer of `history` holds; who asks for more gets so many."""
-DEFAULT_HISTORY = 50
+HISTORY_LIMIT = WholeNumber("limit", 50, 1, 10**16 - 1)
 _PAGE = 200
 """Events translated before others get their turn: some two milliseconds."""
 
@@ -93,7 +94,7 @@ class LegacyRoutes:
     async def history(self, request: Request) -> Response:
         """`GET /session/{id}/history`: the latest tones, of those with `min_confidence`; oldest first."""
         session = await self._door.known(request.path_params["session_id"])
-        least, limit = _min_confidence(request), _limit(request)
+        least, limit = _min_confidence(request), min(HISTORY_LIMIT.read(request), MAX_HISTORY)
         latest: deque[dict[str, Any]] = deque(maxlen=limit)
         async for said in self._said(session.id, _is_tone):
             if (said["confidence"] or 0.0) >= least:
@@ -170,13 +171,6 @@ def _min_confidence(request: Request) -> float:
     if not math.isfinite(least):
         raise invalid_field("min_confidence", "must be a number")
     return least
-
-
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(DEFAULT_HISTORY))
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) > 0):
-        raise invalid_field("limit", "must be a whole number, at least 1")
-    return min(int(text), MAX_HISTORY)
 
 
 def _json(body: object) -> Response:

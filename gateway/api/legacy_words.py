@@ -38,9 +38,9 @@ TIER = "free"
 KINDS = frozenset(one.type for one in (Tone, Speaker, Transcript, Queue, Environ, Scene, Accent, Service))
 """The events there is an older word for, by `type`."""
 
-_DEFAULT_WINDOW_MS = 1_000
+DEFAULT_WINDOW_MS = 1_000
 _WINDOW_STEP_MS = 100
-_MAX_LANGUAGE_CHARS = 64
+MAX_LANGUAGE_CHARS = 64
 
 _KEYS = (
     "event_type",
@@ -127,10 +127,10 @@ def session_config(given: Mapping[str, Any]) -> SessionConfig:
     """
     elcor = _given(given, "elcor", False)
     checks.boolean("elcor", elcor)
-    window_ms = _number(given, "window_ms", _DEFAULT_WINDOW_MS) // _WINDOW_STEP_MS * _WINDOW_STEP_MS
+    window_ms = _number(given, "window_ms", DEFAULT_WINDOW_MS) // _WINDOW_STEP_MS * _WINDOW_STEP_MS
     speakers = _number(given, "num_speakers", 0)
     language = _given(given, "transcribe_lang", "")
-    checks.text("transcribe_lang", language, _MAX_LANGUAGE_CHARS)
+    checks.text("transcribe_lang", language, MAX_LANGUAGE_CHARS)
     wanted = {
         "elcor": elcor,
         "window_ms": min(max(window_ms, MIN_WINDOW_MS), MAX_WINDOW_MS),

@@ -17,7 +17,9 @@ from gateway.sessions.notes import Milestone
 from gateway.sessions.tickets import Role
 from protocol import checks
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
+CHECKPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
+CHECKPOINT_FIELDS = ("name", "data")
+TICKET_FIELDS = ("role",)
 
 
 class NoteRoutes:
@@ -34,7 +36,7 @@ class NoteRoutes:
         """
         await auth.session(self._gateway, request)
         given = await read_json_object(request)
-        refuse_unknown(given, ("role",))
+        refuse_unknown(given, TICKET_FIELDS)
         role = checks.member("role", given.get("role", Role.OWNER), Role)
         session = await auth.session(self._gateway, request)  # a body may take its time
         if session.over and role is Role.OWNER:
@@ -78,9 +80,9 @@ class NoteRoutes:
 
 
 def _checkpoint(given: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    refuse_unknown(given, ("name", "data"))
+    refuse_unknown(given, CHECKPOINT_FIELDS)
     name, data = given.get("name"), given.get("data")
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not CHECKPOINT_NAME.match(name):
         raise invalid("name", "must be 1 to 64 characters of a-z, 0-9, `_`, `.` and `-`")
     if name in set(Milestone):
         raise invalid("name", "must not be one that the gateway sets by itself")

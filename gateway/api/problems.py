@@ -15,6 +15,8 @@ from protocol.errors import ProtocolError
 
 log = logging.getLogger(__name__)
 
+PROBLEM_TYPE = "application/problem+json"
+
 _STATUS: tuple[tuple[type[UndertoneError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (SessionGone, HTTPStatus.GONE),
@@ -57,9 +59,7 @@ class Problem(Exception):
             body["param"] = self.param
         if self.pointer is not None:
             body["pointer"] = self.pointer
-        return Response(
-            orjson.dumps(body), self.status, {**self.headers, "content-type": "application/problem+json"}
-        )
+        return Response(orjson.dumps(body), self.status, {**self.headers, "content-type": PROBLEM_TYPE})
 
 
 def foreign_page() -> Problem:

@@ -15,9 +15,11 @@ from starlette.websockets import WebSocket
 from gateway.api.asyncapi import AsyncApiRoutes
 from gateway.api.caching import NoStore
 from gateway.api.context import Gateway
+from gateway.api.described.routes import DescribedRoutes
 from gateway.api.events import EventRoutes
 from gateway.api.health import HealthRoutes
 from gateway.api.legacy import LegacyRoutes
+from gateway.api.methods import Methods
 from gateway.api.notes import NoteRoutes
 from gateway.api.origin import OriginPolicy
 from gateway.api.problems import Problem, foreign_page, on_error
@@ -69,6 +71,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(TASKS + "/{task_id}", tasks.delete, methods=["DELETE"]),
             Route(TASKS + "/{task_id}/result", tasks.result),
             WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
+            *DescribedRoutes(gateway).routes(),
             *LegacyRoutes(gateway).routes(),
             WebSocketRoute("/{path:path}", _no_such_socket),
         ],
@@ -80,8 +83,16 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
                 allow_origins=list(gateway.settings.allowed_origins),
                 allow_methods=["GET", "HEAD", "POST", "DELETE"],
                 allow_headers=["authorization", "content-type", "last-event-id"],
-                expose_headers=["content-disposition", "location", "retry-after", "www-authenticate"],
+                expose_headers=[
+                    "allow",
+                    "content-disposition",
+                    "etag",
+                    "location",
+                    "retry-after",
+                    "www-authenticate",
+                ],
             ),
+            Middleware(Methods),
         ],
         exception_handlers=dict.fromkeys(_HANDLED, on_error),
         lifespan=lifespan,

@@ -12,6 +12,7 @@ from gateway.api.answers import iso, json_answer
 from gateway.api.body import check_key_hash, new_session_from_body, read_json_object
 from gateway.api.context import Gateway
 from gateway.api.problems import Problem
+from gateway.api.query import WholeNumber, bad_query
 from gateway.api.views import PREFIX, checkpoint_view, expires_at
 from gateway.errors import NotFound, UnknownCursor
 from gateway.sessions.model import Session, Status
@@ -19,6 +20,10 @@ from gateway.sessions.ports import RecordPage, SessionFilter, UnknownSession
 from protocol.version import Encoding
 
 MAX_PAGE = 1_000
+LIST_LIMIT = WholeNumber("limit", 100, 1, MAX_PAGE)
+HISTORY_LIMIT = WholeNumber("limit", MAX_PAGE, 1, MAX_PAGE)
+HISTORY_AFTER = WholeNumber("after", 0, 0, 2**53)
+"""The `seq` of the last event that is known already."""
 
 
 class SessionRoutes:
@@ -64,14 +69,14 @@ class SessionRoutes:
         query = request.query_params
         status = query.get("status")
         if status is not None and status not in set(Status):
-            raise _bad_query("status", f"must be one of {', '.join(Status)}")
+            raise bad_query("status", f"must be one of {', '.join(Status)}")
         wanted = SessionFilter(
             namespace_id=who.namespace_id,
             device_type=query.get("device_type", query.get("agent_type")),
             user_id=query.get("user_id"),
             status=Status(status) if status is not None else None,
         )
-        limit = _whole(request, "limit", 100, 1, MAX_PAGE)
+        limit = LIST_LIMIT.read(request)
         after = query.get("after")
         if after is not None and who.namespace_id is not None:
             await self._check_cursor(after, who.namespace_id)
@@ -118,8 +123,8 @@ class SessionRoutes:
     async def history(self, request: Request) -> Response:
         """`GET …/history`: the final events so far, in order, from `after` on."""
         session = await auth.session(self._gateway, request)
-        after = _whole(request, "after", 0, 0, 2**53)
-        limit = _whole(request, "limit", MAX_PAGE, 1, MAX_PAGE)
+        after = HISTORY_AFTER.read(request)
+        limit = HISTORY_LIMIT.read(request)
         try:
             page = await self._gateway.events.record(session.id, after=after, limit=limit)
         except UnknownSession:  # nobody has attached yet
@@ -170,16 +175,3 @@ class SessionRoutes:
             "audio": session.audio.to_dict(),
             **session.config.to_dict(),
         }
-
-
-def _bad_query(name: str, why: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", f"{name} {why}", param=name)
-
-
-def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
-        raise _bad_query(name, f"must be a whole number from {low} to {high}")
-    return int(text)

@@ -19,7 +19,7 @@ from protocol.errors import invalid_field
 
 PREFIX = "/api/v1/tasks"
 
-_FIELDS = ("type", "options")
+FIELDS = ("type", "options")
 _PRIVATE = {"cache-control": "no-store"}
 """What is said in a session is on no disk, a browser's cache included."""
 _INERT = {
@@ -42,7 +42,7 @@ class TaskRoutes:
         await auth.session(self._gateway, request)
         given = await read_json_object(request)
         for name in given:
-            if name not in _FIELDS:
+            if name not in FIELDS:
                 raise invalid_field(name[:64], f"{name[:64]} is not a known field")
         wanted = recipe(given.get("type"), given.get("options"))
         session = await auth.session(self._gateway, request)  # a body may take its time

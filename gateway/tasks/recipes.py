@@ -18,6 +18,11 @@ from protocol.errors import invalid_field
 
 Options: TypeAlias = Mapping[str, Any]
 
+EXPORT_OPTIONS = ("format", "lanes")
+DEFAULT_EXPORT = "json"
+REPORT_OPTIONS = ("format",)
+DEFAULT_REPORT = "html"
+
 
 def recipe(type: object, options: object) -> Recipe:
     """What a client asks for.
@@ -62,8 +67,8 @@ def one_of(options: Options, name: str, known: Collection[str], default: str) ->
 
 
 def _export(options: Options) -> Recipe:
-    refuse_unknown(options, ("format", "lanes"))
-    name = one_of(options, "format", FORMATS, "json")
+    refuse_unknown(options, EXPORT_OPTIONS)
+    name = one_of(options, "format", FORMATS, DEFAULT_EXPORT)
     chosen = FORMATS[name]
     in_force: dict[str, Any] = {"format": name}
     lanes = chosen.lanes
@@ -93,9 +98,9 @@ def _summary(options: Options) -> Recipe:
 
 
 def _report(options: Options) -> Recipe:
-    refuse_unknown(options, ("format",))
-    name = one_of(options, "format", _REPORTS, "html")
-    render, media_type = _REPORTS[name]
+    refuse_unknown(options, REPORT_OPTIONS)
+    name = one_of(options, "format", REPORTS, DEFAULT_REPORT)
+    render, media_type = REPORTS[name]
 
     def write(story: Story) -> Iterator[bytes]:
         yield render(story).encode()
@@ -103,7 +108,7 @@ def _report(options: Options) -> Recipe:
     return Recipe("report", MappingProxyType({"format": name}), write, media_type, name)
 
 
-_REPORTS: Mapping[str, tuple[Callable[[Story], str], str]] = MappingProxyType(
+REPORTS: Mapping[str, tuple[Callable[[Story], str], str]] = MappingProxyType(
     {"html": (render_html, "text/html; charset=utf-8"), "svg": (render_svg, "image/svg+xml")}
 )
 

@@ -33,7 +33,7 @@ FOREIGN = ("foreign", "null")
 
 PUBLIC = {("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 """What anybody may ask who isn't a foreign page."""
-PUBLIC |= {("GET", "/health"), ("GET", "/asyncapi.json")}
+PUBLIC |= {("GET", "/health"), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/asyncapi.json")}
 OLDER = {
     ("POST", "/session/start"),
     ("GET", "/session/{session_id}"),

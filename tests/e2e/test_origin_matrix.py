@@ -131,6 +131,8 @@ ANSWERS = {
     ("GET", "/healthz"): 200,
     ("GET", "/readyz"): 200,
     ("GET", "/metrics"): 200,
+    ("GET", "/docs"): 200,
+    ("GET", "/openapi.json"): 200,
     ("GET", "/asyncapi.json"): 200,
     ("POST", SESSIONS): 201,
     ("GET", SESSIONS): 200,

@@ -16,7 +16,7 @@ _STEERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Embeddings, overrides and isolates (UAX 9), which could turn round the text that follows."""
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 """No characters of XML 1.0, or only discouraged ones; lone surrogates could not even be encoded."""
-_CHILDLESS = frozenset(["meta", "rect", "line", "path", "circle", "polygon"])
+_CHILDLESS = frozenset(["br", "meta", "rect", "line", "path", "circle", "polygon"])
 
 
 @dataclass(frozen=True, slots=True)

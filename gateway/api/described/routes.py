@@ -1,0 +1,70 @@
+"""`/openapi.json` and `/docs`: public, as they hold nothing but what anybody may read in the sources."""
+
+from functools import lru_cache
+from hashlib import sha256
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.api.context import Gateway
+from gateway.api.described.document import document
+from gateway.api.described.page import page, policy
+from gateway.api.health import gateway_version
+
+_SERVERS = 8
+"""Addresses whose documents are kept: a node is reached at one or two."""
+
+_ASK_AGAIN = {"cache-control": "no-cache"}
+"""A cache may keep it and has to ask whether it still holds (RFC 9111 section 5.2.2.4)."""
+
+
+class DescribedRoutes:
+    """The handlers of the description."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def routes(self) -> list[BaseRoute]:
+        """Both of them, for the application."""
+        return [Route("/openapi.json", self.document), Route("/docs", self.page)]
+
+    async def document(self, request: Request) -> Response:
+        """`GET /openapi.json`: for machines."""
+        body = _document(self._server(request), self._gateway.keys is not None)
+        return _answer(request, body, {"content-type": "application/json"})
+
+    async def page(self, request: Request) -> Response:
+        """`GET /docs`: for people."""
+        body = _page(self._server(request), self._gateway.keys is not None)
+        headers = {
+            "content-type": "text/html; charset=utf-8",
+            "content-security-policy": policy(),
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
+        return _answer(request, body, headers)
+
+    def _server(self, request: Request) -> str:
+        return self._gateway.origins.address(request.scope).http("")
+
+
+@lru_cache(maxsize=_SERVERS)
+def _document(server: str, keyed: bool) -> bytes:
+    return orjson.dumps(document(server, gateway_version(), keyed=keyed))
+
+
+@lru_cache(maxsize=_SERVERS)
+def _page(server: str, keyed: bool) -> bytes:
+    return page(document(server, gateway_version(), keyed=keyed)).encode()
+
+
+def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """The body, unless the client has it already (RFC 9110 section 13.1.2)."""
+    etag = f'"{sha256(body).hexdigest()[:32]}"'
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if etag in known or "*" in known:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**_ASK_AGAIN, "etag": etag})
+    return Response(body, headers={**_ASK_AGAIN, **headers, "etag": etag})

@@ -1,0 +1,42 @@
+"""`OPTIONS`, and methods that a path has no answer for: both name all that it has (RFC 9110 section 10.2.1).
+
+A path with a route for each method is otherwise told by the first of its routes alone.
+"""
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api.problems import Problem
+
+
+class Methods:
+    """Answers `OPTIONS`, and refuses what no route of the path takes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = self._allowed(scope) if scope["type"] == "http" else set()
+        if not allowed or scope["method"] in allowed - {"OPTIONS"}:
+            await self._app(scope, receive, send)
+            return
+        headers = {"allow": ", ".join(sorted(allowed))}
+        answer = Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        if scope["method"] != "OPTIONS":
+            detail = "nothing here answers to that method"
+            answer = Problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, headers=headers
+            ).response()
+        await answer(scope, receive, send)
+
+    @staticmethod
+    def _allowed(scope: Scope) -> set[str]:
+        """All that the path answers to; nothing where there is no such path."""
+        allowed: set[str] = set()
+        for route in scope["app"].routes:
+            if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+                allowed |= route.methods or set()
+        return allowed | {"OPTIONS"} if allowed else allowed

@@ -266,7 +266,7 @@ class Settings:
         64,
         _whole(1, 10_000),
         _TASKS,
-        "Most tasks waiting for a worker, over all sessions; beyond it new ones are refused.",
+        "Most tasks of one namespace waiting for a worker; beyond it new ones are refused.",
         unit="tasks",
     )
     tasks_per_session: int = setting(

@@ -48,7 +48,7 @@ class TaskRoutes:
         session = await auth.session(self._gateway, request)  # a body may take its time
         try:
             self._refuse_while_draining()
-            task = self._gateway.tasks.submit(session.id, wanted)
+            task = self._gateway.tasks.submit(session.id, wanted, session.namespace_id)
         except (Problem, TaskLimit) as refusal:
             self._gateway.telemetry.refused(refusal.code)
             raise

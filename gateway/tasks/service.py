@@ -1,13 +1,13 @@
 """What can be done with tasks. All of it but the work itself is synchronous, on the event loop's thread.
 
 Tasks and their results live in this process's memory, next to the sessions that they are of, and go with
-them. Three bounds hold: tasks of a session, tasks that wait, bytes of results. At the first two, new tasks
-are refused; a task whose result has no room fails.
+them. Three bounds hold: tasks of a session, tasks of a namespace that wait, bytes of results. At the first
+two, new tasks are refused; a task whose result has no room fails. Workers go to namespaces in turn, and
+within each to its sessions: who asks for much waits for it, and nobody else does.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,12 +26,16 @@ from gateway.tasks.model import (
     TaskNotReady,
     new_task_id,
 )
+from gateway.tasks.turns import Turns
 from gateway.tasks.worker import Cancelled, Job, Material, TooLarge
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 """Seconds after which there may be room again: most tasks take less."""
+
+DISCARDED = "discarded"
+"""What became of a task that was not over when its session went."""
 
 Read: TypeAlias = Callable[[str], Awaitable[Material]]
 """Reads a session by id; raises NotFound where it is gone."""
@@ -43,7 +47,8 @@ class TaskObserver(Protocol):
     """Told of tasks that ended."""
 
     def task(self, outcome: str, took_s: float | None) -> None:
-        """A task is over: its last state, and for how long it was running; None where it never ran."""
+        """A task is over: its last state, or `DISCARDED`, and for how long it was running; None where it
+        never ran."""
         ...
 
 
@@ -54,7 +59,7 @@ class TaskBounds:
     workers: int = 2
     """Tasks that run at the same time."""
     queue: int = 64
-    """Tasks that wait for a worker."""
+    """Tasks of one namespace that wait for a worker."""
     per_session: int = 8
     """Tasks of one session, those that are over included."""
     result_bytes: int = 8 * 1024 * 1024
@@ -67,6 +72,8 @@ class TaskBounds:
 class _Held:
     task: Task
     job: Job
+    namespace_id: str | None
+    """Whose session it is of."""
     started: float | None = None
     """Monotonic seconds."""
     result: Result | None = None
@@ -97,7 +104,7 @@ class TaskService:
         self._executor = executor or ThreadPoolExecutor(bounds.workers, thread_name_prefix="task")
         self._tasks: dict[str, _Held] = {}
         self._of: dict[str, dict[str, _Held]] = {}
-        self._queue: deque[_Held] = deque()
+        self._queue: Turns[_Held] = Turns()
         self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
         self.result_bytes = 0
@@ -115,23 +122,26 @@ class TaskService:
 
     # Asking -----------------------------------------------------------------------------------------------
 
-    def submit(self, session_id: str, recipe: Recipe) -> Task:
+    def submit(self, session_id: str, recipe: Recipe, namespace_id: str | None = None) -> Task:
         """Take a task on; it runs when a worker is free.
 
+        Args:
+            namespace_id: whose session it is.
+
         Raises:
-            TaskLimit: the session has too many, or too many wait. One that failed or was cancelled makes
-                room by itself; one that is ready has to be removed.
+            TaskLimit: the session has too many, or too many of its namespace wait. One that failed or was
+                cancelled makes room by itself; one that is ready has to be removed.
         """
-        if len(self._queue) >= self._bounds.queue:
+        if self._queue.of(namespace_id) >= self._bounds.queue:
             raise TaskLimit("too many tasks are waiting for a worker", RETRY_S)
         self._make_room(session_id)
         now = self._clock.time()
         task = Task(id=new_task_id(), session_id=session_id, recipe=recipe, created_at=now, updated_at=now)
         self._announce(task)  # first: what can't be told is not taken on
-        held = _Held(task, Job(recipe, self._bounds.result_bytes))
+        held = _Held(task, Job(recipe, self._bounds.result_bytes), namespace_id)
         self._tasks[task.id] = held
         self._of.setdefault(session_id, {})[task.id] = held
-        self._queue.append(held)
+        self._queue.add(namespace_id, session_id, held)
         self._employ()
         return task
 
@@ -185,6 +195,8 @@ class TaskService:
         for held in tuple(self._of.get(session_id, {}).values()):
             self._stop(held)
             self._forget(held)
+            if not held.task.over:
+                self._observer.task(DISCARDED, self._took(held))
 
     async def aclose(self) -> None:
         """Stop all work and wait for the stretch that is under way."""
@@ -214,8 +226,7 @@ class TaskService:
 
     def _stop(self, held: _Held) -> None:
         held.job.cancel()
-        if held in self._queue:
-            self._queue.remove(held)
+        self._queue.remove(held.namespace_id, held.task.session_id, held)
 
     def _forget(self, held: _Held) -> None:
         task = held.task
@@ -230,16 +241,18 @@ class TaskService:
     def _move(self, held: _Held, given: Input, error_message: str | None = None) -> None:
         task = advance(_current(held), given, wall=self._clock.time(), error_message=error_message)
         held.task = task
-        now = self._clock.monotonic()
         if given is Input.START:
-            held.started = now
+            held.started = self._clock.monotonic()
         if task.over:
-            self._observer.task(task.state, None if held.started is None else now - held.started)
+            self._observer.task(task.state, self._took(held))
         self._announce(task)
+
+    def _took(self, held: _Held) -> float | None:
+        return None if held.started is None else self._clock.monotonic() - held.started
 
     def _employ(self) -> None:
         while self._queue and len(self._workers) < self._bounds.workers and not self._closed:
-            worker = asyncio.create_task(self._work(self._queue.popleft()))
+            worker = asyncio.create_task(self._work(self._queue.take()))
             self._workers.add(worker)
             worker.add_done_callback(self._dismiss)
 

@@ -106,7 +106,7 @@ class Telemetry:
         self.refusals: dict[str, int] = {}
         self.cutoffs: dict[str, int] = {}
         self.resumes = {"all": 0, "part": 0}
-        self.task_outcomes = {"ready": 0, "failed": 0, "cancelled": 0}
+        self.task_outcomes = {"ready": 0, "failed": 0, "cancelled": 0, "discarded": 0}
         self.batch_size = Histogram(_BATCH_BOUNDS)
         self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
         self.classify_seconds = Histogram(_WAIT_BOUNDS)
@@ -195,7 +195,8 @@ class Telemetry:
     # Background work -----------------------------------------------------------------------------------
 
     def task(self, outcome: str, took_s: float | None) -> None:
-        """A task is over, in the state `outcome`, after running for `took_s` seconds; None: it never ran."""
+        """A task is over, in the state `outcome` or discarded with its session, after running for `took_s`
+        seconds; None: it never ran."""
         self.task_outcomes[outcome] += 1
         if took_s is not None:
             self.task_seconds.observe(took_s)
@@ -407,7 +408,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "undertone_tasks_ended",
         "counter",
-        "Background tasks that are over, by what became of them.",
+        "Background tasks that are over, by what became of them; discarded: their session went first.",
         lambda t, _: t.task_outcomes,
         "outcome",
     ),

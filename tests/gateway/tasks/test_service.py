@@ -172,6 +172,42 @@ def test_at_the_bounds_new_tasks_are_refused() -> None:
     run(main())
 
 
+def test_a_namespace_fills_its_own_queue_only() -> None:
+    """Another one is taken on, and served before what the first asked for later."""
+
+    async def main() -> None:
+        async with Bench(TaskBounds(workers=1, queue=2)) as bench:
+            for _ in range(3):
+                bench.service.submit("a", makes(), "much")
+                await bench.settle()
+            with pytest.raises(TaskLimit, match="waiting"):
+                bench.service.submit("b", makes(), "much")
+            bench.service.submit("c", makes(), "little")
+            await bench.work()
+            await bench.work()
+            assert (bench.states("a"), bench.states("c")) == (["ready", "ready", "queued"], ["running"])
+
+    run(main())
+
+
+def test_what_a_session_takes_along_is_counted() -> None:
+    """Whether it ran or not; not what was over before."""
+
+    async def main() -> None:
+        async with Bench(TaskBounds(workers=1)) as bench:
+            bench.service.submit("s", makes())
+            await bench.settle()
+            await bench.work()
+            for _ in range(2):
+                bench.service.submit("s", makes())
+            await bench.settle()
+            bench.clock.advance(0.5)
+            bench.service.discard("s")
+            assert bench.ended == [("ready", 0.0), ("discarded", 0.5), ("discarded", None)]
+
+    run(main())
+
+
 def test_what_came_to_nothing_makes_room_by_itself() -> None:
     """A session's oldest failed or cancelled task goes before a new one is refused."""
 

@@ -12,7 +12,8 @@ from gateway.tasks.service import TaskBounds
 from tests.gateway.tasks.test_service import Bench, makes
 
 BOUNDS = TaskBounds(workers=2, queue=3, per_session=4, result_bytes=8, results_bytes=20)
-SESSIONS = st.sampled_from(["a", "b", "c"])
+NAMESPACES = {"a": "one", "b": "one", "c": "two"}
+SESSIONS = st.sampled_from(sorted(NAMESPACES))
 
 
 class Tasks(RuleBasedStateMachine):
@@ -34,15 +35,24 @@ class Tasks(RuleBasedStateMachine):
     def turn(self) -> None:
         self.loop.run_until_complete(self.bench.settle())
 
+    def waiting(self, namespace_id: str) -> int:
+        service = self.bench.service
+        return sum(
+            len(service.list(session, State.QUEUED))
+            for session, owner in NAMESPACES.items()
+            if owner == namespace_id
+        )
+
     @rule(session=SESSIONS, size=st.integers(0, 10), turns=st.booleans())
     def submit(self, session: str, size: int, turns: bool) -> None:
         """A client wants something; it may be too large."""
 
         service = self.bench.service
-        full = service.waiting == BOUNDS.queue or len(service.list(session)) == BOUNDS.per_session
+        full = self.waiting(NAMESPACES[session]) == BOUNDS.queue
+        full = full or len(service.list(session)) == BOUNDS.per_session
 
         async def ask() -> None:
-            self.ids.append(service.submit(session, makes(b"x" * size)).id)
+            self.ids.append(service.submit(session, makes(b"x" * size), NAMESPACES[session]).id)
 
         try:
             self.loop.run_until_complete(ask())
@@ -86,7 +96,7 @@ class Tasks(RuleBasedStateMachine):
         """Whatever was asked."""
         service = self.bench.service
         assert service.running <= BOUNDS.workers
-        assert service.waiting <= BOUNDS.queue
+        assert all(self.waiting(namespace) <= BOUNDS.queue for namespace in NAMESPACES.values())
         tasks = [task for session in "abc" for task in service.list(session)]
         assert all(len(service.list(session)) <= BOUNDS.per_session for session in "abc")
         held = 0

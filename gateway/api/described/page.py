@@ -62,7 +62,8 @@ def _about(document: Document) -> Iterator[Node]:
     yield element("p", *_prose(info["description"]))
     server = document["servers"][0]["url"]
     yield element("p", "Version ", info["version"], " at ", element("code", server), ".")
-    yield element("p", "For machines: ", element("a", "openapi.json", href="/openapi.json"), ".")
+    rest, socket = [element("a", path[1:], href=path) for path in ("/openapi.json", "/asyncapi.json")]
+    yield element("p", "For machines: ", rest, ", and ", socket, " of the WebSocket.")
 
 
 def _contents(tags: list[str]) -> Markup:
@@ -124,7 +125,7 @@ def _body(body: Mapping[str, Any] | None) -> Iterator[Markup]:
 
 
 def _answer(status: str, answer: Mapping[str, Any]) -> Markup:
-    told: list[Node] = [answer["description"]]
+    told = _prose(answer["description"])
     for kind, content in answer.get("content", {}).items():
         told += [" ", element("code", kind)]
         if "$ref" in content["schema"]:

@@ -233,11 +233,12 @@ def test_the_page_tells_all(described: dict[str, Any]) -> None:
     assert {f"schema-{name}" for name in described["components"]["schemas"]} <= ids
     links = {it.get("href", "") for it in root.iter("a")}
     assert {link[1:] for link in links if link.startswith("#")} <= ids
-    assert {link for link in links if not link.startswith("#")} == {"/openapi.json"}
+    assert {link for link in links if not link.startswith("#")} == {"/openapi.json", "/asyncapi.json"}
     words = "".join(root.itertext())
     assert all(one.summary in words for one in OPERATIONS)
     assert all(name in words for name in BODY_FIELDS)
     assert SERVER in words
+    assert "`" not in words
 
 
 def test_nothing_runs_and_nothing_is_loaded() -> None:

@@ -9,7 +9,15 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.classify.port import SAMPLE_RATE, Health, HealthStatus, Observation, QueueObservation, Window
+from gateway.classify.notices import Notices
+from gateway.classify.port import (
+    SAMPLE_RATE,
+    Answer,
+    Health,
+    HealthStatus,
+    QueueObservation,
+    Window,
+)
 from gateway.classify.scheduler import Scheduler
 from gateway.live.announcer import Announcer
 from gateway.live.log import EventLog
@@ -36,10 +44,16 @@ class Silence:
 
     name = "silence"
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
         return [[QueueObservation(label="silence", confidence=1.0)] for _ in batch]
 
-    async def health(self) -> Health:
+    notices = Notices()
+
+    async def start(self) -> None: ...
+
+    def forget(self, session: str) -> None: ...
+
+    def health(self) -> Health:
         return Health(HealthStatus.READY)
 
     async def aclose(self) -> None: ...
@@ -52,7 +66,7 @@ class Witness(SlowClassifier):
     answered: dict[str, list[Span]] = field(default_factory=dict)
     """By session: the samples that each window owned."""
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
         answers = await SlowClassifier.classify(self, batch)
         for window in batch:
             end = round(window.end_s * SAMPLE_RATE)
@@ -66,7 +80,7 @@ class Staleness:
 
     seconds: list[float] = field(default_factory=list)
 
-    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: bool) -> None:
+    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: int) -> None:
         if not failed:
             self.seconds += [waited + took_s for waited in waited_s]
 

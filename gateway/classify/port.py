@@ -8,10 +8,13 @@ classifier keeps nothing per session and any node can go on where another stoppe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from gateway.classify.notices import Notices
 
 SAMPLE_RATE = 16_000
 """Hertz. Every classifier hears 16 kHz mono."""
@@ -149,21 +152,47 @@ class ClassifierError(Exception):
     """A batch could not be classified; its windows become gaps with reason `classifier`."""
 
 
+Answer: TypeAlias = list[Observation] | ClassifierError
+"""What became of one window. An error is that window's alone: it becomes a gap, its batch-mates don't."""
+
+
 class Classifier(Protocol):
-    """Windows in, observations out."""
+    """Windows in, observations out. All methods are called on the event loop."""
 
     name: str
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    @property
+    def notices(self) -> "Notices":
+        """How its parts are, for the sessions that it serves."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to work, on the running event loop; called once, before `classify`.
+
+        What takes long (a model that loads, a peer that is not there yet) goes on in the background and is
+        told in `notices`.
+        """
+        ...
+
+    async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
         """Classify `batch` (1 to 32 windows of different sessions); answers in the same order.
 
         An empty inner list means that nothing worth saying was heard: the window counts as classified.
+        Where a window fails, its `state` is left as it was.
 
         Raises:
             ClassifierError: the whole batch failed and may not be retried by the caller.
         """
         ...
 
-    async def health(self) -> Health: ...
+    def forget(self, session: str) -> None:
+        """The session is over: whatever is kept by its name can go. Unknown names are passed over."""
+        ...
 
-    async def aclose(self) -> None: ...
+    def health(self) -> Health:
+        """Whether it can answer now."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every thread, connection and task. May be called twice."""
+        ...

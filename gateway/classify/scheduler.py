@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.classify.lanes import Job, Lane, Timing
-from gateway.classify.port import Classifier, ClassifierError, Observation
+from gateway.classify.port import Answer, Classifier, ClassifierError
 from gateway.classify.queue import Batch, WindowQueue
 from gateway.clock import Clock
 
@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 class Observer(Protocol):
     """Who wants to know of batches; telemetry does."""
 
-    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: bool) -> None: ...
+    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: int) -> None:
+        """A batch is back; `failed` of its windows have no answer."""
+        ...
 
 
 class Scheduler:
@@ -113,7 +115,7 @@ class Scheduler:
 
     async def _call(self, batch: Batch) -> None:
         try:
-            answers, error = await self._classify(batch)
+            answers = await self._classify(batch)
         finally:
             self._slots.release()
             for lane, _ in batch.items:
@@ -122,18 +124,21 @@ class Scheduler:
         took = self._clock.monotonic() - batch.taken_at
         waited = [batch.taken_at - job.arrived for _, job in batch.items]
         if self._observer is not None:
-            self._observer.batch(len(batch.items), waited, took, failed=error is not None)
-        for index, (_, job) in enumerate(batch.items):
+            failed = sum(isinstance(answer, ClassifierError) for answer in answers)
+            self._observer.batch(len(batch.items), waited, took, failed=failed)
+        for (_, job), answer, queued in zip(batch.items, answers, waited, strict=True):
             try:
-                if error is not None:
-                    job.failed(error)
+                if isinstance(answer, ClassifierError):
+                    job.failed(answer)
                 else:
-                    job.classified(answers[index], Timing(waited[index], took))
+                    job.classified(answer, Timing(queued, took))
             except Exception:
                 # One session's defect stays in that session.
                 log.exception("a session could not take its answer")
 
-    async def _classify(self, batch: Batch) -> tuple[list[list[Observation]], ClassifierError | None]:
+    async def _classify(self, batch: Batch) -> Sequence[Answer]:
+        """An answer for each window, whatever happens."""
+        size = len(batch.items)
         try:
             windows = [job.window() for _, job in batch.items]
             async with asyncio.timeout(self._call_s):
@@ -141,14 +146,14 @@ class Scheduler:
             self._stalled = False
         except TimeoutError:
             self._stalled = True
-            log.error("the classifier gave no answer to %d windows in %g s", len(windows), self._call_s)
-            return [], ClassifierError("no answer in time")
+            log.error("the classifier gave no answer to %d windows in %g s", size, self._call_s)
+            return [ClassifierError("no answer in time")] * size
         except ClassifierError as error:
-            return [], error
+            return [error] * size
         except Exception as error:
             # A defect in one classifier must not end the dispatcher that serves every session.
             log.exception("the classifier failed unexpectedly")
-            return [], ClassifierError(f"unexpected: {type(error).__name__}")
-        if len(answers) != len(windows):
-            return [], ClassifierError(f"{len(answers)} answers to {len(windows)} windows")
-        return answers, None
+            return [ClassifierError(f"unexpected: {type(error).__name__}")] * size
+        if len(answers) != size:
+            return [ClassifierError(f"{len(answers)} answers to {size} windows")] * size
+        return answers

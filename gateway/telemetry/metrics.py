@@ -143,14 +143,14 @@ class Telemetry:
 
     # Classifying ---------------------------------------------------------------------------------------
 
-    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: bool) -> None:
+    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: int) -> None:
         """A batch came back from the classifier.
 
         Args:
             size: windows in it.
             waited_s: for each window, seconds from its arrival to its dispatch.
             took_s: seconds in the classifier.
-            failed: there is no answer.
+            failed: how many of its windows have no answer.
         """
         self.batch_size.observe(size)
         self.classify_seconds.observe(took_s)

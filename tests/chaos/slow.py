@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway.classify.port import SAMPLE_RATE, Classifier, ClassifierError, Health, Observation, Window
+from gateway.classify.notices import Notices
+from gateway.classify.port import (
+    SAMPLE_RATE,
+    Answer,
+    Classifier,
+    ClassifierError,
+    Health,
+    Window,
+)
 
 
 class Trouble(StrEnum):
@@ -52,7 +60,7 @@ class SlowClassifier:
     trouble: Trouble | None = None
     name: str = field(default="slow", init=False)
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
         """What `inner` says, late.
 
         Raises:
@@ -67,8 +75,18 @@ class SlowClassifier:
         answers, _ = await asyncio.gather(self.inner.classify(batch), delay)
         return answers
 
-    async def health(self) -> Health:
-        return await self.inner.health()
+    @property
+    def notices(self) -> Notices:
+        return self.inner.notices
+
+    async def start(self) -> None:
+        await self.inner.start()
+
+    def forget(self, session: str) -> None:
+        self.inner.forget(session)
+
+    def health(self) -> Health:
+        return self.inner.health()
 
     async def aclose(self) -> None:
         await self.inner.aclose()

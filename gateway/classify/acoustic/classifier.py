@@ -21,6 +21,7 @@ from gateway.classify.acoustic.features import FRAME, HOP, Features, extract
 from gateway.classify.acoustic.prosody import Prosody
 from gateway.classify.acoustic.state import Memory
 from gateway.classify.acoustic.tones import ToneBlocks
+from gateway.classify.notices import Notices
 from gateway.classify.port import (
     AnalysisState,
     ClassifierError,
@@ -59,6 +60,7 @@ class AcousticClassifier:
         """Start with `workers` threads; each classifies one batch at a time."""
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="acoustic")
         self._closed = False
+        self._notices = Notices()
 
     async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
         """Classify windows of different sessions; speaker, then tone, then call state in each answer.
@@ -77,7 +79,18 @@ class AcousticClassifier:
             window.state["acoustic"] = state
         return [observations for observations, _ in answers]
 
-    async def health(self) -> Health:
+    @property
+    def notices(self) -> Notices:
+        """None: there is nothing that could come or go."""
+        return self._notices
+
+    async def start(self) -> None:
+        """Nothing to do: it is ready from the start."""
+
+    def forget(self, session: str) -> None:
+        """Nothing to do: it keeps nothing by name."""
+
+    def health(self) -> Health:
         """Ready from the start: there is nothing to load."""
         if self._closed:
             return Health(HealthStatus.ERROR, "closed")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.classify.lanes import Job, Timing
+from gateway.classify.notices import Notices
 from gateway.classify.port import (
+    Answer,
     ClassifierError,
     Health,
     HealthStatus,
@@ -60,7 +62,7 @@ class FakeClassifier:
         self.open_calls = 0
         self.most_open = 0
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
         self.batches.append([window.session for window in batch])
         self.entered.set()
         self.open_calls += 1
@@ -73,7 +75,13 @@ class FakeClassifier:
             raise self.error
         return [[QueueObservation(label=window.session, confidence=1.0)] for window in batch]
 
-    async def health(self) -> Health:
+    notices = Notices()
+
+    async def start(self) -> None: ...
+
+    def forget(self, session: str) -> None: ...
+
+    def health(self) -> Health:
         return Health(HealthStatus.READY)
 
     async def aclose(self) -> None: ...

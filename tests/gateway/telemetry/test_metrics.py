@@ -97,7 +97,7 @@ def test_a_fact_changes_its_own_numbers_and_no_others(
 def test_a_batch_is_seen_from_all_sides() -> None:
     """Its size, each window's wait, the call's duration, and each window's lag, which is their sum."""
     telemetry = Telemetry()
-    telemetry.batch(2, [0.001, 0.1], 0.2, failed=False)
+    telemetry.batch(2, [0.001, 0.1], 0.2, failed=0)
     found = exposed(telemetry)
     assert found['undertone_batch_size_bucket{le="2.0"}'] == 1
     assert found["undertone_queue_wait_seconds_count"] == 2
@@ -110,7 +110,7 @@ def test_a_batch_is_seen_from_all_sides() -> None:
 def test_a_failed_batch_has_no_lag() -> None:
     """Windows without an answer would make the answers look slower, or faster, than they are."""
     telemetry = Telemetry()
-    telemetry.batch(1, [0.1], 2.0, failed=True)
+    telemetry.batch(1, [0.1], 2.0, failed=1)
     found = exposed(telemetry)
     assert found["undertone_classify_failures_total"] == 1
     assert found["undertone_lag_seconds_count"] == 0

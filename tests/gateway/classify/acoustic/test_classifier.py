@@ -181,7 +181,7 @@ def test_classify_in_order_and_remember() -> None:
     async def scenario() -> None:
         classifier = AcousticClassifier(workers=2)
         assert classifier.name == "acoustic"
-        assert (await classifier.health()).status is HealthStatus.READY
+        assert classifier.health().status is HealthStatus.READY
         speech = cut(prompt(), {})[0]
         quiet = cut(signals.silence(1.0), {})[0]
         answers = await classifier.classify([quiet, speech, quiet])
@@ -189,7 +189,7 @@ def test_classify_in_order_and_remember() -> None:
         assert "Speaker A" in speech.state["acoustic"]["tone"]["voices"]
         await classifier.aclose()
         await classifier.aclose()
-        assert (await classifier.health()).status is HealthStatus.ERROR
+        assert classifier.health().status is HealthStatus.ERROR
         with pytest.raises(ClassifierError):
             await classifier.classify([speech])
 

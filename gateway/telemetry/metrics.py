@@ -158,7 +158,7 @@ class Telemetry:
             self.classify_failures += 1
         for waited in waited_s:
             self.queue_wait_seconds.observe(waited)
-            if not failed:
+            if failed < size:
                 self.lag_seconds.observe(waited + took_s)
 
     # Events out ----------------------------------------------------------------------------------------

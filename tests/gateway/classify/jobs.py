@@ -59,6 +59,8 @@ class FakeClassifier:
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.bad: set[str] = set()
+        """Sessions whose windows fail by themselves."""
         self.open_calls = 0
         self.most_open = 0
 
@@ -73,7 +75,12 @@ class FakeClassifier:
             self.open_calls -= 1
         if self.error is not None:
             raise self.error
-        return [[QueueObservation(label=window.session, confidence=1.0)] for window in batch]
+        return [self._answer(window) for window in batch]
+
+    def _answer(self, window: Window) -> Answer:
+        if window.session in self.bad:
+            return ClassifierError("a bad window")
+        return [QueueObservation(label=window.session, confidence=1.0)]
 
     notices = Notices()
 

@@ -100,6 +100,22 @@ def test_a_failed_batch_fails_its_jobs_only(error: Exception) -> None:
     drive(classifier, steps)
 
 
+def test_a_failed_window_leaves_its_batch_mates_alone() -> None:
+    """An error in place of an answer is that window's only."""
+    classifier = FakeClassifier()
+    classifier.bad = {"b"}
+
+    async def steps(scheduler: Scheduler) -> None:
+        jobs = [FakeJob(name) for name in "abc"]
+        for job in jobs:
+            scheduler.submit(Lane(), job)
+        await settle()
+        assert [job.outcome for job in jobs] == [["classified"], ["failed"], ["classified"]]
+
+    drive(classifier, steps)
+    assert classifier.batches == [["a", "b", "c"]]
+
+
 def test_a_session_that_breaks_on_its_answer_hurts_nobody() -> None:
     """A defect in one session's callback leaves its batch-mates and the dispatcher alone."""
     classifier = FakeClassifier()

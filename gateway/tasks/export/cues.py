@@ -17,8 +17,8 @@ from protocol.events import AudioEvent, Gap, Queue, Tone, Transcript
 
 LINE_CHARS = 42
 """Characters in a line."""
-CUE_CHARS = 2 * LINE_CHARS
-"""Characters in a cue, the space between its lines included."""
+CUE_LINES = 2
+"""Lines in a cue."""
 LONGEST_MS = 6_000
 """Milliseconds that a cue of more than one word may last."""
 SHORTEST_MS = 700
@@ -45,8 +45,7 @@ class Cue:
     @property
     def lines(self) -> Sequence[str]:
         """The text as it is shown, without its speaker."""
-        heard = f"[{self.tone}]" if self.tone else ""
-        return tuple(lines([*heard.split(), *self.text.split(" ")], LINE_CHARS))
+        return tuple(lines([*_heading(self.tone), *self.text.split(" ")], LINE_CHARS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _said(story: Story, event: Transcript, lanes: frozenset[Lane], manner: "_Man
     """The cues of one utterance; the first says how it was said, where that is news."""
     speaker = clean(event.speaker_id) if Lane.SPEAKER in lanes else ""
     tone = manner.of(event) if manner is not None else ""
-    for group in _groups(_words(story, event)):
+    for group in _groups(_words(story, event), _heading(tone)):
         text = " ".join(word.text for word in group)
         yield Cue(group[0].start_ms, group[-1].end_ms, Lane.TRANSCRIPT, text, speaker, tone)
         tone = ""
@@ -169,20 +168,25 @@ def _words(story: Story, event: Transcript) -> Sequence[_Word]:
     return [_Word(text, *place) for text, place in zip(told, pairwise(edges), strict=True)]
 
 
-def _groups(words: Sequence[_Word]) -> Iterator[Sequence[_Word]]:
-    """Words that are shown together."""
+def _heading(tone: str) -> Sequence[str]:
+    """How it is said, as the cue's first words."""
+    return f"[{tone}]".split(" ") if tone else ()
+
+
+def _groups(words: Sequence[_Word], heading: Sequence[str]) -> Iterator[Sequence[_Word]]:
+    """Words that are shown together, the first of them behind `heading`."""
     group: list[_Word] = []
-    chars = 0
+    shown = list(heading)
     for word in words:
         if group and (
-            chars + 1 + len(word.text) > CUE_CHARS
+            len(tuple(lines([*shown, word.text], LINE_CHARS))) > CUE_LINES
             or word.end_ms - group[0].start_ms > LONGEST_MS
             or word.start_ms - group[-1].end_ms > PAUSE_MS
         ):
             yield group
-            group, chars = [], 0
+            group, shown = [], []
         group.append(word)
-        chars += len(word.text) + (len(group) > 1)
+        shown.append(word.text)
     if group:
         yield group
 

@@ -4,7 +4,7 @@ import itertools
 
 from hypothesis import given
 
-from gateway.tasks.export.cues import CUE_CHARS, LINE_CHARS, LONGEST_MS, SHORTEST_MS, captions
+from gateway.tasks.export.cues import CUE_LINES, LINE_CHARS, LONGEST_MS, SHORTEST_MS, captions
 from gateway.tasks.export.lanes import ALL, Lane
 from gateway.tasks.export.text import clean
 from gateway.tasks.story import Story
@@ -39,8 +39,17 @@ def test_no_word_is_lost_and_lines_have_an_end(told: Story) -> None:
     wanted = "".join(clean(event.text) for event in spoken).replace(" ", "")
     assert "".join(cue.text for cue in cues).replace(" ", "") == wanted
     for cue in cues:
-        assert len(cue.text) <= CUE_CHARS
+        assert len(cue.lines) <= CUE_LINES or " " not in cue.text
         assert all(0 < len(line) <= LINE_CHARS or " " not in line for line in cue.lines)
+
+
+def test_a_cue_has_two_lines_with_its_tone() -> None:
+    """The tone takes up room, and words don't always fill a line."""
+    text = "the morning that is wonderful news i am so happy to hear it but where in all body"
+    told = story(tone(0, 4, "Neutral"), said(0, 4, text))
+    cues = [cue for cue in captions(told, ALL) if cue.lane is Lane.TRANSCRIPT]
+    assert [len(cue.lines) for cue in cues] == [2, 1]
+    assert cues[0].lines[0].startswith("[Neutral] the morning")
 
 
 def test_the_times_of_words_are_kept_where_they_are_given() -> None:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
+import orjson
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -33,6 +34,14 @@ MAX_BODY_PIECES = 128
 """Chunks or segments that it may come in: each takes h11 some 25 µs, and 256 KiB come in at once."""
 LEAVE_BYTES = 1024 * 1024
 """What may still come from a refused peer, to be discarded."""
+
+
+_CODES = {
+    HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large",
+}
+"""Problem codes (RFC 9457) of what never reaches the application."""
 
 
 class HttpProtocol(H11Protocol):
@@ -117,7 +126,7 @@ class HttpProtocol(H11Protocol):
             self._deaf = True
             self.transport.abort()  # it has said nothing: there is nothing to answer
         else:
-            self._leave(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.\n")
+            self._leave(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time")
 
     def _refuse(self, status: int, told: str) -> None:
         self._observe(Cutoff.REQUEST)
@@ -148,14 +157,18 @@ class HttpProtocol(H11Protocol):
             self.flow.pause_reading()
 
     def _answer(self, status: int, told: str) -> bytes:
-        body = told.encode()
+        phrase = HTTPStatus(status).phrase
+        code = _CODES.get(HTTPStatus(status), "malformed_request")
+        problem = {"type": "about:blank", "title": phrase, "status": status, "code": code, "detail": told}
+        body = orjson.dumps(problem)
         headers = [
-            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", "application/problem+json"),
             ("content-length", str(len(body))),
+            ("cache-control", "no-store"),
             ("connection", "close"),
         ]
         events = (
-            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
+            h11.Response(status_code=status, headers=headers, reason=phrase.encode()),
             h11.Data(data=body),
             h11.EndOfMessage(),
         )
@@ -189,17 +202,17 @@ class _Guarded(h11.Connection):
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, "The request is not HTTP/1.1, or too large.\n")
+            self._refuse(error.error_status_hint, "the request is not HTTP/1.1, or too large")
             error.with_traceback(None)  # its frames hold it, and this connection
             return h11.NEED_DATA
         if isinstance(event, h11.Request) and _of_two_lengths(event):
-            self._refuse(HTTPStatus.BAD_REQUEST, "The request has a length and is chunked, too.\n")
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request has a length and is chunked, too")
             return h11.NEED_DATA
         if isinstance(event, h11.Request) and _too_large(event):
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.\n")
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is too large")
             return h11.NEED_DATA
         if isinstance(event, h11.Data) and self._too_much(event):
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request's body is too large.\n")
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request's body is too large")
             return h11.NEED_DATA
         self._tell(event)
         return event

@@ -1,6 +1,7 @@
 """Requests that come late, in pieces, malformed or too large end in bounded time, each with its answer."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -51,9 +52,18 @@ class Link:
             await asyncio.sleep(0)
 
     def status(self) -> int:
-        """The status that was answered since last asked; 0 for none."""
+        """The status that was answered since last asked; 0 for none. A refusal is a problem document."""
         wire = self.transport.take()
-        return int(wire.split(b" ")[1]) if wire else 0
+        if not wire:
+            return 0
+        head, _, body = wire.partition(b"\r\n\r\n")
+        status = int(head.split(b" ")[1])
+        if status >= 400:
+            assert b"content-type: application/problem+json" in head.lower()
+            problem = json.loads(body)
+            assert problem["status"] == status
+            assert {"type", "title", "code", "detail"} <= problem.keys()
+        return status
 
 
 def run(steps: Callable[[Link], Awaitable[None]]) -> None:

@@ -1,20 +1,21 @@
 """REST: background work on a session is asked for, followed, fetched and cancelled here."""
 
-from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.api import auth
 from gateway.api.answers import iso, json_answer
 from gateway.api.body import read_json_object
 from gateway.api.context import Gateway
+from gateway.api.download import Download
 from gateway.api.problems import Problem, from_error, pointer
 from gateway.api.query import bad_query
 from gateway.errors import NotFound
-from gateway.tasks.model import Result, State, Task, TaskLimit, TaskNotFound
+from gateway.tasks.model import State, Task, TaskLimit, TaskNotFound
 from gateway.tasks.recipes import recipe
 from protocol.errors import ProtocolError, invalid_field
 
@@ -73,7 +74,7 @@ class TaskRoutes:
         return json_answer(_view(await self._task(request)), headers=_PRIVATE)
 
     async def result(self, request: Request) -> Response:
-        """`GET …/result`: what it made, as a file."""
+        """`GET …/result`: what it made, as a file; it breaks off where the session is discarded meanwhile."""
         task = await self._task(request)
         result = self._gateway.tasks.result(task.id)
         headers = {
@@ -83,7 +84,7 @@ class TaskRoutes:
             "content-length": str(result.size),
             "content-type": result.media_type,
         }
-        return StreamingResponse(_chunks(result), headers=headers)
+        return Download(partial(self._gateway.tasks.open_result, task.id), headers)
 
     async def delete(self, request: Request) -> Response:
         """`DELETE`: it is cancelled, or forgotten with its result where it is over; tells its last state."""
@@ -105,12 +106,6 @@ class TaskRoutes:
         refusal = self._gateway.refusal_of_task()
         if refusal is not None:
             raise refusal
-
-
-async def _chunks(result: Result) -> AsyncIterator[bytes]:
-    """One after the other, as the reader takes them; nothing is copied for a slow one."""
-    for chunk in result.chunks:
-        yield chunk
 
 
 def _pointing(error: ProtocolError) -> Problem:

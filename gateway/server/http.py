@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from gateway.hangup import EXTENSION
 from gateway.server.facts import Cutoff, observer_of
 from gateway.server.websocket import WebSocketProtocol
 
@@ -93,7 +94,21 @@ class HttpProtocol(H11Protocol):
         """End it now, whatever is under way."""
         self.transport.abort()
 
+    def hang_up(self) -> None:
+        """The application gives up its answer; a peer that has stopped reading has no say in that."""
+        self._observe(Cutoff.DROPPED)
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.transport.abort()
+
     # What uvicorn calls --------------------------------------------------------------------------------
+
+    def handle_events(self) -> None:
+        """What came; the application, which runs only later, finds in its scope how to hang up."""
+        super().handle_events()
+        if self.cycle is not None:
+            extensions: dict[str, Any] = {EXTENSION: self.hang_up}
+            self.cycle.scope["extensions"] = extensions
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over, with all that came behind the request."""
@@ -181,6 +196,8 @@ class HttpProtocol(H11Protocol):
     def _let_go(self) -> None:
         """What referred to one another lets go, and needs no garbage collector."""
         self._guarded.let_go()
+        if self.cycle is not None:
+            self.cycle.scope.pop("extensions", None)
         self.cycle = None  # type: ignore[assignment]  # as uvicorn has it before the first request
 
     def _done(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
+from gateway.hangup import hang_up
 from gateway.server.facts import Cutoff, ServerConfig
 from gateway.server.http import (
     BODY_S,
@@ -127,6 +128,25 @@ def test_a_request_in_time_is_answered_and_the_next_one_too() -> None:
         assert link.facts == []
 
     run(steps)
+
+
+def test_an_application_can_hang_up(caplog: pytest.LogCaptureFixture) -> None:
+    """In the midst of its answer: the connection is dropped and counted, and nobody calls it a defect."""
+
+    async def app(scope: dict[str, Any], _: object, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        hang_up(scope)
+
+    async def steps(link: Link) -> None:
+        link.protocol.app = app
+        await link.arrive(GET + b"\r\n")
+        assert link.transport.is_closing()
+        assert link.facts == [Cutoff.DROPPED]
+
+    run(steps)
+    assert caplog.records == []
+    hang_up({"type": "http"})
 
 
 def test_a_silent_connection_is_dropped() -> None:

@@ -287,7 +287,7 @@ class Settings:
         268_435_456,
         _whole(65_536, 2**40),
         _TASKS,
-        "Most bytes of all results held in memory; a task whose result has no room fails.",
+        "Most bytes of all results of one namespace held in memory; a task whose result has no room fails.",
         unit="bytes",
     )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 from protocol import checks
@@ -49,6 +50,11 @@ class Feature(StrEnum):
 
 
 ALL_FEATURES = frozenset(Feature)
+
+
+@lru_cache(maxsize=128)
+def _in_order(features: frozenset[Feature]) -> tuple[str, ...]:
+    return tuple(feature.value for feature in Feature if feature in features)
 
 
 class Control:
@@ -223,7 +229,7 @@ class SessionConfig:
             "language": self.language,
             "num_speakers": self.num_speakers,
             "min_confidence": self.min_confidence,
-            "features": [feature.value for feature in Feature if feature in self.features],
+            "features": list(_in_order(self.features)),
             "delivery": self.delivery.value,
         }
 

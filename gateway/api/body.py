@@ -46,6 +46,9 @@ MAX_NOTE_BYTES = 1024
 """Of the same, where a session may have many."""
 
 
+_NOT_JSON = "the body is not valid JSON, or has numbers too large or nests too deep to be read"
+
+
 async def read_json_object(request: Request) -> dict[str, Any]:
     """The request's body: a JSON object, or nothing at all for an empty one.
 
@@ -63,7 +66,7 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     try:
         given = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not valid JSON") from error
+        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", _NOT_JSON) from error
     if not isinstance(given, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not a JSON object")
     return {name: _whole_if_so(value) for name, value in given.items()}
@@ -76,15 +79,22 @@ def _whole_if_so(value: object) -> object:
 
 async def _read(request: Request) -> bytearray:
     body = bytearray()
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and len(declared) < 20 and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()  # before the server refuses to read on
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                detail = f"the body is over {MAX_BODY_BYTES} bytes"
-                raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
+                raise _too_large()
     except ClientDisconnect as gone:  # nobody will read this, but it is no failure of ours
         raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body is not whole") from gone
     return body
+
+
+def _too_large() -> Problem:
+    detail = f"the body is over {MAX_BODY_BYTES} bytes"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
 
 
 def new_session_from_body(given: Mapping[str, Any]) -> NewSession:

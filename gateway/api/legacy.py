@@ -23,11 +23,10 @@ from gateway.api.legacy_door import LegacyDoor
 from gateway.api.legacy_stream import LegacyStream
 from gateway.api.legacy_words import RUNNING, STOPPED, TIER, flat, session_config
 from gateway.api.problems import Problem
-from gateway.api.query import WholeNumber
+from gateway.api.query import WholeNumber, bad_query
 from gateway.sessions.model import Session
 from gateway.sessions.ports import UnknownSession
 from gateway.sessions.service import NewSession
-from protocol.errors import invalid_field
 from protocol.events import Tone
 
 MAX_HISTORY = 1_000
@@ -70,7 +69,7 @@ class LegacyRoutes:
         who = await auth.legacy(self._gateway)
         config = session_config(await read_json_object(request))
         try:
-            created = await auth.create(self._gateway, who, NewSession(config=config))
+            created = await auth.create(self._gateway, who, NewSession(config=config, legacy=True))
         except Problem as refusal:
             self._gateway.telemetry.refused(refusal.code)
             raise
@@ -169,7 +168,7 @@ def _min_confidence(request: Request) -> float:
     except ValueError:
         least = math.nan
     if not math.isfinite(least):
-        raise invalid_field("min_confidence", "must be a number")
+        raise bad_query("min_confidence", "must be a number")
     return least
 
 

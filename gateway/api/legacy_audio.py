@@ -7,7 +7,7 @@ before left off, and of two at once the newer has it.
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import orjson
@@ -37,16 +37,19 @@ log = logging.getLogger(__name__)
 FORMAT = AudioFormat()
 """What these clients send: 16-bit PCM, 16 kHz, mono."""
 
+MAX_ANSWERS = 8_192
+"""Chunks that may wait for their answers: more than the flood budget lets in at once, even of small ones."""
+
 _GOING = "this node is going away and takes no more audio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard(Event):
-    """A chunk was taken in. For the reader's queue of replies only; it has a wire form of its own."""
+    """Chunks were taken in. For the reader's queue of replies only; each has an answer of its own."""
 
     type: ClassVar[str] = "heard"
-    nbytes: int
-    """Bytes of the chunk."""
+    chunks: list[int] = field(default_factory=list)
+    """Bytes of each. As long as nobody has taken it and nothing else is said, what follows is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,9 @@ class LegacyAudio:
 class Exchange:
     """One socket, from its first chunk to its close: each chunk is fed, and answered in its turn.
 
-    Answers wait in the reader's bounded queue of replies, among what the session has to tell its owner; a
-    peer that doesn't read them is closed.
+    Answers wait in the reader's queue of replies, among what the session has to tell its owner. A page that
+    was held up sends many chunks at once, so there is room for all that it may send; a peer that doesn't read
+    its answers is closed.
     """
 
     def __init__(self, gateway: Gateway, websocket: WebSocket, seat: Seat) -> None:
@@ -136,6 +140,9 @@ class Exchange:
         self._reader = seat.reader
         self._lane: FastLane | None = fast_lane(websocket.scope)
         self._deadline: asyncio.TimerHandle | None = None
+        self._heard: Heard | None = None
+        """Where the next chunk's answer is added."""
+        self._unanswered = 0
 
     async def run(self) -> None:
         """Until the peer leaves or the session is over."""
@@ -166,7 +173,18 @@ class Exchange:
         except ProtocolError as error:
             self._complain(error)
         else:
-            say(self._reader, Heard(nbytes=len(data)))
+            self._answer_later(len(data))
+
+    def _answer_later(self, nbytes: int) -> None:
+        if self._unanswered >= MAX_ANSWERS:
+            told = f"{self._unanswered} answers are waiting to be read"
+            self._reader.end_with(ProtocolError(ErrorCode.READER_TOO_SLOW, told, fatal=True))
+            return
+        if self._heard is None:
+            self._heard = Heard()
+            say(self._reader, self._heard)
+        self._heard.chunks.append(nbytes)
+        self._unanswered += 1
 
     def _feed(self, data: bytes | str) -> None:
         if len(data) > MAX_MESSAGE_BYTES:
@@ -195,6 +213,7 @@ class Exchange:
 
     def _complain(self, error: ProtocolError) -> None:
         self._gateway.telemetry.error(error.code)
+        self._heard = None
         say(self._reader, error.to_event())
         if error.fatal:
             self._reader.finish(error.close_code, error.code)
@@ -220,8 +239,9 @@ class Exchange:
                 reader.skip_to(gone.oldest - 1)
                 continue
             for item in items:
-                told = _answer(item)
-                if told is not None:
+                if isinstance(item, Heard):
+                    await self._tell_heard(item)
+                elif (told := _answer(item)) is not None:
                     await send(self._websocket, told)
             if not items and not reader.done:
                 await reader.wait()
@@ -229,6 +249,13 @@ class Exchange:
         if farewell is not None:
             self._gateway.telemetry.close(farewell.code)
             await close(self._websocket, farewell.code, farewell.reason)
+
+    async def _tell_heard(self, heard: Heard) -> None:
+        if heard is self._heard:
+            self._heard = None  # it is full; the next chunk begins another one
+        for nbytes in heard.chunks:
+            await send(self._websocket, orjson.dumps({"ok": True, "bytes": nbytes}).decode())
+            self._unanswered -= 1
 
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
@@ -243,8 +270,6 @@ def refused(code: str, message: str, **more: Any) -> str:
 
 def _answer(item: Entry | Event) -> str | None:
     match item:
-        case Heard():
-            return orjson.dumps({"ok": True, "bytes": item.nbytes}).decode()
         case Error():
             return refused(item.code, item.message, fatal=item.fatal)
         case Drain():

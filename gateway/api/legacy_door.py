@@ -31,10 +31,14 @@ class LegacyDoor:
 
         Raises:
             Unauthorized: as `auth.legacy`.
-            NotFound: there is none, or it is another tenant's.
+            NotFound: there is none, or it is another tenant's; where keys are on, also one that was made with
+                a key: to who only knows its id (an observer, say) it must not become their own.
         """
         who = await auth.legacy(self.gateway)
-        return await self.gateway.service.get(session_id, namespace=who.namespace_id)
+        session = await self.gateway.service.get(session_id, namespace=who.namespace_id)
+        if who.namespace_id is not None and not session.legacy:
+            raise NotFound
+        return session
 
 
 def ended(session: Session) -> bool:

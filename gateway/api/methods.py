@@ -34,9 +34,15 @@ class Methods:
 
     @staticmethod
     def _allowed(scope: Scope) -> set[str]:
-        """All that the path answers to; nothing where there is no such path."""
-        allowed: set[str] = set()
+        """All that the path answers to; nothing where there is no such path.
+
+        One that a route names as it is belongs to that route, however many patterns it fits.
+        """
+        named: set[str] = set()
+        fitting: set[str] = set()
         for route in scope["app"].routes:
             if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
-                allowed |= route.methods or set()
+                found = fitting if route.param_convertors else named
+                found |= route.methods or set()
+        allowed = named or fitting
         return allowed | {"OPTIONS"} if allowed else allowed

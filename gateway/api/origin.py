@@ -12,6 +12,8 @@ from typing import TypeAlias
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from gateway.api.forwarded import IpAddress, forwarded, ip_address
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SECURE = {"http": "https", "ws": "wss", "https": "https", "wss": "wss"}
@@ -52,19 +54,18 @@ class OriginPolicy:
         if not self.from_trusted_proxy(scope):
             return Address(scheme, _socket_authority(scope, scheme))
         headers = Headers(scope=scope)
-        forwarded = _forwarded(headers.get("forwarded", ""))
-        proto = forwarded.get("proto") or _first(headers.get("x-forwarded-proto", ""))
-        if proto in ("https", "wss"):
+        said = forwarded(headers, self._trusts)
+        if said.proto in ("https", "wss"):
             scheme = _SECURE[scheme]
-        elif proto in ("http", "ws"):
+        elif said.proto in ("http", "ws"):
             scheme = "http"
-        host = forwarded.get("host") or _first(headers.get("x-forwarded-host", "")) or headers.get("host", "")
+        host = said.host or headers.get("host", "")
         return Address(scheme, host if _plain_authority(host) else _socket_authority(scope, scheme))
 
     def from_trusted_proxy(self, scope: Scope) -> bool:
         """Whether the peer is one of the trusted proxies."""
         peer = _peer(scope)
-        return peer is not None and any(peer in network for network in self._trusted)
+        return peer is not None and self._trusts(peer)
 
     def from_this_machine(self, scope: Scope) -> bool:
         """Whether the peer is on this machine and speaks for itself."""
@@ -96,6 +97,9 @@ class OriginPolicy:
         allowed = {origin.partition("://")[2] for origin in self._allowed}
         return bare in ("localhost", "127.0.0.1", "[::1]") or name in allowed
 
+    def _trusts(self, peer: IpAddress) -> bool:
+        return any(peer in network for network in self._trusted)
+
     def _own(self, scope: Scope) -> set[str]:
         address = self.address(scope)
         own = {address.http("")}
@@ -106,16 +110,9 @@ class OriginPolicy:
         return own
 
 
-def _peer(scope: Scope) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _peer(scope: Scope) -> IpAddress | None:
     client = scope.get("client")
-    if not client:
-        return None
-    try:
-        peer = ipaddress.ip_address(client[0])
-    except ValueError:
-        return None
-    mapped = peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) else None
-    return mapped or peer
+    return ip_address(client[0]) if client else None
 
 
 def _socket_authority(scope: Scope, scheme: str) -> str:
@@ -130,21 +127,9 @@ def _plain_authority(host: str) -> bool:
     return 0 < len(host) <= 255 and all(char.isalnum() or char in ".-:[]_" for char in host)
 
 
-def _first(value: str) -> str:
-    return value.split(",", 1)[0].strip().lower()
-
-
-def _forwarded(value: str) -> dict[str, str]:
-    """The first element of a Forwarded header (RFC 7239 section 4) as a map."""
-    pairs = (pair.partition("=") for pair in value.split(",", 1)[0].split(";"))
-    return {name.strip().lower(): text.strip().strip('"').lower() for name, _, text in pairs if text}
-
-
 def _is_loopback(scope: Scope) -> bool:
     server = scope.get("server")
     if not server:
         return False
-    try:
-        return ipaddress.ip_address(server[0]).is_loopback
-    except ValueError:
-        return bool(server[0] == "localhost")
+    address = ip_address(server[0])
+    return address.is_loopback if address is not None else bool(server[0] == "localhost")

@@ -1,6 +1,7 @@
 """Problems over HTTP: RFC 9457 `application/problem+json` with a stable `code`."""
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -81,7 +82,7 @@ def from_error(error: Exception) -> Problem:
             pointer=_pointer(error.param),
         )
     if isinstance(error, LimitExceeded):
-        retry = {"retry-after": str(max(1, round(error.retry_after_s)))}
+        retry = {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
         return Problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers=retry)
     if isinstance(error, UndertoneError):
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.CONFLICT)
@@ -95,7 +96,12 @@ def from_error(error: Exception) -> Problem:
 
 def _pointer(param: str | None) -> str | None:
     """Where in the body a field stands that can't be taken (RFC 6901)."""
-    return None if param is None else "/" + param.replace("~", "~0").replace("/", "~1")
+    return None if param is None else pointer(param)
+
+
+def pointer(*path: str) -> str:
+    """`path` as a JSON Pointer (RFC 6901)."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
 def _challenge(status: HTTPStatus) -> dict[str, str]:

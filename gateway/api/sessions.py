@@ -1,7 +1,9 @@
 """REST: sessions are made, looked at, followed up and deleted here."""
 
+import asyncio
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from gateway.api import auth
 from gateway.api.answers import iso, json_answer
 from gateway.api.body import check_key_hash, new_session_from_body, read_json_object
 from gateway.api.context import Gateway
+from gateway.api.origin import Address
 from gateway.api.problems import Problem
 from gateway.api.query import WholeNumber, bad_query
 from gateway.api.views import PREFIX, checkpoint_view, expires_at
@@ -19,7 +22,11 @@ from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import RecordPage, SessionFilter, UnknownSession
 from protocol.version import Encoding
 
+T = TypeVar("T")
+
 MAX_PAGE = 1_000
+_SLICE = 25
+"""Sessions or events written before others get their turn: a millisecond at most."""
 LIST_LIMIT = WholeNumber("limit", 100, 1, MAX_PAGE)
 HISTORY_LIMIT = WholeNumber("limit", MAX_PAGE, 1, MAX_PAGE)
 HISTORY_AFTER = WholeNumber("after", 0, 0, 2**53)
@@ -31,6 +38,8 @@ class SessionRoutes:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._page = asyncio.Lock()
+        """One page is written at a time, however many are asked for: live audio comes between its slices."""
 
     async def create(self, request: Request) -> Response:
         """`POST`: a new session, and how to reach it."""
@@ -80,15 +89,13 @@ class SessionRoutes:
         after = query.get("after")
         if after is not None and who.namespace_id is not None:
             await self._check_cursor(after, who.namespace_id)
-        found = await self._gateway.service.list(wanted, limit=limit + 1, after=after)
-        more = len(found) > limit
-        page = found[:limit]
-        return json_answer(
-            {
-                "sessions": [self._view(request, session) for session in page],
-                "next": page[-1].id if more else None,
-            }
-        )
+        address = self._gateway.origins.address(request.scope)
+        async with self._page:
+            found = await self._gateway.service.list(wanted, limit=limit + 1, after=after)
+            more = len(found) > limit
+            page = found[:limit]
+            views = await _in_slices(page, lambda session: orjson.dumps(self._view(address, session)))
+        return json_answer({"sessions": views, "next": page[-1].id if more else None})
 
     async def delete(self, request: Request) -> Response:
         """`DELETE`: everything of the session goes at once; whoever is connected gets the summary first."""
@@ -131,10 +138,12 @@ class SessionRoutes:
             page = RecordPage((), 0, False)
         entries = page.entries
         more = bool(entries) and len(entries) == limit
+        async with self._page:
+            events = await _in_slices(entries, lambda entry: entry.encoded(Encoding.JSON))
         return json_answer(
             {
                 "session_id": session.id,
-                "events": [orjson.Fragment(entry.encoded(Encoding.JSON)) for entry in entries],
+                "events": events,
                 "next_after": entries[-1].seq if more else None,
                 "truncated": page.truncated,
             }
@@ -150,14 +159,13 @@ class SessionRoutes:
     def _whole_view(self, request: Request, session: Session) -> dict[str, Any]:
         """With what may be long, which a list leaves out."""
         return {
-            **self._view(request, session),
+            **self._view(self._gateway.origins.address(request.scope), session),
             "metadata": session.metadata,
             "context": session.context,
             "checkpoints": [checkpoint_view(one) for one in session.checkpoints],
         }
 
-    def _view(self, request: Request, session: Session) -> dict[str, Any]:
-        address = self._gateway.origins.address(request.scope)
+    def _view(self, address: Address, session: Session) -> dict[str, Any]:
         path = f"{PREFIX}/{session.id}"
         timers = self._gateway.service.timers
         return {
@@ -175,3 +183,13 @@ class SessionRoutes:
             "audio": session.audio.to_dict(),
             **session.config.to_dict(),
         }
+
+
+async def _in_slices(items: Sequence[T], write: Callable[[T], bytes]) -> Sequence[orjson.Fragment]:
+    """Each item in JSON; others get their turn in between."""
+    written = []
+    for index, item in enumerate(items, start=1):
+        written.append(orjson.Fragment(write(item)))
+        if not index % _SLICE:
+            await asyncio.sleep(0)
+    return written

@@ -1,21 +1,23 @@
 """REST: background work on a session is asked for, followed, fetched and cancelled here."""
 
-from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.api import auth
 from gateway.api.answers import iso, json_answer
 from gateway.api.body import read_json_object
 from gateway.api.context import Gateway
-from gateway.api.problems import Problem
+from gateway.api.download import Download
+from gateway.api.problems import Problem, from_error, pointer
+from gateway.api.query import bad_query
 from gateway.errors import NotFound
-from gateway.tasks.model import Result, State, Task, TaskLimit, TaskNotFound
+from gateway.tasks.model import State, Task, TaskLimit, TaskNotFound
 from gateway.tasks.recipes import recipe
-from protocol.errors import invalid_field
+from protocol.errors import ProtocolError, invalid_field
 
 PREFIX = "/api/v1/tasks"
 
@@ -44,7 +46,10 @@ class TaskRoutes:
         for name in given:
             if name not in FIELDS:
                 raise invalid_field(name[:64], f"{name[:64]} is not a known field")
-        wanted = recipe(given.get("type"), given.get("options"))
+        try:
+            wanted = recipe(given.get("type"), given.get("options"))
+        except ProtocolError as error:
+            raise _pointing(error) from None
         session = await auth.session(self._gateway, request)  # a body may take its time
         try:
             self._refuse_while_draining()
@@ -60,7 +65,7 @@ class TaskRoutes:
         session = await auth.session(self._gateway, request)
         state = request.query_params.get("state")
         if state is not None and state not in set(State):
-            raise invalid_field("state", f"state must be one of {', '.join(State)}")
+            raise bad_query("state", f"must be one of {', '.join(State)}")
         found = self._gateway.tasks.list(session.id, State(state) if state is not None else None)
         return json_answer({"tasks": [_view(task) for task in found]}, headers=_PRIVATE)
 
@@ -69,7 +74,7 @@ class TaskRoutes:
         return json_answer(_view(await self._task(request)), headers=_PRIVATE)
 
     async def result(self, request: Request) -> Response:
-        """`GET …/result`: what it made, as a file."""
+        """`GET …/result`: what it made, as a file; it breaks off where the session is discarded meanwhile."""
         task = await self._task(request)
         result = self._gateway.tasks.result(task.id)
         headers = {
@@ -79,7 +84,7 @@ class TaskRoutes:
             "content-length": str(result.size),
             "content-type": result.media_type,
         }
-        return StreamingResponse(_chunks(result), headers=headers)
+        return Download(partial(self._gateway.tasks.open_result, task.id), headers)
 
     async def delete(self, request: Request) -> Response:
         """`DELETE`: it is cancelled, or forgotten with its result where it is over; tells its last state."""
@@ -103,10 +108,13 @@ class TaskRoutes:
             raise refusal
 
 
-async def _chunks(result: Result) -> AsyncIterator[bytes]:
-    """One after the other, as the reader takes them; nothing is copied for a slow one."""
-    for chunk in result.chunks:
-        yield chunk
+def _pointing(error: ProtocolError) -> Problem:
+    """The problem with a body, pointing into its options where one of them is wrong."""
+    problem = from_error(error)
+    field, _, option = (error.param or "").partition(".")
+    if option:
+        problem.pointer = pointer(field, option)
+    return problem
 
 
 def _view(task: Task) -> dict[str, Any]:

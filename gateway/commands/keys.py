@@ -12,6 +12,8 @@ from typing import Any, Protocol, TextIO
 
 from gateway.clock import Clock
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.config.files import data_file
+from gateway.config.problems import Refused
 from gateway.sessions.keys import Key, Keyring, KeysError, Namespace, NewKey, iso
 from gateway.sessions.limits import Limits
 from gateway.settings import Settings, SettingsError, explain
@@ -52,18 +54,29 @@ def run_keys(
             ring = files.load(path) if path.exists() or arguments.action != "create" else Keyring()
             changed, made = _change(ring, arguments, now)
             files.save(path, changed)
+            if made is not None:
+                try:
+                    _tell(made, arguments.json, out)
+                except OSError:  # nobody has seen it, so nobody is to have it
+                    files.save(path, ring)
+                    raise
     except KeysError as error:
         raise CommandError(str(error)) from None
+    if arguments.json:
+        return ExitCode.OK
     if made is not None:
-        _tell(made, arguments.json, out, errors)
-    elif not arguments.json:
+        errors.write("Keep it now: it is not shown again. The key goes into `Authorization: Bearer`.\n")
+    else:
         errors.write(f"revoked {arguments.key if arguments.all else _prefix(arguments.key)}\n")
     return ExitCode.OK
 
 
 def _path(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path:
     if arguments.file is not None:
-        return Path(arguments.file)
+        try:
+            return Path(data_file(arguments.file))
+        except Refused as refused:
+            raise CommandError(f"--file {refused}", hint=refused.hint) from None
     try:
         settings = Settings.load(environ, arguments.config)
     except SettingsError as error:
@@ -93,16 +106,13 @@ def _prefix(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _tell(made: NewKey, as_json: bool, out: TextIO, errors: TextIO) -> None:
+def _tell(made: NewKey, as_json: bool, out: TextIO) -> None:
+    told = {"namespace_id": made.namespace_id, "key": made.bearer, "key_hash": made.key_hash}
     if as_json:
-        told = {"namespace_id": made.namespace_id, "key": made.bearer, "key_hash": made.key_hash}
         out.write(json.dumps(told) + "\n")
-        return
-    out.write(
-        f"namespace_id  {made.namespace_id}\nkey           {made.bearer}\nkey_hash      {made.key_hash}\n"
-    )
+    else:
+        out.write("".join(f"{name:<12}  {value}\n" for name, value in told.items()))
     out.flush()
-    errors.write("Keep it now: it is not shown again. The key goes into `Authorization: Bearer`.\n")
 
 
 def _show(ring: Keyring, now: float, as_json: bool, out: TextIO) -> None:

@@ -11,10 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
+import orjson
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from gateway.hangup import EXTENSION
 from gateway.server.facts import Cutoff, observer_of
 from gateway.server.websocket import WebSocketProtocol
 
@@ -33,6 +35,14 @@ MAX_BODY_PIECES = 128
 """Chunks or segments that it may come in: each takes h11 some 25 µs, and 256 KiB come in at once."""
 LEAVE_BYTES = 1024 * 1024
 """What may still come from a refused peer, to be discarded."""
+
+
+_CODES = {
+    HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large",
+}
+"""Problem codes (RFC 9457) of what never reaches the application."""
 
 
 class HttpProtocol(H11Protocol):
@@ -84,7 +94,21 @@ class HttpProtocol(H11Protocol):
         """End it now, whatever is under way."""
         self.transport.abort()
 
+    def hang_up(self) -> None:
+        """The application gives up its answer; a peer that has stopped reading has no say in that."""
+        self._observe(Cutoff.DROPPED)
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.transport.abort()
+
     # What uvicorn calls --------------------------------------------------------------------------------
+
+    def handle_events(self) -> None:
+        """What came; the application, which runs only later, finds in its scope how to hang up."""
+        super().handle_events()
+        if self.cycle is not None:
+            extensions: dict[str, Any] = {EXTENSION: self.hang_up}
+            self.cycle.scope["extensions"] = extensions
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over, with all that came behind the request."""
@@ -117,7 +141,7 @@ class HttpProtocol(H11Protocol):
             self._deaf = True
             self.transport.abort()  # it has said nothing: there is nothing to answer
         else:
-            self._leave(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.\n")
+            self._leave(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time")
 
     def _refuse(self, status: int, told: str) -> None:
         self._observe(Cutoff.REQUEST)
@@ -148,14 +172,18 @@ class HttpProtocol(H11Protocol):
             self.flow.pause_reading()
 
     def _answer(self, status: int, told: str) -> bytes:
-        body = told.encode()
+        phrase = HTTPStatus(status).phrase
+        code = _CODES.get(HTTPStatus(status), "malformed_request")
+        problem = {"type": "about:blank", "title": phrase, "status": status, "code": code, "detail": told}
+        body = orjson.dumps(problem)
         headers = [
-            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", "application/problem+json"),
             ("content-length", str(len(body))),
+            ("cache-control", "no-store"),
             ("connection", "close"),
         ]
         events = (
-            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
+            h11.Response(status_code=status, headers=headers, reason=phrase.encode()),
             h11.Data(data=body),
             h11.EndOfMessage(),
         )
@@ -168,6 +196,8 @@ class HttpProtocol(H11Protocol):
     def _let_go(self) -> None:
         """What referred to one another lets go, and needs no garbage collector."""
         self._guarded.let_go()
+        if self.cycle is not None:
+            self.cycle.scope.pop("extensions", None)
         self.cycle = None  # type: ignore[assignment]  # as uvicorn has it before the first request
 
     def _done(self) -> None:
@@ -189,17 +219,17 @@ class _Guarded(h11.Connection):
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, "The request is not HTTP/1.1, or too large.\n")
+            self._refuse(error.error_status_hint, "the request is not HTTP/1.1, or too large")
             error.with_traceback(None)  # its frames hold it, and this connection
             return h11.NEED_DATA
         if isinstance(event, h11.Request) and _of_two_lengths(event):
-            self._refuse(HTTPStatus.BAD_REQUEST, "The request has a length and is chunked, too.\n")
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request has a length and is chunked, too")
             return h11.NEED_DATA
         if isinstance(event, h11.Request) and _too_large(event):
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.\n")
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is too large")
             return h11.NEED_DATA
         if isinstance(event, h11.Data) and self._too_much(event):
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request's body is too large.\n")
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request's body is too large")
             return h11.NEED_DATA
         self._tell(event)
         return event

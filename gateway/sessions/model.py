@@ -100,6 +100,8 @@ class Session:
     """As the client says."""
     client_version: str | None = None
     """As the client says."""
+    legacy: bool = False
+    """Made by an older route, where nobody shows a key: with keys on, those routes serve no other."""
     audio: AudioFormat = field(default_factory=AudioFormat)
     """Fixed for its life."""
     config: SessionConfig = field(default_factory=SessionConfig)

@@ -61,8 +61,8 @@ class QuotaReached(Exception):
     def __init__(self, counted: Sequence[Session], quota: Quota) -> None:
         super().__init__(f"{quota.at_most} sessions count already")
         self.counted = counted
-        """Those that count, the `MAX_COUNTED` oldest at most. Some may be overdue: a store doesn't know about
-        time."""
+        """`MAX_COUNTED` of those that count at most, the oldest; first those that have no owner, which may be
+        overdue: a store doesn't know about time."""
         self.quota = quota
         """The one that is reached."""
 

@@ -4,12 +4,14 @@ Every change is decided on what was just read and decided anew on conflict, and 
 the stores: any number of services may work on the same ones.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from gateway.clock import Clock
-from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized
+from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized, UnknownCursor
 from gateway.sessions.desk import TicketDesk
 from gateway.sessions.editor import Editor
 from gateway.sessions.lifecycle import (
@@ -30,6 +32,8 @@ from protocol.events import Summary
 __all__ = ["ActivityOf", "Attached", "Created", "NewSession", "SessionService"]
 
 _ANY = SessionFilter()
+_SLICE = 100
+"""Sessions looked at before others get their turn: half a millisecond."""
 _NO_LIMITS = Limits()
 _MAYBE_WATCHED = Activity(subscribers=1, last_activity=None)
 
@@ -87,6 +91,7 @@ class SessionService:
             user_id=wanted.user_id,
             device_type=wanted.device_type,
             client_version=wanted.client_version,
+            legacy=wanted.legacy,
             metadata=wanted.metadata,
             context=wanted.context,
             audio=wanted.audio,
@@ -126,17 +131,26 @@ class SessionService:
             UnknownCursor: `after` is not there any more.
         """
         found: list[Session] = []
-        while len(found) < limit:
-            room = limit - len(found)
-            page = await self._store.list(wanted, room, after)
-            for session in page:
+        page = await self._store.list(wanted, limit, after)
+        room = limit
+        while True:
+            for index, session in enumerate(page, start=1):
                 current = await self._up_to_date(session)
                 if current is not None and wanted.matches(current):
                     found.append(current)
-            if len(page) < room:
-                break
-            after = page[-1].id
-        return found
+                if not index % _SLICE:
+                    await asyncio.sleep(0)
+            if len(page) < room or len(found) == limit:
+                return found
+            room = limit - len(found)
+            page = await self._older(page, wanted, room)
+
+    async def _older(self, than: Sequence[Session], wanted: SessionFilter, limit: int) -> Sequence[Session]:
+        """Those after the last of a page, some of which may have been deleted meanwhile."""
+        for session in reversed(than):
+            with contextlib.suppress(UnknownCursor):
+                return await self._store.list(wanted, limit, session.id)
+        raise UnknownCursor
 
     async def count(self, wanted: SessionFilter = _ANY) -> int:
         """How many sessions the store has, those that are over included."""
@@ -342,18 +356,18 @@ class SessionService:
 
     async def _create(self, session: Session, limits: Limits) -> None:
         quotas = quotas_for(session, limits)
-        try:
-            await self._store.create(session, *quotas)
-        except QuotaReached as full:
-            # Some of those that count may be overdue, and only nobody has looked.
-            counted = [await self._up_to_date(one) for one in full.counted]
+        while True:
             try:
-                await self._store.create(session, *quotas)
-            except QuotaReached as still:
-                theirs = [one for one in counted if one is not None]
+                return await self._store.create(session, *quotas)
+            except QuotaReached as full:
+                # Some of those that count may be overdue, and only nobody has looked.
+                counted = [await self._up_to_date(one) for one in full.counted]
+                theirs = [one for one in counted if one is not None and not one.over]
+                if len(theirs) < len(counted):
+                    continue
                 wait = retry_after(theirs, self._clock.monotonic(), self._timers)
-                whose = "namespace" if still.quota.everybody else "user"
-                message = f"this {whose} has {still.quota.at_most} sessions, as many as allowed"
+                whose = "namespace" if full.quota.everybody else "user"
+                message = f"this {whose} has {full.quota.at_most} sessions, as many as allowed"
                 raise LimitExceeded(message, wait) from None
 
     async def _attach_observer(self, session_id: str) -> Session:

@@ -17,6 +17,7 @@ class NewSession:
     user_id: str | None = None
     device_type: str | None = None
     client_version: str | None = None
+    legacy: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     audio: AudioFormat = field(default_factory=AudioFormat)

@@ -1,8 +1,8 @@
 """Namespaces and keys in a file, JSON where its name ends in `.json` and TOML elsewhere.
 
 Whoever writes it replaces it as a whole, so that no reader ever sees half of it, and only its owner may read
-it. A gateway that serves from it looks once in a while whether it was replaced; what can't be read is told in
-the log, once, and the last one that could be read stays in force.
+it, and its group where it could before. A gateway that serves from it looks once in a while whether it was
+replaced; what can't be read is told in the log, once, and the last one that could be read stays in force.
 """
 
 import asyncio
@@ -67,7 +67,8 @@ def load(path: Path) -> Keyring:
 def save(path: Path, ring: Keyring) -> None:
     """Put `ring` in the place of the file at `path`, in one step, for its owner's eyes only.
 
-    Where `path` is a symbolic link, it stays one, and the file it leads to is replaced.
+    Where its group may read the file before, it may read the new one: by that a gateway may read what root
+    changes. Where `path` is a symbolic link, it stays one, and the file it leads to is replaced.
 
     Raises:
         KeysError: it can't be written, or couldn't be read again; then the file is as it was.
@@ -191,7 +192,7 @@ def _replace(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
-            _keep_owner(path, file.fileno())
+            _keep_readers(path, file.fileno())
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -207,9 +208,14 @@ def _replace(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _keep_owner(path: Path, handle: int) -> None:
-    """What root changes stays readable to the gateway, which runs as somebody else."""
+def _keep_readers(path: Path, handle: int) -> None:
+    """What root changes stays readable to the gateway, which runs as somebody else, or in the file's group.
+
+    Nobody else's group gets to read: where the group can't be kept, neither is its permission.
+    """
     with contextlib.suppress(OSError):
         before = path.stat()
         if os.geteuid() == 0:
             os.fchown(handle, before.st_uid, before.st_gid)
+        if os.fstat(handle).st_gid == before.st_gid:
+            os.fchmod(handle, 0o600 | stat.S_IMODE(before.st_mode) & stat.S_IRGRP)

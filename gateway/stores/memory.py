@@ -3,14 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import dropwhile, islice
 from operator import attrgetter
 from secrets import token_urlsafe
 from typing import TypeAlias
 
 from gateway.clock import Clock
 from gateway.errors import AlreadyExists, Conflict, UnknownCursor
-from gateway.sessions.model import Session
+from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import (
     MAX_COUNTED,
     Entry,
@@ -38,6 +38,7 @@ class MemorySessionStore:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._of: dict[str | None, dict[str, None]] = {}  # ids by namespace, in the order of creation
         self._active: dict[_Count, dict[str, None]] = {}  # ids in the order of creation, not a set's
 
     async def create(self, session: Session, *quotas: Quota) -> None:
@@ -46,7 +47,9 @@ class MemorySessionStore:
         for quota in quotas:
             active = self._active.get((quota.namespace_id, quota.user_id, quota.everybody), {})
             if len(active) >= quota.at_most:
-                raise QuotaReached([self._sessions[one] for one in islice(active, MAX_COUNTED)], quota)
+                theirs = sorted((self._sessions[one] for one in active), key=_has_owner)
+                raise QuotaReached(theirs[:MAX_COUNTED], quota)
+        self._of.setdefault(session.namespace_id, {})[session.id] = None
         self._keep(session)
 
     async def get(self, session_id: str) -> Session | None:
@@ -65,24 +68,23 @@ class MemorySessionStore:
         if session is None:
             return False
         self._release(session)
+        theirs = self._of[session.namespace_id]
+        del theirs[session_id]
+        if not theirs:
+            del self._of[session.namespace_id]
         return True
 
     async def list(
         self, wanted: SessionFilter = _ANY, limit: int = 100, after: str | None = None
     ) -> Sequence[Session]:
-        return list(islice(filter(wanted.matches, self._older_than(after)), limit))
+        ids: dict[str, Session] | dict[str, None] = self._sessions
+        if wanted.namespace_id is not None:
+            ids = self._of.get(wanted.namespace_id, {})
+        older = map(self._sessions.__getitem__, _older_than(ids, after))
+        return list(islice(filter(wanted.matches, older), limit))
 
     async def count(self, wanted: SessionFilter = _ANY) -> int:
         return sum(map(wanted.matches, self._sessions.values()))
-
-    def _older_than(self, after: str | None) -> Iterator[Session]:
-        if after is None:
-            return reversed(self._sessions.values())
-        if after not in self._sessions:
-            raise UnknownCursor
-        # Updating a key keeps its place, so the dict stays in the order of creation.
-        newer = sum(1 for _ in takewhile(after.__ne__, reversed(self._sessions)))
-        return islice(reversed(self._sessions.values()), newer + 1, None)
 
     def _keep(self, session: Session) -> None:
         self._sessions[session.id] = session
@@ -99,6 +101,20 @@ class MemorySessionStore:
                 active.pop(session.id, None)
                 if not active:
                     del self._active[count]
+
+
+def _older_than(ids: dict[str, Session] | dict[str, None], after: str | None) -> Iterator[str]:
+    """Newest first. Updating a key keeps its place, so a dict stays in the order of creation."""
+    newest = reversed(ids)
+    if after is None:
+        return newest
+    if after not in ids:
+        raise UnknownCursor
+    return islice(dropwhile(after.__ne__, newest), 1, None)
+
+
+def _has_owner(session: Session) -> bool:
+    return session.status not in (Status.CREATED, Status.DETACHED)
 
 
 def _counts(session: Session) -> Iterator[_Count]:

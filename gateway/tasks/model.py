@@ -41,6 +41,8 @@ class Recipe:
     media_type: str
     suffix: str
     """How the result's file name ends."""
+    pieces: Callable[[Story], int] = lambda story: len(story.events)
+    """About how many pieces there will be, for the progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from gateway.tasks import summarise
 from gateway.tasks.export.formats import FORMATS
 from gateway.tasks.export.lanes import Lane
 from gateway.tasks.model import Recipe
-from gateway.tasks.report import render_html, render_svg
+from gateway.tasks.report import report_pieces, write_html, write_svg
 from gateway.tasks.story import Story
 from protocol import checks
 from protocol.errors import invalid_field
@@ -100,16 +100,12 @@ def _summary(options: Options) -> Recipe:
 def _report(options: Options) -> Recipe:
     refuse_unknown(options, REPORT_OPTIONS)
     name = one_of(options, "format", REPORTS, DEFAULT_REPORT)
-    render, media_type = REPORTS[name]
-
-    def write(story: Story) -> Iterator[bytes]:
-        yield render(story).encode()
-
-    return Recipe("report", MappingProxyType({"format": name}), write, media_type, name)
+    write, media_type = REPORTS[name]
+    return Recipe("report", MappingProxyType({"format": name}), write, media_type, name, report_pieces)
 
 
-REPORTS: Mapping[str, tuple[Callable[[Story], str], str]] = MappingProxyType(
-    {"html": (render_html, "text/html; charset=utf-8"), "svg": (render_svg, "image/svg+xml")}
+REPORTS: Mapping[str, tuple[Callable[[Story], Iterator[bytes]], str]] = MappingProxyType(
+    {"html": (write_html, "text/html; charset=utf-8"), "svg": (write_svg, "image/svg+xml")}
 )
 
 TYPES: Mapping[str, Callable[[Options], Recipe]] = MappingProxyType(

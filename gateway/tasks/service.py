@@ -1,8 +1,8 @@
 """What can be done with tasks. All of it but the work itself is synchronous, on the event loop's thread.
 
 Tasks and their results live in this process's memory, next to the sessions that they are of, and go with
-them. Three bounds hold: tasks of a session, tasks of a namespace that wait, bytes of results. At the first
-two, new tasks are refused; a task whose result has no room fails. Workers go to namespaces in turn, and
+them. Three bounds hold: tasks of a session, tasks of a namespace that wait, bytes of its results. At the
+first two, new tasks are refused; a task whose result has no room fails. Workers go to namespaces in turn, and
 within each to its sessions: who asks for much waits for it, and nobody else does.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
@@ -26,6 +27,7 @@ from gateway.tasks.model import (
     TaskNotReady,
     new_task_id,
 )
+from gateway.tasks.results import Kept, NoRoom, Results
 from gateway.tasks.turns import Turns
 from gateway.tasks.worker import Cancelled, Job, Material, TooLarge
 
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 """Seconds after which there may be room again: most tasks take less."""
+
+_NEARLY = 0.999
+"""The progress of a task that has no result yet, at most."""
 
 DISCARDED = "discarded"
 """What became of a task that was not over when its session went."""
@@ -65,7 +70,7 @@ class TaskBounds:
     result_bytes: int = 8 * 1024 * 1024
     """Bytes of one result."""
     results_bytes: int = 256 * 1024 * 1024
-    """Bytes of all results."""
+    """Bytes of all results of one namespace."""
 
 
 @dataclass(slots=True)
@@ -76,7 +81,8 @@ class _Held:
     """Whose session it is of."""
     started: float | None = None
     """Monotonic seconds."""
-    result: Result | None = None
+    kept: Kept | None = None
+    """What it made."""
 
 
 class TaskService:
@@ -107,8 +113,12 @@ class TaskService:
         self._queue: Turns[_Held] = Turns()
         self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.result_bytes = 0
-        """Bytes of the results held."""
+        self._results = Results(bounds.results_bytes)
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of the results held, those included that somebody still reads."""
+        return self._results.bytes
 
     @property
     def waiting(self) -> int:
@@ -169,10 +179,20 @@ class TaskService:
             TaskNotFound: there is no such task.
             TaskNotReady: it made nothing, or nothing yet.
         """
-        held = self._find(task_id)
-        if held.result is None:
-            raise TaskNotReady(held.task.state)
-        return held.result
+        return self._kept(task_id).result
+
+    def open_result(self, task_id: str, stop: Callable[[], None]) -> AbstractContextManager[Result]:
+        """What the task made, to be read slowly; until this is closed, its bytes are not given back.
+
+        Args:
+            task_id: which one.
+            stop: called where the session is discarded meanwhile: then it has to be closed soon.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            TaskNotReady: it made nothing, or nothing yet.
+        """
+        return self._kept(task_id).reading(stop)
 
     # Ending -----------------------------------------------------------------------------------------------
 
@@ -191,10 +211,10 @@ class TaskService:
         return held.task
 
     def discard(self, session_id: str) -> None:
-        """The session is gone, and its tasks and results with it."""
+        """The session is gone, and its tasks and results with it; who reads one is told to stop."""
         for held in tuple(self._of.get(session_id, {}).values()):
             self._stop(held)
-            self._forget(held)
+            self._forget(held, stop_reading=True)
             if not held.task.over:
                 self._observer.task(DISCARDED, self._took(held))
 
@@ -214,11 +234,17 @@ class TaskService:
             raise TaskNotFound
         return held
 
+    def _kept(self, task_id: str) -> Kept:
+        held = self._find(task_id)
+        if held.kept is None:
+            raise TaskNotReady(held.task.state)
+        return held.kept
+
     def _make_room(self, session_id: str) -> None:
         tasks = self._of.get(session_id, {})
         if len(tasks) < self._bounds.per_session:
             return
-        useless = _first(held for held in tasks.values() if held.task.over and held.result is None)
+        useless = _first(held for held in tasks.values() if held.task.over and held.kept is None)
         if useless is None:
             message = f"this session has {len(tasks)} tasks, as many as allowed: delete one"
             raise TaskLimit(message, RETRY_S)
@@ -228,15 +254,15 @@ class TaskService:
         held.job.cancel()
         self._queue.remove(held.namespace_id, held.task.session_id, held)
 
-    def _forget(self, held: _Held) -> None:
+    def _forget(self, held: _Held, *, stop_reading: bool = False) -> None:
         task = held.task
         del self._tasks[task.id]
         siblings = self._of[task.session_id]
         del siblings[task.id]
         if not siblings:
             del self._of[task.session_id]
-        if held.result is not None:
-            self.result_bytes -= held.result.size
+        if held.kept is not None:
+            held.kept.forget(stop=stop_reading)
 
     def _move(self, held: _Held, given: Input, error_message: str | None = None) -> None:
         task = advance(_current(held), given, wall=self._clock.time(), error_message=error_message)
@@ -301,19 +327,18 @@ class TaskService:
     def _finish(self, held: _Held, result: Result) -> None:
         if not self._wanted(held):
             return
-        size = result.size
-        if self.result_bytes + size > self._bounds.results_bytes:
+        try:
+            held.kept = self._results.keep(held.namespace_id, result)
+        except NoRoom:
             self._fail(held, "there is no room for another result now; delete some, or try again later")
-            return
-        held.result = result
-        self.result_bytes += size
-        self._move(held, Input.FINISH)
+        else:
+            self._move(held, Input.FINISH)
 
 
 def _current(held: _Held) -> Task:
     if held.task.state is not State.RUNNING:
         return held.task
-    return replace(held.task, progress=round(held.job.progress, 3))
+    return replace(held.task, progress=min(round(held.job.progress, 3), _NEARLY))
 
 
 def _first(held: Iterable[_Held]) -> _Held | None:

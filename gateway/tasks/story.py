@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Recorded
+from gateway.tasks.export.text import blank
 from protocol.audio import AudioFormat
 from protocol.control import SessionConfig
 from protocol.errors import ProtocolError
@@ -83,7 +84,7 @@ class Story:
     @cached_property
     def transcripts(self) -> Sequence[Transcript]:
         """Those that say something."""
-        return tuple(said for said in self._of_kind(Transcript) if said.text)
+        return tuple(said for said in self._of_kind(Transcript) if not blank(said.text))
 
     @property
     def name(self) -> str:

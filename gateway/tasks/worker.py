@@ -97,7 +97,7 @@ class Job:
     def _chunks(self, story: Story) -> Iterator[bytes]:
         chunk = bytearray()
         size = 0
-        for piece in self._paced(self._recipe.write(story), 0.5, len(story.events) + 1):
+        for piece in self._paced(self._recipe.write(story), 0.5, self._recipe.pieces(story) + 1):
             size += len(piece)
             if size > self._at_most:
                 raise TooLarge

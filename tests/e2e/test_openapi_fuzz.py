@@ -7,7 +7,6 @@ task is made twice: as it came, and for one that is there.
 
 import json
 import time
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,8 +122,8 @@ def contradicts_itself(body: object) -> bool:
     window = body.get("window_ms")
     too_far = (body.get("hop_ms") or 0) > (DEFAULTS.window_ms if window is None else window)
     names = {body.get("device_type"), body.get("agent_type")} - {None}
-    if any(unicodedata.category(char) == "Cn" for char in "".join(map(str, names_of(body)))):
-        return True  # which characters there are depends on the version of Unicode
+    if not "".join(map(str, names_of(body))).isprintable():
+        return True
     return too_far or len(names) > 1 or any(len(json.dumps(one)) > MAX_NOTE_BYTES for one in body.values())
 
 

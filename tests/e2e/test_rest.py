@@ -80,6 +80,7 @@ def test_a_session_is_created_shown_listed_and_deleted(client: httpx.Client, gat
         (b'{"key_hash": "abc"}', 422, "invalid_field", "key_hash"),
         (b'{"hop_ms": 5000, "window_ms": 1000}', 422, "invalid_field", "hop_ms"),
         (b'"' + b"x" * 20_000 + b'"', 413, "body_too_large", None),
+        (b'"' + b"x" * 200_000 + b'"', 413, "body_too_large", None),
     ],
 )
 def test_a_bad_body_is_a_problem_with_a_stable_code(

@@ -1,10 +1,12 @@
 """`/openapi.json` and `/docs`: public, as they hold nothing but what anybody may read in the sources."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from http import HTTPStatus
+from typing import Any
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -22,7 +24,10 @@ _ASK_AGAIN = {"cache-control": "no-cache"}
 
 
 class DescribedRoutes:
-    """The handlers of the description."""
+    """The handlers of the description.
+
+    Putting it together takes longer than the event loop may be kept: that is done in a thread.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -33,12 +38,12 @@ class DescribedRoutes:
 
     async def document(self, request: Request) -> Response:
         """`GET /openapi.json`: for machines."""
-        body = _document(self._server(request), self._gateway.keys is not None)
+        body = await run_in_threadpool(_document, self._server(request), self._gateway.keys is not None)
         return _answer(request, body, {"content-type": "application/json"})
 
     async def page(self, request: Request) -> Response:
         """`GET /docs`: for people."""
-        body = _page(self._server(request), self._gateway.keys is not None)
+        body = await run_in_threadpool(_page, self._server(request), self._gateway.keys is not None)
         headers = {
             "content-type": "text/html; charset=utf-8",
             "content-security-policy": policy(),
@@ -53,12 +58,21 @@ class DescribedRoutes:
 
 @lru_cache(maxsize=_SERVERS)
 def _document(server: str, keyed: bool) -> bytes:
-    return orjson.dumps(document(server, gateway_version(), keyed=keyed))
+    return orjson.dumps(_at(server, keyed))
 
 
 @lru_cache(maxsize=_SERVERS)
 def _page(server: str, keyed: bool) -> bytes:
-    return page(document(server, gateway_version(), keyed=keyed)).encode()
+    return page(_at(server, keyed)).encode()
+
+
+def _at(server: str, keyed: bool) -> dict[str, Any]:
+    return {**_anywhere(keyed), "servers": [{"url": server}]}
+
+
+@cache
+def _anywhere(keyed: bool) -> dict[str, Any]:
+    return document("", gateway_version(), keyed=keyed)
 
 
 def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.tasks.export.lanes import LANE_OF, Lane
-from gateway.tasks.export.text import clean
+from gateway.tasks.export.text import blank, clean
 from gateway.tasks.export.times import decimal
 from gateway.tasks.story import Story
-from protocol.events import AudioEvent, DurableEvent, Gap, Service, Task, Tone
+from protocol.events import AudioEvent, DurableEvent, Gap, Service, Task, Tone, Transcript
 
 COLUMNS = (
     "seq",
@@ -45,9 +45,14 @@ _BESIDE = frozenset(("task", "service", "environ", "scene", "accent"))
 
 
 def write(story: Story, lanes: frozenset[Lane]) -> Iterator[bytes]:
-    """The header and the rows by number. Events that are in no lane come with all lanes only."""
+    """The header and the rows by number.
+
+    Events that are in no lane come with all lanes only, transcripts without words not at all.
+    """
     yield _row(map(_quoted, COLUMNS))
     for event in story.events:
+        if isinstance(event, Transcript) and blank(event.text):
+            continue
         lane = LANE_OF.get(type(event)) if isinstance(event, AudioEvent) else None
         beside = lane is None and event.type in _BESIDE and lanes.issuperset(Lane)
         if lane in lanes or beside:

@@ -12,6 +12,11 @@ def clean(text: str | None) -> str:
     return _CONTROL.sub(" ", text or "").strip()
 
 
+def blank(text: str) -> bool:
+    """Whether nothing is left of `text` when it is clean."""
+    return not text or _CONTROL.fullmatch(text) is not None
+
+
 def humanised(label: str) -> str:
     """A label as people write it: `hold_music` is `hold music`."""
     return clean(label).replace("_", " ")

@@ -11,9 +11,9 @@ from itertools import groupby
 from unicodedata import east_asian_width
 
 from gateway.tasks.report.facts import Facts
-from gateway.tasks.report.lanes import NOT_ON_RECORD, Kind, Lane, lanes_of
+from gateway.tasks.report.lanes import NOT_ON_RECORD, Kind, Lane, lane_by_lane
 from gateway.tasks.report.looks import MISSING, Look, definitions, filled, looks_of
-from gateway.tasks.report.markup import Markup, element
+from gateway.tasks.report.markup import Markup, Paced, at_once, element
 from gateway.tasks.report.sentences import drawing_words
 from gateway.tasks.report.spans import Run, Span, step_above
 from gateway.tasks.report.words import SHORT_QUEUE_WORDS, clock, short
@@ -90,11 +90,18 @@ def draw(
 
     `alone` is the style that a document of its own needs.
     """
+    return at_once(draw_paced(facts, form, prefix, alone=alone))
+
+
+def draw_paced(
+    facts: Facts, form: Form, prefix: str, *, alone: Markup | None = None
+) -> Paced[tuple[Markup, float | None]]:
+    """The same, with a pause after each lane of each strip."""
     looks = looks_of([label for label, _, _ in facts.shares])
     shown = {look.label: look for look in looks.values()}
-    lanes = lanes_of(facts, looks, form.most)
+    lanes = yield from lane_by_lane(facts, looks, form.most)
     legend, top = _legend(shown, lanes, form, prefix)
-    strips, bottom = _strips(facts, lanes, shown, form, prefix, top)
+    strips, bottom = yield from _strips(facts, lanes, shown, form, prefix, top)
     title, told = f"{prefix}-title", f"{prefix}-told"
     drawn = element(
         "svg",
@@ -122,7 +129,7 @@ def draw(
 
 def _strips(
     facts: Facts, lanes: Sequence[Lane], looks: dict[str, Look], form: Form, prefix: str, top: float
-) -> tuple[list[Markup], float]:
+) -> Paced[tuple[list[Markup], float]]:
     """All strips, and where the drawing ends."""
     until_s = max(facts.extent_s, 1.0)
     top += _ABOVE
@@ -135,6 +142,7 @@ def _strips(
         strip = _Strip(form, span, until_s, prefix, looks)
         for lane in lanes if form.gutter else [lane for lane in lanes if any(strip.cut(lane.runs))]:
             drawn.append(_lane(strip, lane, top))
+            yield
             top += _height(lane, form) + _BETWEEN
         drawn.append(_axis(strip, tick_s, top))
         top += _ROW * 2

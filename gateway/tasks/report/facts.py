@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gateway.annotate.subtext import SLIGHT
+from gateway.tasks.report.markup import Paced, at_once
 from gateway.tasks.report.spans import Run, Span, follows, own
 from gateway.tasks.report.words import QUEUE_WORDS, short, tone_name
 from gateway.tasks.story import Story
@@ -93,22 +94,41 @@ class Facts:
     @classmethod
     def of(cls, story: Story) -> "Facts":
         """All of it."""
-        tones = tuple(_heard(tone, span) for tone, span in own(story, story.tones))
+        return at_once(cls.gather(story))
+
+    @classmethod
+    def gather(cls, story: Story) -> "Paced[Facts]":
+        """The same, with pauses."""
+        heard: list[Heard] = []
+        for tone, span in own(story, story.tones):
+            heard.append(_heard(tone, span))
+            yield
+        tones = tuple(heard)
         voices = _voices(story, tones)
+        yield
         told = max((e.end_sample for e in story.events if isinstance(e, AudioEvent)), default=0)
         told_s = story.seconds(max(0, told))
+        yield
+        stretches = _stretches(tones)
+        yield
+        shares = _shares(tones)
+        yield
+        calls = _calls(story)
+        yield
+        moments = _moments(tones)
+        yield
         return cls(
             story=story,
             extent_s=max(0.0, story.duration_s, told_s),
             told_s=told_s,
             tones=tones,
-            stretches=_stretches(tones),
-            shares=_shares(tones),
+            stretches=stretches,
+            shares=shares,
             voices=voices[:MOST_SPEAKERS],
             nameless=max(0, len(voices) - MOST_SPEAKERS),
-            calls=_calls(story),
+            calls=calls,
             gaps=[Run(span, str(gap.reason)) for gap, span in own(story, story.gaps)],
-            moments=_moments(tones),
+            moments=moments,
         )
 
     @property

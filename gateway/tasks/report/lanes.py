@@ -6,6 +6,7 @@ from enum import Enum
 
 from gateway.tasks.report.facts import Facts
 from gateway.tasks.report.looks import Look
+from gateway.tasks.report.markup import Paced, at_once
 from gateway.tasks.report.spans import Run, few
 
 NOT_ON_RECORD = "not on record"
@@ -37,20 +38,26 @@ class Lane:
 
 def lanes_of(facts: Facts, looks: dict[str, Look], most: int) -> Sequence[Lane]:
     """The lanes that have anything in them, `most` runs in each at most."""
+    return at_once(lane_by_lane(facts, looks, most))
+
+
+def lane_by_lane(facts: Facts, looks: dict[str, Look], most: int) -> Paced[Sequence[Lane]]:
+    """The same, with a pause before each."""
     tones = [Run(tone.span, looks[tone.label].label, tone.confidence) for tone in facts.tones]
     moments = [Run(tone.span, str(tone.shift)) for tone in facts.moments]
     lacking = facts.missing
     lost = [*facts.gaps, *([Run(lacking, NOT_ON_RECORD)] if lacking else [])]
-    lanes = [
-        _lane("Tone", Kind.BARS, tones, most, facts),
-        _lane("Change", Kind.MARKS, moments, most, facts),
-        *(
-            _lane(voice.name, Kind.BLOCKS, [Run(span, "") for span in voice.spans], most, facts)
-            for voice in facts.voices
-        ),
-        _lane("Call", Kind.BLOCKS, [Run(call.span, call.key) for call in facts.calls], most, facts),
-        _lane("Not analysed", Kind.HATCHED, lost, most, facts),
+    wanted = [
+        ("Tone", Kind.BARS, tones),
+        ("Change", Kind.MARKS, moments),
+        *((voice.name, Kind.BLOCKS, [Run(span, "") for span in voice.spans]) for voice in facts.voices),
+        ("Call", Kind.BLOCKS, [Run(call.span, call.key) for call in facts.calls]),
+        ("Not analysed", Kind.HATCHED, lost),
     ]
+    lanes: list[Lane] = []
+    for name, kind, runs in wanted:
+        yield
+        lanes.append(_lane(name, kind, runs, most, facts))
     return [lane for lane in lanes if lane.runs]
 
 

@@ -6,10 +6,10 @@ escaped, in the common ground of HTML and XML, so what is written here can be re
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 _BLANKS = re.compile("[\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 _STEERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -31,6 +31,20 @@ Node: TypeAlias = "Markup | str | None"
 Value: TypeAlias = "str | int | float | None"
 """What an attribute may hold; None leaves it out."""
 
+T = TypeVar("T")
+Paced: TypeAlias = Generator[None, None, T]
+"""Work that yields nothing but places to pause at, and returns what it made."""
+
+
+def at_once(work: Paced[T]) -> T:
+    """What `work` makes, without a pause."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            made: T = done.value
+            return made
+
 
 def clean(text: str) -> str:
     """`text` on one line, without what no document may hold or what steers the direction of others."""
@@ -39,19 +53,28 @@ def clean(text: str) -> str:
 
 def element(name: str, /, *children: Node, **attributes: Value) -> Markup:
     """One element. In attributes' names `_` stands for `-`; one at the end is left out (`class_`)."""
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
     if name in _CHILDLESS:
-        return Markup(f"<{name}{written}/>")
-    return Markup(f"<{name}{written}>{joined(children).text}</{name}>")
+        return Markup(f"<{name}{_written(attributes)}/>")
+    before, after = around(name, **attributes)
+    return Markup(f"{before}{joined(children).text}{after}")
+
+
+def around(name: str, /, **attributes: Value) -> tuple[str, str]:
+    """What stands before and behind the children of an element that is written piece by piece."""
+    return f"<{name}{_written(attributes)}>", f"</{name}>"
 
 
 def joined(nodes: Iterable[Node]) -> Markup:
     """Nodes one after the other."""
     return Markup("".join(_text(node) for node in nodes if node is not None))
+
+
+def _written(attributes: Mapping[str, Value]) -> str:
+    return "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
 
 
 def _text(node: Markup | str) -> str:

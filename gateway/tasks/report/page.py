@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 
 from gateway.tasks.report import sections
-from gateway.tasks.report.drawing import NARROW, WIDE, draw
+from gateway.tasks.report.drawing import NARROW, WIDE, draw_paced
 from gateway.tasks.report.facts import Facts
-from gateway.tasks.report.markup import Markup, Node, element
+from gateway.tasks.report.markup import Markup, Node, around, element, joined
 from gateway.tasks.report.sentences import HONEST, empty, in_short, notices
 from gateway.tasks.report.tables import lasting
 from gateway.tasks.report.talk import talk
@@ -23,12 +23,25 @@ ID_CHARS = 8
 _MOST_MODELS = 5
 
 
-def page(story: Story) -> str:
-    """The whole document, in the syntax that HTML and XML share."""
-    facts = Facts.of(story)
+def page(story: Story) -> Iterator[str | None]:
+    """The document in pieces, in the syntax that HTML and XML share; None is a place to pause at."""
+    facts = yield from Facts.gather(story)
+    parts = list(_parts(facts))
+    html, end_html = around("html", lang="en")
+    body, end_body = around("body")
+    main, end_main = around("main", id="main", tabindex=-1)
+    skip = element("a", "Skip to the report", href="#main", class_="skip")
+    header = element("header", element("h1", "Conversation report"), _subtitle(facts))
+    contents = _contents([(key, heading) for key, heading, _ in parts]) if len(parts) > 1 else None
+    yield f"<!DOCTYPE html>\n{html}{_head(story).text}{body}{joined((skip, header, contents)).text}{main}"
+    for part in parts:
+        yield from _part(*part)
+    yield f"{end_main}{element('footer', *_about(story)).text}{end_body}{end_html}\n"
+
+
+def _head(story: Story) -> Markup:
     sheet = style("page.css", "timeline.css")
-    title = f"Conversation report · {_begun(story)}"
-    head = element(
+    return element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=_policy(sheet)),
@@ -36,19 +49,9 @@ def page(story: Story) -> str:
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
         element("meta", name="robots", content="noindex"),
-        element("title", title),
+        element("title", f"Conversation report · {_begun(story)}"),
         sheet,
     )
-    parts = [(key, heading, list(nodes)) for key, heading, nodes in _parts(facts)]
-    body = element(
-        "body",
-        element("a", "Skip to the report", href="#main", class_="skip"),
-        element("header", element("h1", "Conversation report"), _subtitle(facts)),
-        _contents([(key, heading) for key, heading, _ in parts]) if len(parts) > 1 else None,
-        element("main", *[_part(*part) for part in parts], id="main", tabindex=-1),
-        element("footer", *_about(story)),
-    )
-    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en").text + "\n"
 
 
 @cache
@@ -86,8 +89,12 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str, Iterable[Node]]]:
         yield "totals", "Totals", sections.totals(facts)
 
 
-def _part(key: str, heading: str, nodes: Iterable[Node]) -> Markup:
-    return element("section", element("h2", heading, id=key), *nodes)
+def _part(key: str, heading: str, nodes: Iterable[Node]) -> Iterator[str | None]:
+    section, end = around("section")
+    yield section + element("h2", heading, id=key).text
+    for node in nodes:
+        yield joined((node,)).text if node is not None else None
+    yield end
 
 
 def _contents(parts: list[tuple[str, str]]) -> Markup:
@@ -127,7 +134,7 @@ def _short(facts: Facts, nothing: str | None) -> Iterator[Node]:
 
 def _timeline(facts: Facts) -> Iterator[Node]:
     for form, shape in ((WIDE, "wide"), (NARROW, "narrow")):
-        drawn, bin_s = draw(facts, form, shape)
+        drawn, bin_s = yield from draw_paced(facts, form, shape)
         yield element("div", drawn, _binned(bin_s) if bin_s else None, class_=shape)
     yield element("p", "The sections below tell the same in words and tables.")
 

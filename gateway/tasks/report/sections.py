@@ -52,7 +52,10 @@ def moments(facts: Facts) -> Iterator[Node]:
     """The clearest changes of tone, with what was being said."""
     if not facts.moments:
         return
-    rows = [_moment(facts, one) for one in facts.moments]
+    rows: list[Sequence[Node]] = []
+    for one in facts.moments:
+        rows.append(_moment(facts, one))
+        yield None
     columns = [Column("At"), Column("Change"), Column("Speaker"), Column("Tone"), Column("Said then")]
     yield element("h3", "Clear changes")
     yield table(

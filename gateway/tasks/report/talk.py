@@ -41,7 +41,11 @@ def talk(facts: Facts) -> Iterator[Node]:
     for number, members in chapters:
         if facts.extent_s > chapter_s:
             yield element("h3", f"From {clock(number * chapter_s)} to {clock((number + 1) * chapter_s)}")
-        yield element("ol", *[_line(facts, line) for line in members], class_="talk", role="list")
+        written: list[Markup] = []
+        for line in members:
+            written.append(_line(facts, line))
+            yield None
+        yield element("ol", *written, class_="talk", role="list")
 
 
 def _bounded(lines: Sequence[Transcript]) -> Sequence[Transcript]:

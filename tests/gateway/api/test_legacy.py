@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.api.legacy_audio import MAX_ANSWERS
 from gateway.api.legacy_stream import HEARTBEAT_S, LOADING_S
 from gateway.classify.port import (
     Observation,
@@ -17,7 +18,6 @@ from gateway.classify.port import (
     TranscriptObservation,
 )
 from gateway.live.drain import NodeDrain
-from gateway.live.reader import MAX_REPLIES
 from gateway.sessions.keys import Keyring, Namespace
 from gateway.sessions.service import NewSession
 from gateway.stores.keyfile import save
@@ -438,14 +438,33 @@ def test_floods_are_told_and_closed() -> None:
     run(scenario)
 
 
+def test_a_page_that_was_held_up_gets_every_answer() -> None:
+    """Five seconds in the smallest chunks of a browser, at once, with a complaint among them: all in turn."""
+
+    async def scenario(on: Old) -> None:
+        microphone = await on.record(await on.start())
+        chunks = [bytes(256)] * 300
+        assert microphone.lane is not None
+        for chunk in chunks:
+            microphone.lane.sink(chunk)
+        microphone.lane.sink("text")
+        for chunk in chunks:
+            microphone.lane.sink(chunk)
+        await until(lambda: len(microphone.answers) == 601)
+        assert [one["ok"] for one in microphone.answers] == [True] * 300 + [False] + [True] * 300
+        assert microphone.closed is None
+
+    run(scenario)
+
+
 def test_a_peer_that_reads_no_answers_is_closed() -> None:
     """They wait in a bounded queue."""
 
     async def scenario(on: Old) -> None:
         microphone = await on.record(await on.start())
         microphone.takes.clear()
-        for _ in range(MAX_REPLIES + 3):
-            await microphone.speak(bytes(200))
+        for _ in range(MAX_ANSWERS // 64 + 1):
+            await microphone.speak(*[bytes(2)] * 64)
         microphone.takes.set()
         await until(lambda: microphone.closed is not None)
         assert (microphone.answers[-1]["error"], microphone.closed) == ("reader_too_slow", 4101)
@@ -503,6 +522,20 @@ def test_a_tenant_s_sessions_are_its_own(tmp_path: Path) -> None:
         assert (foreign.status_code, foreign.content) == (404, absent.content)
         assert (await on.watch(other)).status == 404
         assert (await on.record(other)).closed == 4004
+
+    run(scenario, **with_keys(tmp_path), legacy_namespace="elders")
+
+
+def test_a_session_that_was_made_with_a_key_is_not_had_without(tmp_path: Path) -> None:
+    """An observer knows its id, too, and must not become its owner by these routes."""
+
+    async def scenario(on: Old) -> None:
+        mine = (await on.node.gateway.service.create(NewSession(namespace_id="elders"))).session.id
+        for method, rest in (("GET", ""), ("GET", "/history"), ("GET", "/export"), ("DELETE", "/end")):
+            asked, absent = [await on.ask(method, f"/session/{one}{rest}") for one in (mine, "nobody")]
+            assert (asked.status_code, asked.content) == (404, absent.content), rest
+        assert (await on.watch(mine)).status == 404
+        assert (await on.record(mine)).closed == 4004
 
     run(scenario, **with_keys(tmp_path), legacy_namespace="elders")
 

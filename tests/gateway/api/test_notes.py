@@ -83,6 +83,11 @@ def _nested(levels: int) -> dict[str, Any]:
         ("/checkpoints", {"name": "offer", "data": {"a": "x" * 1_024}}, "/data"),
         ("/checkpoints", {"name": "offer", "at": 7}, "/at"),
         ("/heartbeat", {"now": 7}, "/now"),
+        ("/tasks", {"type": "nap"}, "/type"),
+        ("/tasks", {"type": "export", "options": 7}, "/options"),
+        ("/tasks", {"type": "export", "options": {"format": "mp3"}}, "/options/format"),
+        ("/tasks", {"type": "export", "options": {"a/b~c": 7}}, "/options/a~1b~0c"),
+        ("/tasks", {"type": "export", "options.format": "csv"}, "/options.format"),
     ],
 )
 def test_a_wrong_field_is_pointed_at(tmp_path: Path, path: str, body: dict[str, Any], pointer: str) -> None:

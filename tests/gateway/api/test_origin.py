@@ -4,6 +4,8 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.api.origin import OriginPolicy
 
@@ -40,11 +42,21 @@ def test_a_strangers_headers_change_nothing() -> None:
         ({"host": "voice.example"}, "http://voice.example/"),
         ({"host": "voice.example", "x-forwarded-proto": "https"}, "https://voice.example/"),
         ({"host": "inner", "x-forwarded-host": "voice.example"}, "http://voice.example/"),
-        ({"host": "a", "x-forwarded-proto": "https, http"}, "https://a/"),
+        ({"host": "a", "x-forwarded-proto": "http, https"}, "https://a/"),
+        ({"host": "a", "x-forwarded-proto": "https, http"}, "http://a/"),
         (
-            {"host": "a", "forwarded": 'for=1.2.3.4;proto=https;host="v.example:444", for=x'},
+            {"host": "a", "x-forwarded-proto": "https, http", "x-forwarded-for": "1.2.3.4, 10.0.0.7"},
+            "https://a/",
+        ),
+        ({"host": "a", "x-forwarded-proto": "https", "x-forwarded-for": "10.0.0.7, 10.0.0.8"}, "https://a/"),
+        (
+            {"host": "a", "forwarded": 'for=1.2.3.4;proto=https;host="v.example:444"'},
             "https://v.example:444/",
         ),
+        ({"host": "a", "forwarded": "host=evil, for=1.2.3.4;host=v.example"}, "http://v.example/"),
+        ({"host": "a", "forwarded": "host=v.example, for=10.0.0.7:81;host=inner"}, "http://v.example/"),
+        ({"host": "a", "forwarded": 'host="b,c";for="[::ffff:10.0.0.7]:1"'}, "http://10.0.0.1:8522/"),
+        ({"host": "a", "forwarded": 'host="b'}, "http://a/"),
         ({"host": "bad host/<script>"}, "http://10.0.0.1:8522/"),
         ({}, "http://10.0.0.1:8522/"),
     ],
@@ -53,6 +65,21 @@ def test_a_trusted_proxy_is_believed(headers: dict[str, str], expected: str) -> 
     """What it says of scheme and host counts, as far as it is a host at all."""
     asked = scope(headers, client=(PROXY, 1), server=("10.0.0.1", 8522))
     assert policy().address(asked).http("/") == expected
+
+
+def test_of_two_headers_the_proxys_own_counts() -> None:
+    """One that its client sent stands before it."""
+    asked = scope({"host": "a"}, client=(PROXY, 1), server=("10.0.0.1", 8522))
+    asked["headers"] += [(b"x-forwarded-host", b"evil"), (b"x-forwarded-host", b"v.example")]
+    assert policy().address(asked).http("/") == "http://v.example/"
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=60))
+def test_no_header_breaks_anything(value: str) -> None:
+    """Whatever a proxy passes on, there is an address."""
+    names = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
+    asked = scope(dict.fromkeys(names, value), client=(PROXY, 1), server=("10.0.0.1", 8522))
+    assert policy().address(asked).scheme in ("http", "https")
 
 
 def test_an_address_without_its_schemes_own_port_is_short() -> None:

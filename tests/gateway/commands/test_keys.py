@@ -113,6 +113,32 @@ def test_mistakes_are_one_line(keys: Keys, path: Path, arguments: tuple[str, ...
     assert not path.exists()
 
 
+def test_a_key_that_nobody_has_seen_opens_nothing(keys: Keys, path: Path, clock: ManualClock) -> None:
+    """Where it can't be shown, all is as before."""
+    keys("create", "acme")
+    before = keyfile.load(path)
+
+    class Full(StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    for action in ("create", "rotate"):
+        arguments = parse(["keys", action, "acme", "--file", str(path)])
+        with pytest.raises(OSError, match="No space"):
+            run_keys(arguments, {}, keyfile, clock, Full(), StringIO())
+        assert keyfile.load(path) == before
+
+
+@pytest.mark.parametrize("name", ["keys", "keys.yaml", "keys.toml.bak"])
+def test_a_file_that_a_gateway_would_not_take_is_not_made(tmp_path: Path, name: str) -> None:
+    """It tells TOML from JSON by the name."""
+    path = tmp_path / name
+    arguments = parse(["keys", "create", "acme", "--file", str(path)])
+    with pytest.raises(CommandError, match=r"must name a \.toml or \.json file"):
+        run_keys(arguments, {}, keyfile, ManualClock(), StringIO(), StringIO())
+    assert not path.exists()
+
+
 def test_without_a_file_it_says_how_to_name_one() -> None:
     """The setting and the option."""
     with pytest.raises(CommandError, match="no file of namespaces") as refused:

@@ -1,6 +1,7 @@
 """Requests that come late, in pieces, malformed or too large end in bounded time, each with its answer."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
+from gateway.hangup import hang_up
 from gateway.server.facts import Cutoff, ServerConfig
 from gateway.server.http import (
     BODY_S,
@@ -51,9 +53,18 @@ class Link:
             await asyncio.sleep(0)
 
     def status(self) -> int:
-        """The status that was answered since last asked; 0 for none."""
+        """The status that was answered since last asked; 0 for none. A refusal is a problem document."""
         wire = self.transport.take()
-        return int(wire.split(b" ")[1]) if wire else 0
+        if not wire:
+            return 0
+        head, _, body = wire.partition(b"\r\n\r\n")
+        status = int(head.split(b" ")[1])
+        if status >= 400:
+            assert b"content-type: application/problem+json" in head.lower()
+            problem = json.loads(body)
+            assert problem["status"] == status
+            assert {"type", "title", "code", "detail"} <= problem.keys()
+        return status
 
 
 def run(steps: Callable[[Link], Awaitable[None]]) -> None:
@@ -117,6 +128,25 @@ def test_a_request_in_time_is_answered_and_the_next_one_too() -> None:
         assert link.facts == []
 
     run(steps)
+
+
+def test_an_application_can_hang_up(caplog: pytest.LogCaptureFixture) -> None:
+    """In the midst of its answer: the connection is dropped and counted, and nobody calls it a defect."""
+
+    async def app(scope: dict[str, Any], _: object, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        hang_up(scope)
+
+    async def steps(link: Link) -> None:
+        link.protocol.app = app
+        await link.arrive(GET + b"\r\n")
+        assert link.transport.is_closing()
+        assert link.facts == [Cutoff.DROPPED]
+
+    run(steps)
+    assert caplog.records == []
+    hang_up({"type": "http"})
 
 
 def test_a_silent_connection_is_dropped() -> None:

@@ -9,6 +9,7 @@ from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Status, Timers
 from gateway.sessions.ports import SessionFilter, UnknownSession
 from gateway.sessions.service import NewSession, SessionService
+from gateway.sessions.tickets import Role
 from protocol.audio import AudioFormat
 from protocol.control import SessionConfig
 from tests.gateway.sessions.kit import Node, YieldingSessionStore, entry, run, summary
@@ -74,6 +75,27 @@ class TestCreating:
             node.clock.advance(1.0)
             await node.service.create(wanted)
             assert await node.service.count() == 2
+
+        run(scenario())
+
+    def test_those_that_are_over_make_room_among_however_many(self) -> None:
+        """A hundred that go on are in front of those to which nobody came."""
+
+        async def scenario() -> None:
+            node = Node(max_sessions_per_user=150)
+            wanted = NewSession(user_id="u")
+            for index in range(150):
+                made = (await node.service.create(wanted)).session.id
+                if index < 100:
+                    await node.service.attach(made, Role.OWNER)
+                    node.live[made] = Activity(1, node.clock.monotonic())
+            with pytest.raises(LimitExceeded):
+                await node.service.create(wanted)
+            node.clock.advance(30.0)
+            for _ in range(50):
+                await node.service.create(wanted)
+            with pytest.raises(LimitExceeded):
+                await node.service.create(wanted)
 
         run(scenario())
 
@@ -206,6 +228,27 @@ class TestFinding:
             assert {await status(node, one) for one in late} == {Status.EXPIRED}
             node.clock.advance(900.0)
             assert [one.id for one in await node.service.list(limit=2)] == first[::-1]
+
+        run(scenario())
+
+    def test_a_page_goes_on_where_a_session_was_deleted_meanwhile(self) -> None:
+        """The last one of what was looked at may go while others have their turn."""
+
+        async def scenario() -> None:
+            node = Node()
+            first = [await new(node) for _ in range(2)]
+            late = [await new(node) for _ in range(150)]
+            for one in first:
+                await node.service.attach(one)
+                node.live[one] = Activity(1, node.clock.monotonic() + 1_000.0)
+            node.clock.advance(30.0)
+            await node.service.list(limit=1_000)
+            node.clock.advance(900.0)
+            listing = asyncio.create_task(node.service.list(limit=150))
+            await asyncio.sleep(0)
+            for one in late[:3]:
+                await node.store.delete(one)
+            assert [one.id for one in await listing] == first[::-1]
 
         run(scenario())
 

@@ -130,10 +130,8 @@ def test_a_file_that_cant_be_read_or_written_is_an_error_of_ours(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["namespaces.toml", "namespaces.json"])
 def test_only_its_owner_may_read_what_is_written(tmp_path: Path, name: str) -> None:
-    """Whatever the file's mode was before; nothing else is left in the folder."""
+    """Nothing else is left in the folder."""
     path = tmp_path / name
-    path.write_text("")
-    path.chmod(0o666)
     ring, made = Keyring().with_key("mine", NOW)
     save(path, ring)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -141,6 +139,49 @@ def test_only_its_owner_may_read_what_is_written(tmp_path: Path, name: str) -> N
     assert load(path) == ring
     assert made.secret not in path.read_text()
     assert made.key_hash not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(0o640, 0o640), (0o666, 0o640), (0o604, 0o600), (0o400, 0o600)]
+)
+def test_the_group_that_could_read_it_still_can(tmp_path: Path, before: int, after: int) -> None:
+    """That is how a gateway may read what root changes; nobody may write but the owner, and others not even
+    read."""
+    path = tmp_path / "namespaces.toml"
+    save(path, Keyring())
+    path.chmod(before)
+    save(path, Keyring().with_key("mine", NOW)[0])
+    assert stat.S_IMODE(path.stat().st_mode) == after
+
+
+def _ours(path: Path, owner: int, group: int) -> None:
+    """Give a file away, where the one who runs the tests may."""
+    try:
+        os.chown(path, owner, group)
+    except PermissionError:
+        pytest.skip("only root gives files away")
+
+
+def test_what_root_changes_stays_its_owners_and_groups(tmp_path: Path) -> None:
+    """With its group's permission: the gateway, which is neither root nor alone, reads on."""
+    path = tmp_path / "namespaces.toml"
+    save(path, Keyring())
+    path.chmod(0o640)
+    _ours(path, 12_345, 23_456)
+    save(path, Keyring().with_key("mine", NOW)[0])
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12_345, 23_456, 0o640)
+
+
+def test_a_group_that_is_not_kept_gets_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not give files away writes one of a group of its own, which had no say before."""
+    path = tmp_path / "namespaces.toml"
+    save(path, Keyring())
+    path.chmod(0o640)
+    _ours(path, 12_345, 23_456)
+    monkeypatch.setattr("os.geteuid", lambda: 12_345)
+    save(path, Keyring().with_key("mine", NOW)[0])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(

@@ -294,6 +294,26 @@ def test_progress_is_told_while_it_runs() -> None:
     run(main())
 
 
+def test_nothing_is_done_before_it_is_ready() -> None:
+    """However many pieces a result turns out to have, progress is 1 only with the result."""
+
+    async def main() -> None:
+        async with Bench() as bench:
+            seen: list[float] = []
+
+            def long(_: Story) -> Iterator[bytes]:
+                for _number in range(10):
+                    yield b"x"
+                    seen.append(bench.service.get(task.id).progress)
+
+            task = bench.service.submit("s", replace(makes(), write=long))
+            await bench.work()
+            assert 0.5 < max(seen) < 1.0
+            assert bench.service.get(task.id).progress == 1.0
+
+    run(main())
+
+
 def test_one_that_is_over_is_forgotten_with_its_result() -> None:
     """Removing it gives its bytes back; it is announced no more, as its state did not change."""
 

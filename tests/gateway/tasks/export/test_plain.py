@@ -2,14 +2,18 @@
 
 import re
 
+import pytest
 from hypothesis import given
 
 from gateway.tasks.export.formats import FORMATS, export
 from gateway.tasks.export.lanes import ALL, Lane, in_lanes
 from gateway.tasks.export.text import clean
 from gateway.tasks.story import Story
-from protocol.events import Transcript
-from tests.gateway.tasks.kit import gap, said, stories, story, tone
+from protocol.events import QueueLabel, Transcript
+from tests.gateway.tasks.kit import RATE, gap, queue, said, stories, story, tone
+
+SHARED = ("vtt", "srt", "txt", "audacity")
+"""Formats that are made to be shown to others."""
 
 
 def test_a_transcript_reads_like_one() -> None:
@@ -28,6 +32,23 @@ def test_a_transcript_reads_like_one() -> None:
         "[00:00:00.500] Speaker A: Good morning\n"
         "[00:00:02.000] (not analysed: overload, 0.250 s)\n"
     )
+
+
+@pytest.mark.parametrize("name", ["txt", "audacity", "csv", "vtt_metadata", "vtt", "srt"])
+@pytest.mark.parametrize("text", ["", " \n\t ", "\u2028\u00a0", "\x00\ufeff"])
+def test_what_says_nothing_is_left_out(name: str, text: str) -> None:
+    """A blank transcript makes no line, label, row or cue."""
+    nothing = export(story(tone(0, 1), next_sample=RATE), name)
+    blank = said(0, 1, text, speaker_id="Speaker A")
+    assert export(story(tone(0, 1), blank, next_sample=RATE), name) == nothing
+
+
+@pytest.mark.parametrize(("name", "shown"), [(name, name not in SHARED) for name in FORMATS])
+def test_dialled_keys_are_in_data_only(name: str, shown: bool) -> None:
+    """They may be a secret: what is made to be read and passed on tells how many they were."""
+    data = export(story(queue(0, 1, QueueLabel.DTMF_TONE, digits="4711")), name).decode()
+    assert ("4711" in data) == shown
+    assert ("dtmf tone, 4 keys" in data) == (not shown)
 
 
 @given(stories())

@@ -13,9 +13,12 @@ from gateway.api.context import Gateway, Readiness
 from gateway.api.origin import OriginPolicy
 from gateway.api.routes import build
 from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.acoustic.speaking import speaking
+from gateway.classify.blend import BlendedClassifier
+from gateway.classify.onnx.configured import configured_onnx
 from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.scheduler import Scheduler
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.live.census import Census
 from gateway.live.drain import NodeDrain
 from gateway.live.registry import LiveRegistry, LogBounds
@@ -24,7 +27,7 @@ from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
-from gateway.settings import Settings
+from gateway.settings import ClassifierKind, Settings
 from gateway.stores.keyfile import configured_keys
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
@@ -86,7 +89,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
     )
-    classifier = classifier or AcousticClassifier(workers=settings.classify_workers)
+    classifier = classifier or _classifier(settings, clock)
     transcriber = _transcriber(settings)
     scheduler = Scheduler(
         classifier,
@@ -150,6 +153,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
 async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
     if parts.transcriber is not None:
         await parts.transcriber.start()
+    await parts.classifier.start()
     for name, work in (("scheduler", parts.scheduler.run()), ("reaper", parts.reaper.run())):
         task = asyncio.create_task(work, name=name)
         parts.running.add(task)
@@ -215,6 +219,13 @@ def _herald(live: LiveRegistry) -> Callable[[Task], None]:
         live.announce_task(task.session_id, task.id, task.recipe.type, task.state)
 
     return announce
+
+
+def _classifier(settings: Settings, clock: Clock) -> Classifier:
+    acoustic = AcousticClassifier(workers=settings.classify_workers)
+    if settings.classifier is ClassifierKind.ONNX:
+        return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
+    return acoustic
 
 
 def _transcriber(settings: Settings) -> Transcriber | None:

@@ -164,12 +164,14 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from gateway.classify.onnx.configured import check_model
     from gateway.clock import SystemClock
     from gateway.commands.check_config import check_config
     from gateway.stores.keyfile import configured_keys
 
     def also(settings: "Settings") -> None:
         configured_keys(settings, SystemClock())
+        check_model(settings)
 
     return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
-from gateway.config.files import data_file, namespace_name, socket_path
+from gateway.config.files import data_file, namespace_name, socket_path, toml_file
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -42,6 +42,8 @@ class LogFormat(StrEnum):
 
 class ClassifierKind(StrEnum):
     ACOUSTIC = "acoustic"
+    ONNX = "onnx"
+    """Tone from a local model, the rest as `acoustic`."""
 
 
 class TranscriberKind(StrEnum):
@@ -70,6 +72,7 @@ _HOURS = Number(0.01, 8_760)
 _LISTEN = "Listening"
 _KEYS = "Keys"
 _CLASSIFY = "Classifying"
+_ONNX = "A local model (`onnx`)"
 _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
@@ -162,6 +165,13 @@ class Settings:
         _CLASSIFY,
         "A batch without an answer after this long becomes a gap, and the gateway is not ready.",
         unit="s",
+    )
+
+    onnx_model_file: str | None = setting(
+        None,
+        Maybe(Text(toml_file, "path of a `.toml` file")),
+        _ONNX,
+        "The file that describes the model; see [classifiers/onnx.md](classifiers/onnx.md).",
     )
 
     transcriber: TranscriberKind = setting(
@@ -381,6 +391,18 @@ _RULES = (
         lambda chosen: chosen is not TranscriberKind.POCKETSPHINX or _installed("pocketsphinx"),
         "must not be pocketsphinx where the Python package of that name is not installed",
         "in a clone of Undertone, `pip install '.[embedded]'`; or set it to auto",
+    ),
+    Rule(
+        ("classifier", "onnx_model_file"),
+        lambda chosen, file: chosen is not ClassifierKind.ONNX or file is not None,
+        "must not be onnx without UNDERTONE_ONNX_MODEL_FILE",
+        "name the TOML file that describes the model",
+    ),
+    Rule(
+        ("classifier",),
+        lambda chosen: chosen is not ClassifierKind.ONNX or _installed("onnxruntime"),
+        "must not be onnx where the Python package onnxruntime is not installed",
+        "in a clone of Undertone, `pip install '.[onnx]'`",
     ),
     Rule(
         ("classify_queue", "classify_batch"),

@@ -80,6 +80,20 @@ def test_every_setting_refuses_nonsense(name: str) -> None:
     assert problem.message
 
 
+@pytest.mark.parametrize(
+    ("there", "file", "told"),
+    [(True, "", "without UNDERTONE_ONNX_MODEL_FILE"), (False, "m.toml", "onnxruntime is not installed")],
+)
+def test_a_local_model_needs_its_file_and_its_library(
+    monkeypatch: pytest.MonkeyPatch, there: bool, file: str, told: str
+) -> None:
+    """Both are known before anything opens, and what is missing is told with what to do."""
+    monkeypatch.setattr(gateway.settings, "_installed", lambda _: there)
+    problem = one_problem({"UNDERTONE_CLASSIFIER": "onnx", "UNDERTONE_ONNX_MODEL_FILE": file})
+    assert told in problem.message
+    assert problem.hint
+
+
 def test_all_problems_are_told_at_once(toml: Path) -> None:
     """Names nobody knows, values out of range and rules broken come together, not one after the other."""
     toml.write_text("prot = 1\nport = 'eighty'\n")

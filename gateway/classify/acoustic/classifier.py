@@ -105,12 +105,12 @@ class AcousticClassifier:
 def analyse(windows: Sequence[Window]) -> list[_Answer]:
     """The observations for each window, and the state it leaves; the windows' own state isn't touched."""
     answers: dict[int, _Answer] = {}
-    for group in _groups(windows):
+    for group in grouped(windows):
         rows = [windows[i] for i in group]
-        batch, lengths = _load(rows)
+        batch, lengths = loaded(rows)
         features = extract(batch, lengths)
         blocks = tones.detect(batch, lengths)
-        _silence_tones(features, blocks)
+        silence_tones(features, blocks)
         heard = prosody.measure(features)
         for row, i in enumerate(group):
             answers[i] = _observe(features, row, blocks[row], heard[row], windows[i])
@@ -119,7 +119,7 @@ def analyse(windows: Sequence[Window]) -> list[_Answer]:
     return [answers[i] for i in range(len(windows))]
 
 
-def _groups(windows: Sequence[Window]) -> list[list[int]]:
+def grouped(windows: Sequence[Window]) -> list[list[int]]:
     """Indices of windows of about one length, at most BATCH each."""
     by_length: dict[int, list[int]] = {}
     for i, window in enumerate(windows):
@@ -127,7 +127,8 @@ def _groups(windows: Sequence[Window]) -> list[list[int]]:
     return [same[at : at + BATCH] for same in by_length.values() for at in range(0, len(same), BATCH)]
 
 
-def _load(windows: Sequence[Window]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+def loaded(windows: Sequence[Window]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """The windows' samples with full scale 1, padded with silence behind, and how long each is."""
     lengths = np.array([len(window.samples) for window in windows], dtype=np.intp)
     batch = np.zeros((len(windows), int(lengths.max())), dtype=np.float32)
     for row, window in zip(batch, windows, strict=True):
@@ -135,7 +136,7 @@ def _load(windows: Sequence[Window]) -> tuple[npt.NDArray[np.float32], npt.NDArr
     return batch, lengths
 
 
-def _silence_tones(features: Features, blocks: Sequence[ToneBlocks]) -> None:
+def silence_tones(features: Features, blocks: Sequence[ToneBlocks]) -> None:
     """Signalling tones are nobody's speech."""
     centres = np.arange(features.speech.shape[1]) * HOP + FRAME // 2
     for row, found in enumerate(blocks):

@@ -14,8 +14,11 @@ from gateway.api.origin import OriginPolicy
 from gateway.api.routes import build
 from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.port import Classifier, HealthStatus
+from gateway.classify.remote.access import Access, AccessError
+from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.classify.scheduler import Scheduler
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
+from gateway.config.options import variable
 from gateway.live.census import Census
 from gateway.live.drain import NodeDrain
 from gateway.live.registry import LiveRegistry, LogBounds
@@ -24,7 +27,7 @@ from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
-from gateway.settings import Settings
+from gateway.settings import ClassifierKind, Problem, Settings, SettingsError
 from gateway.stores.keyfile import configured_keys
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
@@ -86,7 +89,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
     )
-    classifier = classifier or AcousticClassifier(workers=settings.classify_workers)
+    classifier = classifier or _classifier(settings, clock, telemetry)
     transcriber = _transcriber(settings)
     scheduler = Scheduler(
         classifier,
@@ -96,7 +99,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         capacity=settings.classify_queue,
         deadline_s=settings.dispatch_deadline_s,
         call_s=settings.classify_timeout_s,
-        concurrency=settings.classify_workers,
+        concurrency=_concurrency(settings),
         observer=telemetry,
     )
 
@@ -148,6 +151,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
 
 @asynccontextmanager
 async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
+    await parts.classifier.start()
     if parts.transcriber is not None:
         await parts.transcriber.start()
     for name, work in (("scheduler", parts.scheduler.run()), ("reaper", parts.reaper.run())):
@@ -215,6 +219,41 @@ def _herald(live: LiveRegistry) -> Callable[[Task], None]:
         live.announce_task(task.session_id, task.id, task.recipe.type, task.state)
 
     return announce
+
+
+def _classifier(settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
+    if settings.classifier is ClassifierKind.REMOTE:
+        return RemoteClassifier(
+            settings.classifier_url,
+            access=_access(settings),
+            deadline_s=settings.classifier_deadline_s,
+            calls=settings.classifier_calls,
+            clock=clock,
+            observer=telemetry.sidecars,
+        )
+    return AcousticClassifier(workers=settings.classify_workers)
+
+
+def _concurrency(settings: Settings) -> int:
+    """Batches at the classifier at the same time."""
+    if settings.classifier is ClassifierKind.REMOTE:
+        return settings.classifier_calls * len(settings.classifier_url)
+    return settings.classify_workers
+
+
+def _access(settings: Settings) -> Access:
+    """What sidecars want to see, and whom to trust among them.
+
+    Raises:
+        SettingsError: a file can't be used.
+    """
+    tls = any(url.startswith("https:") for url in settings.classifier_url)
+    try:
+        return Access.load(
+            tls=tls, ca_file=settings.classifier_ca_file, token_file=settings.classifier_token_file
+        )
+    except AccessError as error:
+        raise SettingsError([Problem(variable(error.setting), error.path, error.message)]) from None
 
 
 def _transcriber(settings: Settings) -> Transcriber | None:

@@ -24,6 +24,7 @@ COSTS = {
     "frames": ("benchmarks.micro_frames", "Frame → ring → window"),
     "events": ("benchmarks.micro_events", "Events: codec and fan-out"),
     "acoustic": ("benchmarks.micro_acoustic", "The acoustic classifier, per 1 s window"),
+    "sidecar": ("benchmarks.micro_sidecar", "Asking a sidecar, per 1 s window"),
     "load": ("benchmarks.load", "Live sessions on one core"),
 }
 FAULTS = {
@@ -108,6 +109,8 @@ def _head(title: str, command: str) -> str:
         "uvicorn",
         "uvloop",
         "starlette",
+        "httpx",
+        "aiohttp",
     )
     versions = [f"| Python | {platform.python_version()} |"]
     versions += [f"| {name} | {version(name)} |" for name in names]

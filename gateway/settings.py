@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
-from gateway.config.files import data_file, namespace_name, socket_path, toml_file
+from gateway.config.addresses import Network, host, is_loopback, network, origin, sidecar, websocket
+from gateway.config.files import any_file, data_file, namespace_name, socket_path, toml_file
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -24,6 +24,7 @@ from gateway.config.reference import page
 __all__ = ["Problem", "Settings", "SettingsError", "effective", "explain", "reference"]
 
 DAY_S = 86_400
+MAX_SIDECARS = 32
 
 
 class LogLevel(StrEnum):
@@ -44,6 +45,8 @@ class ClassifierKind(StrEnum):
     ACOUSTIC = "acoustic"
     ONNX = "onnx"
     """Tone from a local model, the rest as `acoustic`."""
+    REMOTE = "remote"
+    """Sidecars: processes elsewhere, asked over HTTP."""
 
 
 class TranscriberKind(StrEnum):
@@ -73,6 +76,7 @@ _LISTEN = "Listening"
 _KEYS = "Keys"
 _CLASSIFY = "Classifying"
 _ONNX = "A local model (`onnx`)"
+_REMOTE = "Classifying by sidecars"
 _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
@@ -172,6 +176,38 @@ class Settings:
         Maybe(Text(toml_file, "path of a `.toml` file")),
         _ONNX,
         "The file that describes the model; see [classifiers/onnx.md](classifiers/onnx.md).",
+    )
+
+    classifier_url: tuple[str, ...] = setting(
+        (),
+        Many(sidecar, "http://, https:// or unix:// URLs"),
+        _REMOTE,
+        "Where the sidecars are that UNDERTONE_CLASSIFIER=remote asks; several share the work.",
+        default_text="none",
+        alias="CF_VOICE_URL",
+    )
+    classifier_deadline_s: float = setting(
+        2.0,
+        Number(0.1, 60),
+        _REMOTE,
+        "How long a batch may take at a sidecar, waiting and a second try included; then its windows become "
+        "gaps.",
+        unit="s",
+    )
+    classifier_calls: int = setting(
+        4, _whole(1, 64), _REMOTE, "Most calls open to one sidecar at the same time.", unit="calls"
+    )
+    classifier_ca_file: str | None = setting(
+        None,
+        Maybe(Text(any_file, "path of a PEM file")),
+        _REMOTE,
+        "The authorities whose certificates are good for an https:// sidecar, instead of the system's.",
+    )
+    classifier_token_file: str | None = setting(
+        None,
+        Maybe(Text(any_file, "path of a file")),
+        _REMOTE,
+        "A file with the token that sidecars want to see (`Authorization: Bearer`); read at the start.",
     )
 
     transcriber: TranscriberKind = setting(
@@ -385,6 +421,25 @@ _RULES = (
         lambda processes, store: processes == 1 or store is not StoreKind.MEMORY,
         "must be 1 with UNDERTONE_STORE=memory: a session in one process's memory is unknown to the others",
         "run one process",
+    ),
+    Rule(
+        ("classifier", "classifier_url"),
+        lambda kind, urls: kind is not ClassifierKind.REMOTE or bool(urls),
+        "must not be remote without UNDERTONE_CLASSIFIER_URL: there is nobody to ask",
+        "say where the sidecar is, such as http://127.0.0.1:8523",
+    ),
+    Rule(
+        ("classifier_url",),
+        lambda urls: len(urls) <= MAX_SIDECARS and len(set(urls)) == len(urls),
+        f"must be at most {MAX_SIDECARS} different addresses",
+        "for more, put a load balancer in front of them",
+    ),
+    Rule(
+        ("classifier_deadline_s", "classify_timeout_s", "classifier"),
+        lambda deadline, timeout, kind: deadline < timeout or kind is not ClassifierKind.REMOTE,
+        "must be less than UNDERTONE_CLASSIFY_TIMEOUT_S, or what was answered in time is thrown away with "
+        "what was not",
+        "lower it, or raise the other",
     ),
     Rule(
         ("transcriber",),

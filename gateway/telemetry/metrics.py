@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from gateway.telemetry.histogram import Histogram
+from gateway.telemetry.sidecars import SidecarCounts
 from protocol.close import NO_CLOSE_FRAME, CloseCode
 from protocol.events import GapReason
 
@@ -86,6 +87,7 @@ class Telemetry:
         "received_samples",
         "refusals",
         "resumes",
+        "sidecars",
         "task_outcomes",
         "task_seconds",
         "window_outcomes",
@@ -107,6 +109,7 @@ class Telemetry:
         self.cutoffs: dict[str, int] = {}
         self.resumes = {"all": 0, "part": 0}
         self.task_outcomes = {"ready": 0, "failed": 0, "cancelled": 0, "discarded": 0}
+        self.sidecars = SidecarCounts()
         self.batch_size = Histogram(_BATCH_BOUNDS)
         self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
         self.classify_seconds = Histogram(_WAIT_BOUNDS)
@@ -231,7 +234,7 @@ class Telemetry:
 
 # Declarations ---------------------------------------------------------------------------------------------
 
-Value: TypeAlias = int | float | Counts | Histogram
+Value: TypeAlias = int | float | Counts | Mapping[tuple[str, str], int] | Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ class Family:
     help: str
     read: Callable[[Telemetry, Snapshot], Value]
     label: str = ""
+    """One name, or several with blanks between them; values are then by tuple."""
 
     @property
     def shown_name(self) -> str:
@@ -259,10 +263,12 @@ class Family:
             histogram.add_metric([], list(value.cumulative()), value.total)
             return histogram
         make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
-        metric = make(self.name, self.help, labels=[self.label] if self.label else [])
-        samples = {"": value} if isinstance(value, int | float) else value
-        for label, number in samples.items():
-            metric.add_metric([label] if self.label else [], number)
+        metric = make(self.name, self.help, labels=self.label.split())
+        if isinstance(value, int | float):
+            metric.add_metric([], value)
+            return metric
+        for label, number in value.items():
+            metric.add_metric([label] if isinstance(label, str) else [*label], number)
         return metric
 
 
@@ -339,6 +345,43 @@ FAMILIES: tuple[Family, ...] = (
         "histogram",
         "From a window's last sample to its answer.",
         lambda t, _: t.lag_seconds,
+    ),
+    Family(
+        "undertone_sidecar_calls",
+        "counter",
+        "Calls to sidecars, by the sidecar's place in UNDERTONE_CLASSIFIER_URL (from 0) and by outcome: "
+        "`ok`, or how it failed.",
+        lambda t, _: t.sidecars.calls,
+        "replica outcome",
+    ),
+    Family(
+        "undertone_sidecar_retries",
+        "counter",
+        "Calls that were made again.",
+        lambda t, _: t.sidecars.retries,
+    ),
+    Family(
+        "undertone_sidecar_in_flight", "gauge", "Calls to sidecars open.", lambda t, _: t.sidecars.in_flight
+    ),
+    Family(
+        "undertone_sidecar_breakers",
+        "gauge",
+        "Sidecars, by the state of their breaker; one that is not closed is not asked, but for a probe.",
+        lambda t, _: t.sidecars.breakers,
+        "state",
+    ),
+    Family(
+        "undertone_sidecar_bad_windows",
+        "counter",
+        "Windows without an answer in a call that was answered: malformed, or refused by the sidecar.",
+        lambda t, _: t.sidecars.windows,
+        "fault",
+    ),
+    Family(
+        "undertone_sidecar_events_passed_over",
+        "counter",
+        "Events of a type or with a label that this version doesn't know.",
+        lambda t, _: t.sidecars.passed_over,
     ),
     Family("undertone_events", "counter", "Durable events, by type.", lambda t, _: t.events, "type"),
     Family(

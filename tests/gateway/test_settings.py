@@ -186,6 +186,12 @@ def test_variables_that_kubernetes_adds_are_recognised() -> None:
         ({"SESSION_IDLE_TTL_S": "7200", "SESSION_TTL_HOURS": "1"}, "SESSION_IDLE_TTL_S"),
         ({"SESSION_STALE_HOURS": "23"}, "SESSION_STALE_HOURS"),
         ({"MAX_SESSIONS_PER_USER": "5001"}, "MAX_SESSIONS_PER_USER"),
+        ({"CLASSIFIER": "remote"}, "CLASSIFIER"),
+        ({"CLASSIFIER_URL": "http://a:1,http://a:1"}, "CLASSIFIER_URL"),
+        (
+            {"CLASSIFIER": "remote", "CLASSIFIER_URL": "http://a:1", "CLASSIFIER_DEADLINE_S": "10"},
+            "CLASSIFIER_DEADLINE_S",
+        ),
     ],
 )
 def test_rules_between_settings(environ: dict[str, str], blamed: str) -> None:
@@ -194,6 +200,13 @@ def test_rules_between_settings(environ: dict[str, str], blamed: str) -> None:
     assert problem.name == f"UNDERTONE_{blamed}"
     assert problem.value == environ[blamed]
     assert problem.hint
+
+
+def test_the_older_name_of_the_sidecars_address() -> None:
+    """`CF_VOICE_URL` is read where the proper name is not set; it alone chooses no classifier."""
+    settings = Settings.load({"CF_VOICE_URL": "http://voice:8007/"})
+    assert settings.classifier_url == ("http://voice:8007",)
+    assert settings.classifier == "acoustic"
 
 
 def test_each_rule_has_its_way_out() -> None:

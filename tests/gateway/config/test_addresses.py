@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.addresses import host, is_loopback, network, origin, websocket
+from gateway.config.addresses import host, is_loopback, network, origin, sidecar, websocket
 from gateway.config.problems import Refused
 
 
@@ -120,3 +120,46 @@ def test_what_clients_could_not_connect_to_is_refused(text: str) -> None:
     """Another scheme, no host, or what belongs to a client's own query."""
     with pytest.raises(Refused):
         websocket(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://127.0.0.1:8523", "http://127.0.0.1:8523"),
+        ("https://voice.example.org/", "https://voice.example.org"),
+        ("http://[::1]:8523/tone/", "http://[::1]:8523/tone"),
+        ("unix:///run/undertone/sidecar.sock", "unix:///run/undertone/sidecar.sock"),
+    ],
+)
+def test_the_address_of_a_sidecar(text: str, address: str) -> None:
+    """Without a slash at its end; what comes out is taken again as it is."""
+    assert sidecar(text) == address
+    assert sidecar(address) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:8523",
+        "ws://127.0.0.1:8523",
+        "http://",
+        "http://a:99999",
+        "http://user:secret@a",
+        "http://token@a",
+        "http://a?x=1",
+        "http://a?",
+        "http://a#b",
+        "http://ä.example",
+        "http://a b",
+        "http://a\\b",
+        "unix://run/sidecar.sock",
+        "unix:run/sidecar.sock",
+        "unix:///",
+        "unix:///" + "x" * 200,
+    ],
+)
+def test_what_is_no_sidecar_is_refused(text: str) -> None:
+    """Another scheme, no host, and above all credentials, which would end in logs."""
+    with pytest.raises(Refused) as refused:
+        sidecar(text)
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,50 @@
+"""Every classifier there is, for the suite that each of them passes.
+
+A new one adds a factory here, and nothing else. What it needs and is not there (a library, a server) is the
+factory's to tell: it calls `pytest.skip` with the reason, or fails where `CI` is set.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
+
+from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.port import Classifier
+from gateway.classify.remote.classifier import RemoteClassifier
+from tests.sidecars.process import shared_sidecar, shared_unix_sidecar
+
+Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[Classifier]]
+"""Makes one that is started and can answer; ends it."""
+
+
+@asynccontextmanager
+async def acoustic() -> AsyncIterator[Classifier]:
+    classifier = AcousticClassifier()
+    await classifier.start()
+    try:
+        yield classifier
+    finally:
+        await classifier.aclose()
+
+
+def remote(address: Callable[[], str]) -> Factory:
+    """One that asks a sidecar in a process of its own."""
+
+    @asynccontextmanager
+    async def made() -> AsyncIterator[Classifier]:
+        classifier = RemoteClassifier([address()], deadline_s=20.0)
+        await classifier.start()
+        try:
+            yield classifier
+        finally:
+            await classifier.aclose()
+
+    return made
+
+
+FACTORIES: dict[str, Factory] = {
+    "acoustic": acoustic,
+    "remote-batch": remote(shared_sidecar),
+    "remote-single": remote(lambda: shared_sidecar("--no-batch")),
+    "remote-unix": remote(shared_unix_sidecar),
+}

@@ -24,6 +24,7 @@ COSTS = {
     "frames": ("benchmarks.micro_frames", "Frame → ring → window"),
     "events": ("benchmarks.micro_events", "Events: codec and fan-out"),
     "acoustic": ("benchmarks.micro_acoustic", "The acoustic classifier, per 1 s window"),
+    "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
 }
 FAULTS = {

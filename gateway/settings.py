@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
-from gateway.config.files import data_file, namespace_name, socket_path
+from gateway.config.files import data_file, namespace_name, secret_file, socket_path
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -44,6 +44,12 @@ class ClassifierKind(StrEnum):
     ACOUSTIC = "acoustic"
 
 
+class LocalClassifier(StrEnum):
+    """What `undertone classify` can serve."""
+
+    ACOUSTIC = "acoustic"
+
+
 class TranscriberKind(StrEnum):
     AUTO = "auto"
     """PocketSphinx where it is installed, else none."""
@@ -64,6 +70,7 @@ def _whole(low: int, high: int) -> Number:
     return Number(low, high, whole=True)
 
 
+_HOST = Text(host, "IP address or host name")
 _SECONDS = Number(0.1, 7 * DAY_S)
 _HOURS = Number(0.01, 8_760)
 
@@ -76,6 +83,7 @@ _LIMITS = "Limits"
 _REPLAY = "Events held for replay and history"
 _TASKS = "Background tasks"
 _RUN = "Running"
+_SIDECAR = "A sidecar of our own: `undertone classify`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Settings:
         SettingsError: with every problem there is.
     """
 
-    host: str = setting("127.0.0.1", Text(host, "IP address or host name"), _LISTEN, "Address to listen on.")
+    host: str = setting("127.0.0.1", _HOST, _LISTEN, "Address to listen on.")
     port: int = setting(8522, _whole(0, 65_535), _LISTEN, "TCP port to listen on; 0 takes a free one.")
     allow_public_bind: bool = setting(
         False,
@@ -318,6 +326,63 @@ class Settings:
         "`json` is one object a line, `text` is for people; `auto` is text at a terminal, else JSON.",
     )
 
+    sidecar_host: str = setting("127.0.0.1", _HOST, _SIDECAR, "Address the sidecar listens on.")
+    sidecar_port: int = setting(
+        8523, _whole(0, 65_535), _SIDECAR, "TCP port the sidecar listens on; 0 takes a free one."
+    )
+    sidecar_uds: str | None = setting(
+        None,
+        Maybe(Text(socket_path, "absolute path")),
+        _SIDECAR,
+        "A Unix socket to listen on instead, which only the same user may open.",
+    )
+    sidecar_token_file: str | None = setting(
+        None,
+        Maybe(Text(secret_file, "absolute path of a file")),
+        _SIDECAR,
+        "A file whose one line callers of the sidecar have to send as `Authorization: Bearer`.",
+    )
+    sidecar_allow_public_bind: bool = setting(
+        False,
+        Flag(),
+        _SIDECAR,
+        "Let the sidecar listen on an address that other machines can reach, although it asks for no token.",
+    )
+    sidecar_classifier: LocalClassifier = setting(
+        LocalClassifier.ACOUSTIC, Choice(LocalClassifier), _SIDECAR, "What the sidecar serves."
+    )
+    sidecar_queue: int = setting(
+        512,
+        _whole(32, 100_000),
+        _SIDECAR,
+        "Most windows in the sidecar, of all callers; beyond it calls are refused with 503.",
+        unit="windows",
+    )
+    sidecar_body_bytes: int = setting(
+        268_435_456,
+        _whole(16_777_216, 2**40),
+        _SIDECAR,
+        "Most bytes of all calls under way in the sidecar; beyond it calls are refused with 503.",
+        unit="bytes",
+    )
+    sidecar_sessions: int = setting(
+        10_000,
+        _whole(1, 10_000_000),
+        _SIDECAR,
+        "Most sessions whose state the sidecar keeps; the one heard longest ago goes first.",
+        unit="sessions",
+    )
+    sidecar_session_bytes: int = setting(
+        67_108_864,
+        _whole(65_536, 2**40),
+        _SIDECAR,
+        "Most bytes of state that the sidecar keeps; the session heard longest ago goes first.",
+        unit="bytes",
+    )
+    sidecar_session_ttl_s: float = setting(
+        900.0, Number(1, 7 * DAY_S), _SIDECAR, "How long the sidecar keeps the state of a session.", unit="s"
+    )
+
     def __post_init__(self) -> None:
         given = {name: Given(variable(name), getattr(self, name)) for name in _SCHEMA.fields}
         values, problems = _SCHEMA.settle(given)
@@ -363,6 +428,16 @@ _RULES = (
         "must be an address only this machine can reach, unless UNDERTONE_NAMESPACES_FILE says who has a key",
         "listen on 127.0.0.1, make keys, or set UNDERTONE_ALLOW_PUBLIC_BIND=true where something keeps "
         "strangers out",
+    ),
+    Rule(
+        ("sidecar_host", "sidecar_uds", "sidecar_allow_public_bind", "sidecar_token_file"),
+        lambda host, uds, allowed, token: (
+            allowed or token is not None or uds is not None or is_loopback(host)
+        ),
+        "must be an address only this machine can reach, unless UNDERTONE_SIDECAR_TOKEN_FILE says who may "
+        "come in",
+        "listen on 127.0.0.1, make a token, or set UNDERTONE_SIDECAR_ALLOW_PUBLIC_BIND=true where something "
+        "keeps strangers out",
     ),
     Rule(
         ("legacy_namespace", "namespaces_file"),

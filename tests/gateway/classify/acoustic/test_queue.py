@@ -67,7 +67,7 @@ def test_hold_music_within_five_seconds(path: Path, window_ms: int, hop_ms: int)
     first = told[0][0]
     assert first <= 5.0
     assert [at for at, _ in told] == pytest.approx([first, first + 10.0, first + 20.0][: len(told)], abs=0.4)
-    assert all(0.5 <= observation.confidence <= 0.85 for _, observation in told)
+    assert all(0.5 <= (observation.confidence or 0.0) <= 0.85 for _, observation in told)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_confidence_of_silence_grows_with_its_depth() -> None:
         listen(sound)[0][1] for sound in (signals.silence(3.0), signals.white(3.0, 10 ** (-52 / 20)))
     )
     assert deep.confidence == pytest.approx(0.9)
-    assert 0.5 <= shallow.confidence < 0.65
+    assert 0.5 <= (shallow.confidence or 0.0) < 0.65
 
 
 @pytest.mark.parametrize("country", ["US", "UK", "DE"])
@@ -253,7 +253,7 @@ def test_digits_over_a_conversation(window_ms: int, hop_ms: int) -> None:
     )
     keyed = [o for _, o in listen(call, window_ms, hop_ms) if o.label == "dtmf_tone"]
     assert "".join(o.digits or "" for o in keyed) == "1593#00*D"
-    assert all(0.7 <= o.confidence <= 1.0 for o in keyed)
+    assert all(0.7 <= (o.confidence or 0.0) <= 1.0 for o in keyed)
 
 
 @settings(max_examples=15, deadline=None)

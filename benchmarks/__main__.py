@@ -25,6 +25,7 @@ COSTS = {
     "events": ("benchmarks.micro_events", "Events: codec and fan-out"),
     "acoustic": ("benchmarks.micro_acoustic", "The acoustic classifier, per 1 s window"),
     "sidecar": ("benchmarks.micro_sidecar", "Asking a sidecar, per 1 s window"),
+    "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
 }
 FAULTS = {

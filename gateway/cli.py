@@ -82,11 +82,43 @@ def _serve(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def _classify(arguments: argparse.Namespace) -> int:
+    from gateway.commands.classify import announcement, given
+    from gateway.server.listening import CannotListen
+    from gateway.settings import Settings, SettingsError, explain
+    from gateway.sidecar.app import create_sidecar
+    from gateway.sidecar.entrance import open_entrance
+    from gateway.sidecar.serving import serve
+    from gateway.telemetry.logging import configure, logging_config
+
+    try:
+        settings = Settings.load({**os.environ, **given(arguments)}, arguments.config)
+        configure(settings.log_level, settings.log_format)
+        app = create_sidecar(settings)
+        entrance = open_entrance(settings)
+    except SettingsError as error:
+        raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
+    except CannotListen as error:
+        hint = error.hint or "--host and --port, or --uds, take another address."
+        raise CommandError(str(error), hint=hint) from None
+    config = logging_config(settings.log_level, settings.log_format)
+
+    def announce() -> None:
+        listener = entrance.listener
+        base = "" if listener.family is socket.AF_UNIX else _base_url(listener)
+        sys.stdout.write(announcement(listener, base, settings.sidecar_classifier))
+        sys.stdout.flush()
+
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
+        return serve(app, settings, entrance, config, announce)
+    return ExitCode.OK
+
+
 def _listen_hint(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         taken = "Another one may be running already; take another port:"
-        return f"{taken}  --port 8523, or UNDERTONE_PORT=8523 make run"
+        return f"{taken}  --port 8524, or UNDERTONE_PORT=8524 make run"
     return "--host and --port, or UNDERTONE_HOST and UNDERTONE_PORT, take another address."
 
 
@@ -181,6 +213,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "stream": _stream,
     "demo": _demo,
     "load": _load,
+    "classify": _classify,
     "keys": _keys,
     "check-config": _check_config,
 }

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, sidecar, websocket
-from gateway.config.files import any_file, data_file, namespace_name, socket_path, toml_file
+from gateway.config.files import any_file, data_file, namespace_name, secret_file, socket_path, toml_file
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -49,6 +49,14 @@ class ClassifierKind(StrEnum):
     """Sidecars: processes elsewhere, asked over HTTP."""
 
 
+class LocalClassifier(StrEnum):
+    """What `undertone classify` can serve."""
+
+    ACOUSTIC = "acoustic"
+    ONNX = "onnx"
+    """Tone from a local model, the rest as `acoustic`."""
+
+
 class TranscriberKind(StrEnum):
     AUTO = "auto"
     """PocketSphinx where it is installed, else none."""
@@ -69,6 +77,7 @@ def _whole(low: int, high: int) -> Number:
     return Number(low, high, whole=True)
 
 
+_HOST = Text(host, "IP address or host name")
 _SECONDS = Number(0.1, 7 * DAY_S)
 _HOURS = Number(0.01, 8_760)
 
@@ -83,6 +92,7 @@ _LIMITS = "Limits"
 _REPLAY = "Events held for replay and history"
 _TASKS = "Background tasks"
 _RUN = "Running"
+_SIDECAR = "A sidecar of our own: `undertone classify`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class Settings:
         SettingsError: with every problem there is.
     """
 
-    host: str = setting("127.0.0.1", Text(host, "IP address or host name"), _LISTEN, "Address to listen on.")
+    host: str = setting("127.0.0.1", _HOST, _LISTEN, "Address to listen on.")
     port: int = setting(8522, _whole(0, 65_535), _LISTEN, "TCP port to listen on; 0 takes a free one.")
     allow_public_bind: bool = setting(
         False,
@@ -364,6 +374,63 @@ class Settings:
         "`json` is one object a line, `text` is for people; `auto` is text at a terminal, else JSON.",
     )
 
+    sidecar_host: str = setting("127.0.0.1", _HOST, _SIDECAR, "Address the sidecar listens on.")
+    sidecar_port: int = setting(
+        8523, _whole(0, 65_535), _SIDECAR, "TCP port the sidecar listens on; 0 takes a free one."
+    )
+    sidecar_uds: str | None = setting(
+        None,
+        Maybe(Text(socket_path, "absolute path")),
+        _SIDECAR,
+        "A Unix socket to listen on instead, which only the same user may open.",
+    )
+    sidecar_token_file: str | None = setting(
+        None,
+        Maybe(Text(secret_file, "absolute path of a file")),
+        _SIDECAR,
+        "A file whose one line callers of the sidecar have to send as `Authorization: Bearer`.",
+    )
+    sidecar_allow_public_bind: bool = setting(
+        False,
+        Flag(),
+        _SIDECAR,
+        "Let the sidecar listen on an address that other machines can reach, although it asks for no token.",
+    )
+    sidecar_classifier: LocalClassifier = setting(
+        LocalClassifier.ACOUSTIC, Choice(LocalClassifier), _SIDECAR, "What the sidecar serves."
+    )
+    sidecar_queue: int = setting(
+        512,
+        _whole(32, 100_000),
+        _SIDECAR,
+        "Most windows in the sidecar, of all callers; beyond it calls are refused with 503.",
+        unit="windows",
+    )
+    sidecar_body_bytes: int = setting(
+        268_435_456,
+        _whole(16_777_216, 2**40),
+        _SIDECAR,
+        "Most bytes of all calls under way in the sidecar; beyond it calls are refused with 503.",
+        unit="bytes",
+    )
+    sidecar_sessions: int = setting(
+        10_000,
+        _whole(1, 10_000_000),
+        _SIDECAR,
+        "Most sessions whose state the sidecar keeps; the one heard longest ago goes first.",
+        unit="sessions",
+    )
+    sidecar_session_bytes: int = setting(
+        67_108_864,
+        _whole(65_536, 2**40),
+        _SIDECAR,
+        "Most bytes of state that the sidecar keeps; the session heard longest ago goes first.",
+        unit="bytes",
+    )
+    sidecar_session_ttl_s: float = setting(
+        900.0, Number(1, 7 * DAY_S), _SIDECAR, "How long the sidecar keeps the state of a session.", unit="s"
+    )
+
     def __post_init__(self) -> None:
         given = {name: Given(variable(name), getattr(self, name)) for name in _SCHEMA.fields}
         values, problems = _SCHEMA.settle(given)
@@ -411,6 +478,16 @@ _RULES = (
         "strangers out",
     ),
     Rule(
+        ("sidecar_host", "sidecar_uds", "sidecar_allow_public_bind", "sidecar_token_file"),
+        lambda host, uds, allowed, token: (
+            allowed or token is not None or uds is not None or is_loopback(host)
+        ),
+        "must be an address only this machine can reach, unless UNDERTONE_SIDECAR_TOKEN_FILE says who may "
+        "come in",
+        "listen on 127.0.0.1, make a token, or set UNDERTONE_SIDECAR_ALLOW_PUBLIC_BIND=true where something "
+        "keeps strangers out",
+    ),
+    Rule(
         ("legacy_namespace", "namespaces_file"),
         lambda legacy, keys: legacy is None or keys is not None,
         "must not be set without UNDERTONE_NAMESPACES_FILE: without keys the older routes are open",
@@ -456,6 +533,18 @@ _RULES = (
     Rule(
         ("classifier",),
         lambda chosen: chosen is not ClassifierKind.ONNX or _installed("onnxruntime"),
+        "must not be onnx where the Python package onnxruntime is not installed",
+        "in a clone of Undertone, `pip install '.[onnx]'`",
+    ),
+    Rule(
+        ("sidecar_classifier", "onnx_model_file"),
+        lambda chosen, file: chosen is not LocalClassifier.ONNX or file is not None,
+        "must not be onnx without UNDERTONE_ONNX_MODEL_FILE",
+        "name the TOML file that describes the model",
+    ),
+    Rule(
+        ("sidecar_classifier",),
+        lambda chosen: chosen is not LocalClassifier.ONNX or _installed("onnxruntime"),
         "must not be onnx where the Python package onnxruntime is not installed",
         "in a clone of Undertone, `pip install '.[onnx]'`",
     ),

@@ -11,6 +11,7 @@ import gateway.commands.reference as commands
 import gateway.telemetry.reference as metrics
 from gateway import settings
 from gateway.sessions import lifecycle
+from gateway.sidecar import metrics as sidecar
 from gateway.tasks import lifecycle as tasks
 from gateway.tasks.export import formats, table
 from protocol import reference as protocol
@@ -45,6 +46,10 @@ PARTS: Mapping[str, Parts] = {
         "task-lifecycle": lambda: _fence("mermaid", tasks.diagram()),
         "export-formats": _formats,
         "csv-columns": lambda: _fence("text", ",".join(table.COLUMNS)),
+    },
+    "docs/classifiers/sidecar.md": {
+        "sidecar-metrics": sidecar.table,
+        "sidecar-example": lambda: _example("sidecar.py", "python"),
     },
     "docs/operations.md": {"session-lifecycle": lambda: _fence("mermaid", lifecycle.diagram())},
     "docs/protocol.md": protocol.PARTS,

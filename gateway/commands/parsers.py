@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from importlib import metadata
 
+from gateway.commands.classify import CLASSIFY_ABOUT, add_classify
 from gateway.commands.exits import MEANINGS
 from gateway.commands.keys_parser import KEYS_ABOUT, add_keys
 from gateway.commands.link import DEFAULT_URL
@@ -104,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("stream", "stream audio to a gateway and watch", _STREAM_ABOUT, _stream),
         ("demo", "see what it does: a gateway and a sample call, in half a minute", _DEMO_ABOUT, _demo),
         ("load", "measure how many sessions a gateway carries", _LOAD_ABOUT, _load),
+        ("classify", "run a classifier for gateways on other machines", CLASSIFY_ABOUT, _classify),
         ("keys", "say who may use a gateway: namespaces and their keys", KEYS_ABOUT, add_keys),
         ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
     ):
@@ -148,6 +150,11 @@ def _serve(parser: argparse.ArgumentParser) -> None:
         "its sessions away and ends, and let the next one do the same; nobody is refused on the way "
         "(UNDERTONE_HANDOVER)",
     )
+    _config(parser)
+
+
+def _classify(parser: argparse.ArgumentParser) -> None:
+    add_classify(parser)
     _config(parser)
 
 

@@ -42,6 +42,13 @@ def any_file(text: str) -> str:
     return text
 
 
+def secret_file(text: str) -> str:
+    """Where a file with a secret is; raises Refused."""
+    if not Path(text).is_absolute() or "\0" in text or text.endswith("/"):
+        raise Refused("must be an absolute path of a file", "such as /etc/undertone/sidecar.token")
+    return text
+
+
 def namespace_name(text: str) -> str:
     """The name of a namespace; raises Refused."""
     if not _NAME.match(text):

@@ -7,6 +7,7 @@ right behind its request to upgrade.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -45,8 +46,26 @@ _CODES = {
 """Problem codes (RFC 9457) of what never reaches the application."""
 
 
+@dataclass(frozen=True, slots=True)
+class BodyBounds:
+    """What of a request's body is read at all."""
+
+    max_bytes: int = MAX_BODY_BYTES
+    max_pieces: int = MAX_BODY_PIECES
+    """Chunks or segments, however small."""
+    bytes_a_piece: int | None = None
+    """Where bodies are large: each so many bytes that have come allow one piece more."""
+
+    def exceeded(self, nbytes: int, pieces: int) -> bool:
+        """Whether `nbytes` in `pieces` are too much."""
+        more = nbytes // self.bytes_a_piece if self.bytes_a_piece else 0
+        return nbytes > self.max_bytes or pieces > self.max_pieces + more
+
+
 class HttpProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 protocol with guards. Upgrades go to `gateway.server.websocket`."""
+
+    bounds = BodyBounds()
 
     def __init__(
         self,
@@ -56,7 +75,7 @@ class HttpProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = self._guarded = _Guarded(self._progress, self._refuse)
+        self.conn = self._guarded = _Guarded(self._progress, self._refuse, self.bounds)
         self._observe = observer_of(config)
         self._deadline: asyncio.TimerHandle | None = None
         self._deaf = False
@@ -209,8 +228,11 @@ class HttpProtocol(H11Protocol):
 class _Guarded(h11.Connection):
     """h11's connection, which tells of its progress, and of errors instead of raising them."""
 
-    def __init__(self, progress: Callable[[object], None], refuse: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, progress: Callable[[object], None], refuse: Callable[[int, str], None], bounds: BodyBounds
+    ) -> None:
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self._bounds = bounds
         self._tell = progress
         self._refuse = refuse
         self._body_bytes = self._body_pieces = 0
@@ -237,7 +259,7 @@ class _Guarded(h11.Connection):
     def _too_much(self, piece: h11.Data) -> bool:
         self._body_bytes += len(piece.data)
         self._body_pieces += 1
-        return self._body_bytes > MAX_BODY_BYTES or self._body_pieces > MAX_BODY_PIECES
+        return self._bounds.exceeded(self._body_bytes, self._body_pieces)
 
     def let_go(self) -> None:
         """There is nobody to tell any more."""

@@ -13,12 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
 
-from gateway.live.drain import NodeDrain
 from gateway.server.entrance import Entrance
 from gateway.server.facts import ServerConfig
 from gateway.server.guests import Guest
@@ -42,6 +41,32 @@ SWITCH_INTERVAL_S = 0.001
 """Python's own default is five times as long."""
 
 
+class Deadline(Protocol):
+    """How the time of a drain runs."""
+
+    @property
+    def end(self) -> float:
+        """Monotonic seconds by which the process is to be gone."""
+        ...
+
+
+class Drain(Protocol):
+    """How an application goes away."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def begin(self) -> Deadline:
+        """From now on it lets nobody in, and the time runs. May be called again."""
+        ...
+
+    async def run(self, hurry: asyncio.Event) -> None:
+        """Until all is finished, or its time is over; soon after a `hurry`."""
+        ...
+
+
 class Server(uvicorn.Server):
     """Serves one application on a socket that is bound already, says when it does, and leaves in order."""
 
@@ -52,26 +77,25 @@ class Server(uvicorn.Server):
         entrance: Entrance,
         log_config: dict[str, Any] | None,
         on_ready: Callable[[], None] | None = None,
+        **differently: Any,
     ) -> None:
-        super().__init__(
-            ServerConfig(
-                app,
-                observer=app.state.cutoff,
-                http=HttpProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=_HARD_LIMIT_FACTOR * settings.max_message_bytes,
-                ws_per_message_deflate=False,
-                ws_ping_interval=settings.heartbeat_s,
-                ws_ping_timeout=_PONG_S,
-                proxy_headers=False,  # the application decides whom to believe
-                server_header=False,
-                access_log=False,
-                log_config=log_config,
-                lifespan="on",
-                timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
-            )
-        )
-        self._drain: NodeDrain = app.state.drain
+        """Serve `app`; what is asked for `differently` goes to uvicorn's configuration."""
+        ours: dict[str, Any] = {
+            "http": HttpProtocol,
+            "ws": WebSocketProtocol,
+            "ws_max_size": _HARD_LIMIT_FACTOR * settings.max_message_bytes,
+            "ws_per_message_deflate": False,
+            "ws_ping_interval": settings.heartbeat_s,
+            "ws_ping_timeout": _PONG_S,
+            "proxy_headers": False,  # the application decides whom to believe
+            "server_header": False,
+            "access_log": False,
+            "log_config": log_config,
+            "lifespan": "on",
+            "timeout_graceful_shutdown": max(1, round(settings.drain_grace_s)),
+        }
+        super().__init__(ServerConfig(app, observer=app.state.cutoff, **(ours | differently)))
+        self._drain: Drain = app.state.drain
         self._succession = (
             Succession(entrance.place, entrance.listener, self) if entrance.place is not None else None
         )
@@ -192,9 +216,10 @@ def run(
     entrance: Entrance,
     log_config: dict[str, Any] | None,
     on_ready: Callable[[], None],
+    **differently: Any,
 ) -> int:
-    """Serve until told to stop by a signal; returns the exit status."""
-    server = Server(app, settings, entrance, log_config, on_ready)
+    """Serve until told to stop by a signal; returns the exit status. See `Server`."""
+    server = Server(app, settings, entrance, log_config, on_ready, **differently)
     # A core dump would put audio and words on a disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.

@@ -164,7 +164,7 @@ def test_address_in_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         assert cli.main(["serve", "--port", str(port)]) == ExitCode.USAGE
     told = capsys.readouterr().err
     assert "--port" in told
-    assert "UNDERTONE_PORT=8523 make run" in told
+    assert "UNDERTONE_PORT=8524 make run" in told
 
 
 def test_banner_names_a_command_that_works(

@@ -24,6 +24,7 @@ from gateway.classify.acoustic.tones import ToneBlocks
 from gateway.classify.notices import Notices
 from gateway.classify.port import (
     AnalysisState,
+    Answer,
     ClassifierError,
     Health,
     HealthStatus,
@@ -51,7 +52,7 @@ class AcousticClassifier:
     """Tone, speaker and call state by signal processing. Implements `gateway.classify.port.Classifier`.
 
     Keeps nothing per session: all that is remembered lies in the window's `state["acoustic"]`, which is
-    replaced when the window's whole batch has succeeded and is left alone otherwise.
+    replaced when the window was classified and is left alone otherwise.
     """
 
     name = "acoustic"
@@ -62,22 +63,23 @@ class AcousticClassifier:
         self._closed = False
         self._notices = Notices()
 
-    async def classify(self, batch: Sequence[Window]) -> list[list[Observation]]:
+    async def classify(self, batch: Sequence[Window]) -> list[Answer]:
         """Classify windows of different sessions; speaker, then tone, then call state in each answer.
 
         Raises:
-            ClassifierError: the analysis failed or the classifier is closed; no state has changed.
+            ClassifierError: the classifier is closed; no state has changed.
         """
         if self._closed:
             raise ClassifierError("the acoustic classifier is closed")
-        try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._pool, analyse, list(batch))
-        except Exception as error:
-            log.exception("a batch of %d windows failed", len(batch))
-            raise ClassifierError(f"acoustic analysis failed: {type(error).__name__}") from error
-        for window, (_, state) in zip(batch, answers, strict=True):
-            window.state["acoustic"] = state
-        return [observations for observations, _ in answers]
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, _each, list(batch))
+        answers: list[Answer] = []
+        for window, one in zip(batch, found, strict=True):
+            if isinstance(one, ClassifierError):
+                answers.append(one)
+            else:
+                observations, window.state["acoustic"] = one
+                answers.append(observations)
+        return answers
 
     @property
     def notices(self) -> Notices:
@@ -100,6 +102,19 @@ class AcousticClassifier:
         """Take no more batches; the threads end with those under way. Safe to call again."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _each(windows: Sequence[Window]) -> list[_Answer | ClassifierError]:
+    """The answers, and an error for each window that fails; those beside it are classified without it."""
+    try:
+        return list(analyse(windows))
+    except Exception as error:
+        if len(windows) != 1:
+            return [answer for window in windows for answer in _each([window])]
+        log.exception("a window failed")
+        failure = ClassifierError(f"acoustic analysis failed: {type(error).__name__}")
+        failure.__cause__ = error
+        return [failure]
 
 
 def analyse(windows: Sequence[Window]) -> list[_Answer]:

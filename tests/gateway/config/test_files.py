@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.files import MAX_SOCKET_PATH, socket_path
+from gateway.config.files import MAX_SOCKET_PATH, secret_file, socket_path
 from gateway.config.problems import Refused
 
 
@@ -19,3 +19,11 @@ def test_what_can_not_be_a_sockets_path_is_refused(text: str) -> None:
     """Relative, a directory, or longer than the kernel takes."""
     with pytest.raises(Refused):
         socket_path(text)
+
+
+@pytest.mark.parametrize("text", ["token", "./token", "/etc/", "/etc/a\0b"])
+def test_a_secret_has_a_file_of_its_own(text: str) -> None:
+    """Wherever the process is started, it is the same one."""
+    assert secret_file("/etc/undertone/sidecar.token") == "/etc/undertone/sidecar.token"
+    with pytest.raises(Refused):
+        secret_file(text)

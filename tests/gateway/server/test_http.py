@@ -21,6 +21,7 @@ from gateway.server.http import (
     MAX_BODY_PIECES,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
+    BodyBounds,
     HttpProtocol,
 )
 from gateway.server.websocket import WebSocketProtocol
@@ -309,6 +310,17 @@ def test_a_body_in_too_many_pieces_is_refused() -> None:
         assert link.facts == [Cutoff.REQUEST]
 
     run(steps)
+
+
+def test_where_bodies_are_large_pieces_must_be_too() -> None:
+    """As many small ones as elsewhere, and one more for each so many bytes that have come."""
+    bounds = BodyBounds(max_bytes=1_000_000, max_pieces=10, bytes_a_piece=500)
+    assert not bounds.exceeded(10, 10)
+    assert bounds.exceeded(11, 11)
+    assert not bounds.exceeded(500, 11)
+    assert bounds.exceeded(999, 12)
+    assert not bounds.exceeded(1_000_000, 2_010)
+    assert bounds.exceeded(1_000_001, 1)
 
 
 def test_a_body_too_large_is_refused() -> None:

@@ -28,6 +28,13 @@ def data_file(text: str) -> str:
     return text
 
 
+def any_file(text: str) -> str:
+    """Where a file is; a relative path begins where the gateway is started. Raises Refused."""
+    if text.endswith("/") or any(char in "*?\0" for char in text):
+        raise Refused("must name one file", "such as /etc/undertone/sidecar.pem")
+    return text
+
+
 def namespace_name(text: str) -> str:
     """The name of a namespace; raises Refused."""
     if not _NAME.match(text):

@@ -44,7 +44,7 @@ def reference() -> str:
 
 
 def _row(family: Family, telemetry: Telemetry, now: Snapshot) -> str:
-    label = f"`{family.label}`" if family.label else ""
+    label = ", ".join(f"`{name}`" for name in family.label.split())
     value = family.read(telemetry, now)
     buckets = ""
     if isinstance(value, Histogram):

@@ -1,0 +1,1 @@
+"""Classifying by sidecars: processes elsewhere that speak the contract of `gateway.classify.sidecar`."""

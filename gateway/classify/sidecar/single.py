@@ -1,0 +1,62 @@
+"""The single-window contract: one window a call, as JSON, its samples in base64.
+
+request   {"audio_chunk", "timestamp", "elcor", "session_id", "language", "num_speakers"}
+answer    {"events": [{"event_type", "label", "timestamp", …}, …]}
+"""
+
+import binascii
+from typing import Any, Final
+
+import orjson
+
+from gateway.classify.port import Window
+from gateway.classify.sidecar.batch import pcm_of
+from gateway.classify.sidecar.events import MalformedEvent
+
+PATH: Final = "/classify"
+CONTENT_TYPE: Final = "application/json"
+MAX_ANSWER_BYTES: Final = 1_048_576
+MAX_CONTAINERS: Final = 8_192
+"""Maps and lists in an answer, eight commas for one of them: a megabyte of such would hold up the event loop."""
+
+
+def encode_request(window: Window) -> bytes:
+    """The body that asks about `window`.
+
+    Base64 needs no escapes in JSON, so the samples are set in as they are: no serialiser reads them again.
+    """
+    hints = window.hints
+    rest = orjson.dumps(
+        {
+            "timestamp": window.end_s,
+            "elcor": hints.elcor,
+            "session_id": window.session,
+            "language": hints.language,
+            "num_speakers": hints.num_speakers,
+        }
+    )
+    audio = binascii.b2a_base64(pcm_of(window.samples), newline=False)
+    return b"".join((b'{"audio_chunk":"', audio, b'",', rest[1:]))
+
+
+def decode_answer(body: bytes) -> list[Any]:
+    """The events in `body`, which nobody has looked at yet.
+
+    Raises:
+        MalformedEvent: it is not JSON of the agreed shape.
+    """
+    if len(body) > MAX_CONTAINERS and _weight(body) > MAX_CONTAINERS:
+        raise MalformedEvent("too many lists and maps are told")
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedEvent("the answer is not JSON") from None
+    events = answer.get("events") if isinstance(answer, dict) else None
+    if not isinstance(events, list):
+        raise MalformedEvent("`events` is missing or no list")
+    return events
+
+
+def _weight(body: bytes) -> int:
+    """Braces, brackets and commas, wherever they stand."""
+    return body.count(b"{") + body.count(b"[") + body.count(b",") // 8

@@ -1,11 +1,13 @@
 """The composition root: the only place that names concrete adapters and connects them."""
 
 import asyncio
+import importlib.util
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from starlette.applications import Starlette
 
@@ -16,19 +18,27 @@ from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.acoustic.speaking import speaking
 from gateway.classify.blend import BlendedClassifier
 from gateway.classify.onnx.configured import configured_onnx
-from gateway.classify.port import Classifier, HealthStatus
+from gateway.classify.orchestrator.classifier import OrchestratedClassifier
+from gateway.classify.orchestrator.client import OrchestratorClient
+from gateway.classify.port import Classifier, Health, HealthStatus
+from gateway.classify.remote.access import Access, AccessError
+from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock, SystemClock
+from gateway.config.options import variable
+from gateway.live.backends import Backends, Chosen, tell_death
+from gateway.live.bulletin import NoticeBoard
 from gateway.live.census import Census
 from gateway.live.drain import NodeDrain
 from gateway.live.registry import LiveRegistry, LogBounds
 from gateway.live.session import ENDED, Farewell
+from gateway.sessions.keys import Choice, Keyring
 from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
-from gateway.settings import ClassifierKind, Settings
-from gateway.stores.keyfile import configured_keys
+from gateway.settings import ClassifierKind, OrchScope, Problem, Settings, SettingsError, TranscriberKind
+from gateway.stores.keyfile import KeyFile, configured_keys
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
 from gateway.tasks.model import Task
@@ -40,15 +50,18 @@ from protocol.errors import ErrorCode, ProtocolError
 
 log = logging.getLogger(__name__)
 
+_NOBODY = Keyring()
+_MANY_SIDECARS = 8
+"""As many as are asked at the same time where each session has its own."""
+
 
 @dataclass(slots=True)
 class _Parts:
     """What the lifespan starts and ends."""
 
-    scheduler: Scheduler
+    backends: Backends
+    board: NoticeBoard
     reaper: Reaper
-    classifier: Classifier
-    transcriber: Transcriber | None
     live: LiveRegistry
     tasks: TaskService
     drain: NodeDrain
@@ -59,7 +72,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """The gateway as an ASGI application; settings come from the environment unless given.
 
     Args:
-        classifier: what listens to the windows, in place of the one that the settings name.
+        classifier: what listens to the windows by default, in place of what the settings name.
 
     Raises:
         SettingsError: the environment asks for something that can't be.
@@ -67,6 +80,13 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     settings = settings or Settings.load(os.environ)
     clock, telemetry = SystemClock(), Telemetry()
     key_file = configured_keys(settings, clock)
+    choices = _Choices(settings, key_file)
+    makers = _Makers(settings, clock, telemetry, classifier)
+    # Backends and live sessions know each other: who has a part, and what a session has.
+    board = NoticeBoard(lambda notices: live.bulletins(notices), clock, telemetry.notice)
+    backends = Backends(makers, choices.of, choices.all, lambda part: board.watch(part.notices))
+    if key_file is not None:
+        key_file.on_read = backends.renew
     bounds = LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds)
     events = MemoryEventStore(
         clock,
@@ -89,26 +109,11 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
     )
-    classifier = classifier or _classifier(settings, clock)
-    transcriber = _transcriber(settings)
-    scheduler = Scheduler(
-        classifier,
-        clock,
-        batch_size=settings.classify_batch,
-        linger_s=settings.classify_linger_ms / 1_000,
-        capacity=settings.classify_queue,
-        deadline_s=settings.dispatch_deadline_s,
-        call_s=settings.classify_timeout_s,
-        concurrency=settings.classify_workers,
-        observer=telemetry,
-    )
-
     live = LiveRegistry(
-        scheduler=scheduler,
+        backends=backends,
         events=events,
         clock=clock,
         telemetry=telemetry,
-        transcriber=transcriber,
         bounds=bounds,
         drain_s=settings.drain_grace_s,
         on_finished=service.end,
@@ -124,10 +129,10 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         tasks.discard(session_id)
 
     reaper = Reaper(service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=purged)
-    census = Census(service, live, scheduler, transcriber, tasks, clock)
+    census = Census(service, live, backends, tasks, clock)
     telemetry.watch(census.snapshot)
     drain = NodeDrain(live, clock, grace_s=settings.drain_grace_s, reconnect_url=settings.reconnect_url)
-    parts = _Parts(scheduler, reaper, classifier, transcriber, live, tasks, drain, set())
+    parts = _Parts(backends, board, reaper, live, tasks, drain, set())
     gateway = Gateway(
         settings=settings,
         clock=clock,
@@ -139,7 +144,8 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
         readiness=lambda: _readiness(parts),
         census=census.take,
-        lateness=lambda: scheduler.late_for(clock.monotonic()),
+        lateness=lambda: backends.late_for(clock.monotonic()),
+        lateness_of=lambda namespace: backends.late_for_namespace(namespace, clock.monotonic()),
         draining=lambda: drain.draining,
         keys=key_file.current if key_file is not None else None,
     )
@@ -151,44 +157,45 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
 
 @asynccontextmanager
 async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
-    if parts.transcriber is not None:
-        await parts.transcriber.start()
-    await parts.classifier.start()
-    for name, work in (("scheduler", parts.scheduler.run()), ("reaper", parts.reaper.run())):
-        task = asyncio.create_task(work, name=name)
-        parts.running.add(task)
-        task.add_done_callback(_tell_death)
     try:
+        await parts.backends.start()
+        for name, work in (("notices", parts.board.run()), ("reaper", parts.reaper.run())):
+            task = asyncio.create_task(work, name=name)
+            parts.running.add(task)
+            task.add_done_callback(tell_death)
         yield
     finally:
         for task in parts.running:
             task.cancel()
         await asyncio.gather(*parts.running, return_exceptions=True)
+        await parts.backends.stop()
         await parts.tasks.aclose()
         await parts.live.aclose()
-        if parts.transcriber is not None:
-            await parts.transcriber.aclose()
-        await parts.classifier.aclose()
-
-
-def _tell_death(task: asyncio.Task[None]) -> None:
-    """These tasks run as long as the gateway; one that ends by itself is a defect to be seen at once."""
-    if not task.cancelled():
-        log.critical("the %s stopped", task.get_name(), exc_info=task.exception())
+        await parts.backends.aclose()
 
 
 def _readiness(parts: _Parts) -> Readiness:
-    checks = {task.get_name(): "stopped" if task.done() else "ok" for task in parts.running}
-    checks["classifier"] = "stalled" if parts.scheduler.stalled else parts.classifier.name
-    if parts.transcriber is None:
+    """A node is ready while any of its classifiers can answer; one that can't is its sessions' trouble."""
+    backends = parts.backends
+    dispatchers = backends.dispatchers()
+    tasks = (*dispatchers.values(), *parts.running)
+    checks = {task.get_name(): "stopped" if task.done() else "ok" for task in tasks}
+    for ear in backends.ears:
+        name = "classifier" if ear is backends.default else f"classifier:{ear.kind}"
+        checks[name] = _told(ear.classifier.name, ear.health())
+    if not backends.transcribers:
         checks["transcriber"] = "none"
-    else:
-        health = parts.transcriber.health()
-        checks["transcriber"] = health.status if health.status is HealthStatus.READY else health.detail
+    for kind, transcriber in backends.transcribers.items():
+        name = "transcriber" if len(backends.transcribers) == 1 else f"transcriber:{kind}"
+        checks[name] = _told(HealthStatus.READY, transcriber.health())
     if parts.drain.draining:
         checks["node"] = "draining"
-    well = not {"stopped", "stalled", "draining"} & set(checks.values())
-    return Readiness(bool(parts.running) and well, checks)
+    well = not {"stopped", "draining"} & set(checks.values())
+    return Readiness(bool(parts.running) and well and backends.answers, checks)
+
+
+def _told(name: str, health: Health) -> str:
+    return name if health.status is HealthStatus.READY else health.detail or health.status
 
 
 def _timers(settings: Settings) -> Timers:
@@ -221,23 +228,163 @@ def _herald(live: LiveRegistry) -> Callable[[Task], None]:
     return announce
 
 
-def _classifier(settings: Settings, clock: Clock) -> Classifier:
-    acoustic = AcousticClassifier(workers=settings.classify_workers)
-    if settings.classifier is ClassifierKind.ONNX:
-        return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
-    return acoustic
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What is to listen to whose sessions: as the namespace chose, else as the settings say."""
+
+    settings: Settings
+    key_file: KeyFile | None
+
+    def of(self, namespace: str | None) -> Chosen:
+        """What listens to that namespace's new sessions, now."""
+        return self._resolved(self._ring.choice(namespace))
+
+    def all(self) -> tuple[Chosen, ...]:
+        """The default, then what else is chosen."""
+        others = (self._resolved(choice) for choice in self._ring.choices)
+        return tuple(dict.fromkeys((self._resolved(Choice()), *others)))
+
+    @property
+    def _ring(self) -> Keyring:
+        return self.key_file.ring if self.key_file is not None else _NOBODY
+
+    def _resolved(self, choice: Choice) -> Chosen:
+        kind = self.settings.resolved(choice.classifier or self.settings.classifier)
+        return Chosen(kind.value, choice.transcriber or self.settings.transcriber.value)
 
 
-def _transcriber(settings: Settings) -> Transcriber | None:
-    if settings.transcriber == "none":
-        return None
+@dataclass(frozen=True, slots=True)
+class _Makers:
+    """The adapters, by the kinds of the settings. What needs an extra is imported where it is made."""
+
+    settings: Settings
+    clock: Clock
+    telemetry: Telemetry
+    given: Classifier | None = None
+    """In place of the default one."""
+
+    def classifier(self, kind: str) -> Classifier:
+        if self.given is not None and kind == self.settings.resolved(self.settings.classifier):
+            return self.given
+        return make_classifier(ClassifierKind(kind), self.settings, self.clock, self.telemetry)
+
+    def scheduler(self, kind: str, classifier: Classifier) -> Scheduler:
+        settings = self.settings
+        return Scheduler(
+            classifier,
+            self.clock,
+            batch_size=settings.classify_batch,
+            linger_s=settings.classify_linger_ms / 1_000,
+            capacity=settings.classify_queue,
+            deadline_s=settings.dispatch_deadline_s,
+            call_s=settings.classify_timeout_s,
+            concurrency=_concurrency(ClassifierKind(kind), settings),
+            observer=self.telemetry.listener(kind),
+        )
+
+    def transcriber(self, kind: str) -> Transcriber:
+        return make_transcriber(TranscriberKind(kind), self.settings)
+
+    def embedded(self) -> str:
+        return _embedded_transcriber()
+
+
+@cache
+def _embedded_transcriber() -> str:
+    """What `auto` is where the classifier hears no words."""
+    if importlib.util.find_spec("pocketsphinx") is None:
+        log.warning("no transcripts: the Python module pocketsphinx is missing (extra: embedded)")
+        return TranscriberKind.NONE
+    return TranscriberKind.POCKETSPHINX
+
+
+def make_classifier(
+    kind: ClassifierKind, settings: Settings, clock: Clock, telemetry: Telemetry
+) -> Classifier:
+    """A new classifier of that kind, not started; `auto` is what it is for these settings.
+
+    Raises:
+        Exception: it can't be had, and why.
+    """
+    match settings.resolved(kind):
+        case ClassifierKind.REMOTE if settings.classifier_url:
+            tls = any(url.startswith("https:") for url in settings.classifier_url)
+            access = _access(settings, tls=tls)
+            return _remote(settings.classifier_url, access, settings, clock, telemetry)
+        case ClassifierKind.REMOTE:
+            return _orchestrated(settings, clock, telemetry)
+        case ClassifierKind.ONNX:
+            acoustic = AcousticClassifier(workers=settings.classify_workers)
+            return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
+        case _:
+            return AcousticClassifier(workers=settings.classify_workers)
+
+
+def _access(settings: Settings, *, tls: bool) -> Access:
+    """What sidecars want to see, and whom to trust among them; reads files.
+
+    Raises:
+        SettingsError: a file can't be used.
+    """
     try:
-        return PocketSphinxTranscriber(decoders=settings.transcribe_decoders)
-    except TranscriberUnavailable as error:
-        if settings.transcriber == "auto":
-            log.warning("no transcripts: %s", error)
-            return None
-        raise
+        return Access.load(
+            tls=tls, ca_file=settings.classifier_ca_file, token_file=settings.classifier_token_file
+        )
+    except AccessError as error:
+        raise SettingsError([Problem(variable(error.setting), error.path, error.message)]) from None
+
+
+def _remote(
+    urls: Sequence[str], access: Access, settings: Settings, clock: Clock, telemetry: Telemetry
+) -> Classifier:
+    """The sidecars at `urls`, replicas of one."""
+    return RemoteClassifier(
+        urls,
+        access=access,
+        deadline_s=settings.classifier_deadline_s,
+        calls=settings.classifier_calls,
+        clock=clock,
+        observer=telemetry.sidecars,
+    )
+
+
+def _orchestrated(settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
+    """Sidecars as an orchestrator allocates them, and the embedded classifier while there is none."""
+    assert settings.orch_url is not None
+    access = _access(settings, tls=True)  # once: reading certificates takes longer than a turn of the loop
+    return OrchestratedClassifier(
+        OrchestratorClient(settings.orch_url, settings.orch_timeout_s),
+        lambda url: _remote((url,), access, settings, clock, telemetry),
+        AcousticClassifier(workers=settings.classify_workers),
+        clock,
+        per_session=settings.orch_scope is OrchScope.SESSION,
+        ttl_s=settings.orch_ttl_s,
+        on_outcome=telemetry.allocation,
+    )
+
+
+def _concurrency(kind: ClassifierKind, settings: Settings) -> int:
+    """Batches at a classifier of that kind at the same time."""
+    if kind is not ClassifierKind.REMOTE:
+        return settings.classify_workers
+    if settings.classifier_url:
+        return settings.classifier_calls * len(settings.classifier_url)
+    # A batch waits for the slowest sidecar of its sessions; others must not wait with it.
+    each = settings.orch_scope is OrchScope.SESSION
+    return settings.classifier_calls * (_MANY_SIDECARS if each else 1)
+
+
+def make_transcriber(kind: TranscriberKind, settings: Settings) -> Transcriber:
+    """A new transcriber of that kind, neither `auto` nor `none`; not started.
+
+    Raises:
+        TranscriberUnavailable: it can't be had here.
+    """
+    match kind:
+        case TranscriberKind.POCKETSPHINX:
+            return PocketSphinxTranscriber(decoders=settings.transcribe_decoders)
+        case _:
+            raise TranscriberUnavailable(f"{kind} is no transcriber")
 
 
 _OVER = Farewell.of(ProtocolError(ErrorCode.SESSION_EXPIRED, "the session's time is over", fatal=True))

@@ -42,6 +42,8 @@ class LogFormat(StrEnum):
 
 
 class ClassifierKind(StrEnum):
+    AUTO = "auto"
+    """A sidecar where one is named or allocated, else the embedded one."""
     ACOUSTIC = "acoustic"
     ONNX = "onnx"
     """Tone from a local model, the rest as `acoustic`."""
@@ -59,9 +61,16 @@ class LocalClassifier(StrEnum):
 
 class TranscriberKind(StrEnum):
     AUTO = "auto"
-    """PocketSphinx where it is installed, else none."""
+    """The classifier's own words where it hears any, else PocketSphinx where it is installed, else none."""
     NONE = "none"
     POCKETSPHINX = "pocketsphinx"
+
+
+class OrchScope(StrEnum):
+    NODE = "node"
+    """One sidecar for all sessions of this process."""
+    SESSION = "session"
+    """One for each session."""
 
 
 class StoreKind(StrEnum):
@@ -86,6 +95,7 @@ _KEYS = "Keys"
 _CLASSIFY = "Classifying"
 _ONNX = "A local model (`onnx`)"
 _REMOTE = "Classifying by sidecars"
+_ORCH = "Sidecars from an orchestrator"
 _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
@@ -142,7 +152,11 @@ class Settings:
     )
 
     classifier: ClassifierKind = setting(
-        ClassifierKind.ACOUSTIC, Choice(ClassifierKind), _CLASSIFY, "What listens to the windows."
+        ClassifierKind.AUTO,
+        Choice(ClassifierKind),
+        _CLASSIFY,
+        "What listens to the windows; `auto` is `remote` where a sidecar is named or an orchestrator "
+        "allocates them, else `acoustic`. A namespace may choose another.",
     )
     classify_workers: int = setting(
         usable_cores,
@@ -188,6 +202,26 @@ class Settings:
         "The file that describes the model; see [classifiers/onnx.md](classifiers/onnx.md).",
     )
 
+    orch_url: str | None = setting(
+        None,
+        Maybe(Text(sidecar, "http://, https:// or unix:// URL")),
+        _ORCH,
+        "Who allocates sidecars; a URL of a sidecar of our own wins over it.",
+        alias="CF_ORCH_URL",
+    )
+    orch_scope: OrchScope = setting(
+        OrchScope.NODE,
+        Choice(OrchScope),
+        _ORCH,
+        "Whether one sidecar is asked for and shared by all sessions, or one for each.",
+    )
+    orch_ttl_s: float = setting(
+        300.0, Number(10, DAY_S), _ORCH, "For how long a sidecar is asked for at a time.", unit="s"
+    )
+    orch_timeout_s: float = setting(
+        5.0, Number(0.5, 60), _ORCH, "How long the orchestrator may take to answer.", unit="s"
+    )
+
     classifier_url: tuple[str, ...] = setting(
         (),
         Many(sidecar, "http://, https:// or unix:// URLs"),
@@ -224,7 +258,8 @@ class Settings:
         TranscriberKind.AUTO,
         Choice(TranscriberKind),
         _WORDS,
-        "What turns speech into words; `auto` is PocketSphinx where it is installed, else none.",
+        "What turns speech into words; `auto` is the classifier where it hears them itself, else "
+        "PocketSphinx where it is installed, else none. A namespace may choose another.",
     )
     transcribe_decoders: int = setting(
         lambda: max(2, usable_cores()),
@@ -458,6 +493,14 @@ class Settings:
             raise SettingsError(problems)
         return cls(**values)
 
+    def resolved(self, classifier: str) -> ClassifierKind:
+        """A kind of classifier, with `auto` resolved."""
+        kind = ClassifierKind(classifier)
+        if kind is not ClassifierKind.AUTO:
+            return kind
+        sidecars = _asks_sidecars(kind, self.classifier_url, self.orch_url)
+        return ClassifierKind.REMOTE if sidecars else ClassifierKind.ACOUSTIC
+
     @property
     def session_ttl_s(self) -> float:
         """Seconds."""
@@ -494,16 +537,10 @@ _RULES = (
         "set that, or leave this out",
     ),
     Rule(
-        ("processes", "store"),
-        lambda processes, store: processes == 1 or store is not StoreKind.MEMORY,
-        "must be 1 with UNDERTONE_STORE=memory: a session in one process's memory is unknown to the others",
-        "run one process",
-    ),
-    Rule(
-        ("classifier", "classifier_url"),
-        lambda kind, urls: kind is not ClassifierKind.REMOTE or bool(urls),
-        "must not be remote without UNDERTONE_CLASSIFIER_URL: there is nobody to ask",
-        "say where the sidecar is, such as http://127.0.0.1:8523",
+        ("classifier", "classifier_url", "orch_url"),
+        lambda kind, urls, orch: kind is not ClassifierKind.REMOTE or bool(urls) or orch is not None,
+        "must not be remote without UNDERTONE_CLASSIFIER_URL or UNDERTONE_ORCH_URL: there is nobody to ask",
+        "say where the sidecar is, such as http://127.0.0.1:8523, or who allocates one",
     ),
     Rule(
         ("classifier_url",),
@@ -512,10 +549,22 @@ _RULES = (
         "for more, put a load balancer in front of them",
     ),
     Rule(
-        ("classifier_deadline_s", "classify_timeout_s", "classifier"),
-        lambda deadline, timeout, kind: deadline < timeout or kind is not ClassifierKind.REMOTE,
+        ("classifier_deadline_s", "classify_timeout_s", "classifier", "classifier_url", "orch_url"),
+        lambda deadline, timeout, *which: deadline < timeout or not _asks_sidecars(*which),
         "must be less than UNDERTONE_CLASSIFY_TIMEOUT_S, or what was answered in time is thrown away with "
         "what was not",
+        "lower it, or raise the other",
+    ),
+    Rule(
+        ("processes", "store"),
+        lambda processes, store: processes == 1 or store is not StoreKind.MEMORY,
+        "must be 1 with UNDERTONE_STORE=memory: a session in one process's memory is unknown to the others",
+        "run one process",
+    ),
+    Rule(
+        ("orch_timeout_s", "orch_ttl_s"),
+        lambda timeout, ttl: timeout * 4 <= ttl,
+        "must not be more than a quarter of UNDERTONE_ORCH_TTL_S, or nothing can be renewed in time",
         "lower it, or raise the other",
     ),
     Rule(
@@ -585,6 +634,11 @@ _RULES = (
         "lower it, or raise the other",
     ),
 )
+
+
+def _asks_sidecars(kind: ClassifierKind, urls: tuple[str, ...], orch: str | None) -> bool:
+    named = bool(urls) or orch is not None
+    return kind is ClassifierKind.REMOTE or (kind is ClassifierKind.AUTO and named)
 
 
 def _installed(module: str) -> bool:

@@ -55,7 +55,10 @@ class Gateway:
     census: Callable[[], Awaitable[None]]
     """Looks at what is there now, so that the metrics can tell."""
     lateness: Callable[[], float]
-    """For how many seconds windows have waited too long for the classifier, until now."""
+    """For how many seconds windows have waited too long for the classifier, until now; where namespaces have
+    several, for the one that is best in time."""
+    lateness_of: Callable[[str | None], float] = lambda _: 0.0
+    """The same for the classifier of a namespace's new sessions."""
     draining: Callable[[], bool] = lambda: False
     """Whether the node is going away."""
     keys: Callable[[], Awaitable[Keyring]] | None = None
@@ -68,7 +71,9 @@ class Gateway:
             return self._come_later("draining", "this node is going away", RETRY_S)
         if self.live.places.full:
             return self._come_later("overloaded", "this node holds as many sessions as it may", RETRY_S)
-        late = self.lateness()
+        return self._refusal_of_late(self.lateness())
+
+    def _refusal_of_late(self, late: float) -> Problem | None:
         if late >= self.settings.admission_late_s:
             # The longer it has been late, the longer it will be: who is refused comes back over a wider span.
             within_s = max(RETRY_S, min(math.ceil(late), MOST_RETRY_S))
@@ -88,7 +93,7 @@ class Gateway:
             Problem: it is not let in.
             LimitExceeded: its user, or its namespace, has as many as the limit allows.
         """
-        refusal = self.refusal_of_new()
+        refusal = self.refusal_of_new() or self._refusal_of_late(self.lateness_of(wanted.namespace_id))
         if refusal is not None:
             raise refusal
         with self.live.places.promise() as promised_to:

@@ -15,7 +15,7 @@ from gateway.live.session import LiveSession
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry
 from protocol.close import CloseCode
-from protocol.events import Drain, Event, ServiceStatus
+from protocol.events import Drain, Event, Service, ServiceStatus
 
 HEARTBEAT_S = 15.0
 """Seconds of silence after which a comment keeps proxies from closing the stream."""
@@ -55,23 +55,29 @@ class LegacyStream:
         live.audience.observers.add(reader)
         if self._gateway.live.get(session.id) is not live:
             reader.finish(CloseCode.NORMAL, "ended")
-        status: ServiceStatus | None = None
+        status = self._status(session, None)
         try:
             yield _HEARTBEAT
+            yield _state(live, status)
             while not reader.done:
-                if status is not ServiceStatus.READY:
-                    before, status = status, self._status()
-                    if status is not before:
-                        yield _state(live, status)
                 try:
                     items = reader.take()
                 except Evicted as gone:
                     self._gateway.telemetry.evicted()
                     reader.skip_to(gone.oldest - 1)
                     continue
+                if any(isinstance(item, Entry) and item.type == Service.type for item in items):
+                    status = self._status(session, status)  # they tell it themselves
                 if said := _written(items):
                     yield said
-                elif not items and not await _news(reader, status):
+                if items:
+                    continue
+                if status is not ServiceStatus.READY:
+                    before, status = status, self._status(session, status)
+                    if status is not before:
+                        yield _state(live, status)
+                        continue
+                if not await _news(reader, status):
                     self._keep(live)
                     yield _HEARTBEAT
         finally:
@@ -81,8 +87,14 @@ class LegacyStream:
             del live
             await self._gateway.service.unobserve(session.id)
 
-    def _status(self) -> ServiceStatus:
-        return ServiceStatus.READY if self._gateway.readiness().ready else ServiceStatus.LOADING
+    def _status(self, session: Session, before: ServiceStatus | None) -> ServiceStatus:
+        """Whether what listens to the session can; changes of that are told in its log from then on.
+
+        A node that goes away goes on listening meanwhile; one that has just come up may not do so yet.
+        """
+        ready = before is ServiceStatus.READY or self._gateway.readiness().ready
+        ready = ready and self._gateway.live.answers(session.id)
+        return ServiceStatus.READY if ready else ServiceStatus.LOADING
 
     def _keep(self, live: LiveSession) -> None:
         """A session that somebody reads is not idle, although its audio socket is silent."""

@@ -199,3 +199,8 @@ class Classifier(Protocol):
     async def aclose(self) -> None:
         """End every thread, connection and task. May be called twice."""
         ...
+
+
+def hears_words(classifier: object) -> bool:
+    """Whether `classifier` may say what was said, too: one that does has an attribute `hears_words`."""
+    return bool(getattr(classifier, "hears_words", False))

@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.config.files import data_file
 from gateway.config.problems import Refused
-from gateway.sessions.keys import Key, Keyring, KeysError, Namespace, NewKey, iso
+from gateway.sessions.keys import Choice, Key, Keyring, KeysError, Namespace, NewKey, iso
 from gateway.sessions.limits import Limits
 from gateway.settings import Settings, SettingsError, explain
 
@@ -93,7 +93,9 @@ def _change(ring: Keyring, arguments: argparse.Namespace, now: float) -> tuple[K
         before = ring.namespaces.get(arguments.namespace)
         given = Limits(arguments.max_sessions, arguments.max_sessions_per_user)
         limits = given.or_else(before.limits) if before is not None else given
-        return ring.with_key(arguments.namespace, now, limits)
+        chosen = Choice(arguments.classifier, arguments.transcriber)
+        choice = chosen.or_else(before.choice) if before is not None else chosen
+        return ring.with_key(arguments.namespace, now, limits, choice)
     if arguments.action == "rotate":
         return ring.rotated(arguments.namespace, now, arguments.overlap)
     if arguments.all:
@@ -121,7 +123,7 @@ def _show(ring: Keyring, now: float, as_json: bool, out: TextIO) -> None:
         out.write(json.dumps({"namespaces": shown}, indent=2) + "\n")
         return
     for namespace in ring.namespaces.values():
-        out.write(f"{namespace.id}{_limits(namespace.limits)}\n")
+        out.write(f"{namespace.id}{_limits(namespace.limits)}{_choice(namespace.choice)}\n")
         for key in namespace.keys:
             out.write(f"  {key.prefix}  {_state(key, now)}, made {iso(key.created_at)}\n")
 
@@ -131,6 +133,8 @@ def _namespace(namespace: Namespace, now: float) -> dict[str, Any]:
         "namespace_id": namespace.id,
         "max_sessions": namespace.limits.max_sessions,
         "max_sessions_per_user": namespace.limits.max_sessions_per_user,
+        "classifier": namespace.choice.classifier,
+        "transcriber": namespace.choice.transcriber,
         "keys": [
             {
                 "prefix": key.prefix,
@@ -147,6 +151,12 @@ def _limits(limits: Limits) -> str:
     given = {"sessions": limits.max_sessions, "sessions a user": limits.max_sessions_per_user}
     told = [f"{count} {what}" for what, count in given.items() if count is not None]
     return f"  (at most {', '.join(told)})" if told else ""
+
+
+def _choice(choice: Choice) -> str:
+    given = {"classifier": choice.classifier, "transcriber": choice.transcriber}
+    told = [f"{what} {kind}" for what, kind in given.items() if kind is not None]
+    return f"  ({', '.join(told)})" if told else ""
 
 
 def _state(key: Key, now: float) -> str:

@@ -4,6 +4,8 @@ import argparse
 import math
 import re
 
+from gateway.settings import ClassifierKind, TranscriberKind
+
 KEYS_ABOUT = """\
 Namespaces are the tenants of a gateway; each has keys, and sees its own
 sessions only. They are kept in the file that UNDERTONE_NAMESPACES_FILE names,
@@ -68,6 +70,12 @@ def _arguments(name: str, action: argparse.ArgumentParser) -> None:
             metavar="N",
             help="most sessions at once with the same user_id (UNDERTONE_MAX_SESSIONS_PER_USER)",
         )
+        for what, kinds in (("classifier", ClassifierKind), ("transcriber", TranscriberKind)):
+            action.add_argument(
+                f"--{what}",
+                choices=[kind.value for kind in kinds],
+                help=f"the {what} of the namespace's sessions (UNDERTONE_{what.upper()})",
+            )
     elif name == "rotate":
         action.add_argument(
             "--overlap",

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
+from gateway.live.backends import Backends
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.model import Status
 from gateway.sessions.ports import SessionFilter
 from gateway.sessions.service import SessionService
 from gateway.telemetry.metrics import Snapshot
-from gateway.transcribe.port import Transcriber
 
 
 class Backlog(Protocol):
@@ -39,15 +38,13 @@ class Census:
         self,
         service: SessionService,
         live: LiveRegistry,
-        scheduler: Scheduler,
-        transcriber: Transcriber | None,
+        backends: Backends,
         tasks: Backlog,
         clock: Clock,
     ) -> None:
         self._service = service
         self._live = live
-        self._scheduler = scheduler
-        self._transcriber = transcriber
+        self._backends = backends
         self._tasks = tasks
         self._clock = clock
         self._sessions: Mapping[str, int] = {}
@@ -61,13 +58,20 @@ class Census:
     def snapshot(self) -> Snapshot:
         """The present state, as far as it is known."""
         owners = sum(live.audience.owner is not None for live in self._live)
+        now = self._clock.monotonic()
+        ears = tuple(self._backends.ears)
+        late = {ear.kind: ear.scheduler.late_for(now) for ear in ears}
         return Snapshot(
             sessions=self._sessions,
             readers={"owner": owners, "observer": sum(len(live.audience.observers) for live in self._live)},
-            windows_waiting=self._scheduler.waiting,
-            dispatch_late_s=self._scheduler.late_for(self._clock.monotonic()),
-            decoders=self._transcriber.decoders() if self._transcriber is not None else {},
-            utterances=self._transcriber.utterances() if self._transcriber is not None else {},
+            windows_waiting=sum(ear.scheduler.waiting for ear in ears),
+            dispatch_late_s=max(late.values()),
+            classifier_sessions={ear.kind: ear.holders for ear in ears},
+            classifier_waiting={ear.kind: ear.scheduler.waiting for ear in ears},
+            classifier_late_s=late,
+            classifier_ready={ear.kind: int(ear.answers) for ear in ears},
+            decoders=self._backends.decoders(),
+            utterances=self._backends.utterances(),
             tasks={"queued": self._tasks.waiting, "running": self._tasks.running},
             task_result_bytes=self._tasks.result_bytes,
         )

@@ -12,7 +12,14 @@ from collections.abc import Callable
 
 from gateway.audio.window import Cut, WindowCutter, position
 from gateway.classify.lanes import Lane, Timing
-from gateway.classify.port import AnalysisState, ClassifierError, Hints, Observation, Window
+from gateway.classify.port import (
+    AnalysisState,
+    ClassifierError,
+    Hints,
+    Observation,
+    TranscriptObservation,
+    Window,
+)
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
 from gateway.live.announcer import Announcer
@@ -47,6 +54,7 @@ class Pipeline:
         owner_backlog: how many events the owner has not read yet.
         captions: where the 16 kHz stream also goes, if words are wanted.
         namespace: whose turn at the classifier its windows take.
+        own_words: whether words that the classifier itself hears are passed on.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class Pipeline:
         owner_backlog: Callable[[], int],
         captions: Captions | None = None,
         namespace: str | None = None,
+        own_words: bool = True,
     ) -> None:
         self.audio = audio
         self.config = config
@@ -79,6 +88,8 @@ class Pipeline:
         self._tell = tell
         self._owner_backlog = owner_backlog
         self._captions = captions
+        self._own_words = own_words
+        self._on_landed: Callable[[], None] | None = None
         self._lane = Lane(namespace=namespace)
         self._budget = FloodBudget(audio.bytes(audio.sample_rate), clock.monotonic())
         self._meter = FlowMeter()
@@ -290,21 +301,30 @@ class Pipeline:
     def window_classified(self, job: WindowJob, observations: list[Observation], timing: Timing) -> None:
         """The classifier's answer to `job`."""
         if self._settle(job):
+            if not self._own_words:
+                observations = [one for one in observations if not isinstance(one, TranscriptObservation)]
             self.ledger.classify(job.owned_samples)
             self._telemetry.windows("classified")
             self._telemetry.classified(job.owned_samples)
             self.announcer.observe(observations, job.cut.owned_start, job.cut.end_sample, self.config, timing)
             self._settled()
+        self._landed()
 
     def window_failed(self, job: WindowJob, error: ClassifierError) -> None:
         """The classifier has no answer to `job`."""
         self._lose(job, GapReason.CLASSIFIER)
+        self._landed()
 
     def window_shed(self, job: WindowJob) -> None:
         """There was no time for `job`."""
         if job.number in self._jobs:
             self._meter.shed()
         self._lose(job, GapReason.OVERLOAD)
+
+    def when_landed(self, then: Callable[[], None]) -> None:
+        """Call `then` once none of its windows is at the classifier: now, or when that one is back."""
+        self._on_landed = then
+        self._landed()
 
     def abort(self, reason: GapReason = GapReason.DRAIN) -> None:
         """Give up everything pending at once, as one gap for each contiguous stretch."""
@@ -322,6 +342,11 @@ class Pipeline:
         self._settled()
 
     # Inside --------------------------------------------------------------------------------------------
+
+    def _landed(self) -> None:
+        if self._on_landed is not None and self._lane.in_flight is None:
+            then, self._on_landed = self._on_landed, None
+            then()
 
     def _advance(self, cuts: list[Cut]) -> None:
         """Book what the cutter took in, and submit the windows that became complete."""

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.classify.scheduler import Scheduler
+from gateway.classify.notices import Notices
 from gateway.clock import Clock
 from gateway.errors import SessionGone
 from gateway.live.announcer import Announcer
+from gateway.live.backends import Backend, Backends
+from gateway.live.bulletin import Bulletin
 from gateway.live.captions import Captions
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
@@ -21,7 +23,6 @@ from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import EventStore, UnknownSession
 from gateway.sessions.tail import BoundedTail
 from gateway.telemetry.metrics import Telemetry
-from gateway.transcribe.port import Transcriber
 from protocol.events import Summary, Task
 
 log = logging.getLogger(__name__)
@@ -67,34 +68,42 @@ class Tasks:
             log.error("a background task failed", exc_info=error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What listens to a live session, and what the session was told of that."""
+
+    backend: Backend
+    pipeline: Pipeline
+    bulletin: Bulletin
+
+
 class LiveRegistry:
     """Finds, makes and ends live sessions. Everything but the ends is synchronous."""
 
     def __init__(
         self,
         *,
-        scheduler: Scheduler,
+        backends: Backends,
         events: EventStore,
         clock: Clock,
         telemetry: Telemetry,
-        transcriber: Transcriber | None,
         bounds: LogBounds = LogBounds(),
         drain_s: float = 10.0,
         on_finished: OnFinished,
         max_sessions: int = 5_000,
         connect_deadline_s: float = 30.0,
     ) -> None:
-        self._scheduler = scheduler
+        self._backends = backends
         self._events = events
         self._clock = clock
         self._telemetry = telemetry
-        self._transcriber = transcriber
         self._bounds = bounds
         self._drain_s = drain_s
         self._on_finished = on_finished
         self._live: dict[str, LiveSession] = {}
         self.places = Places(max_sessions, connect_deadline_s, self.__len__, clock)
         self._logs: dict[str, EventLog] = {}
+        self._heard: dict[str, _Heard] = {}
         self._tasks = Tasks()
 
     def __len__(self) -> int:
@@ -122,6 +131,18 @@ class LiveRegistry:
         """The statistics of a session that is live here; None where it is not."""
         found = self._live.get(session_id)
         return None if found is None else found.pipeline.counts()
+
+    def answers(self, session_id: str) -> bool:
+        """Whether what listens to a session can answer now; to one that is not live here, whether any can."""
+        heard = self._heard.get(session_id)
+        return self._backends.answers if heard is None else heard.backend.ear.answers
+
+    def bulletins(self, source: Notices) -> Iterator[Bulletin]:
+        """Those of the sessions which hear of these notices."""
+        for heard in tuple(self._heard.values()):
+            backend = heard.backend
+            if backend.ear.notices is source or (backend.scribe and backend.scribe.notices is source):
+                yield heard.bulletin
 
     def announce_task(self, session_id: str, task_id: str, task_type: str, state: str) -> None:
         """Say in a session's log what became of one of its tasks, even after its summary.
@@ -168,6 +189,7 @@ class LiveRegistry:
         """Forget a session that is over."""
         self._live.pop(session_id, None)
         self._logs.pop(session_id, None)
+        self._unhear(session_id)
         self.places.release(session_id)
 
     async def aclose(self) -> None:
@@ -175,6 +197,13 @@ class LiveRegistry:
         await self._tasks.aclose()
         self._live.clear()
         self._logs.clear()
+        self._heard.clear()
+
+    def _unhear(self, session_id: str) -> None:
+        """Give back what listened to a session, once none of its windows is there any more."""
+        heard = self._heard.pop(session_id, None)
+        if heard is not None:
+            heard.pipeline.when_landed(lambda: self._backends.leave(heard.backend, session_id))
 
     def _build(self, session: Session) -> LiveSession:
         bounds = self._bounds
@@ -183,22 +212,23 @@ class LiveRegistry:
         self._logs[session.id] = event_log
         announcer = Announcer(event_log, session.audio, self._telemetry)
         audience = Audience()
-        captions = None
-        if self._transcriber is not None:
+        backend, captions = self._backends.enter(session.namespace_id), None
+        if backend.transcriber is not None:
             captions = Captions(
-                self._transcriber, announcer, session.audio, session.config, self._tasks.spawn
+                backend.transcriber, announcer, session.audio, session.config, self._tasks.spawn
             )
         pipeline = Pipeline(
             audio=session.audio,
             config=session.config,
             announcer=announcer,
-            scheduler=self._scheduler,
+            scheduler=backend.ear.scheduler,
             clock=self._clock,
             telemetry=self._telemetry,
             tell=audience.tell_owner,
             owner_backlog=lambda: audience.owner_backlog,
             captions=captions,
             namespace=session.namespace_id,
+            own_words=backend.own_words,
         )
 
         async def finished(summary: Summary) -> None:
@@ -206,11 +236,12 @@ class LiveRegistry:
             log.info("ended", extra={"session_id": session.id, **pipeline.ledger.counts()})
             # The log stays readable; the ring and the analysis state go.
             self._live.pop(session.id, None)
+            self._unhear(session.id)
 
         async def truncated() -> bool:
             return (await self._events.record(session.id, limit=1)).truncated
 
-        return LiveSession(
+        live = LiveSession(
             event_log,
             pipeline,
             audience,
@@ -220,3 +251,7 @@ class LiveRegistry:
             on_finished=finished,
             truncated=truncated,
         )
+        bulletin = Bulletin(announcer, lambda: pipeline.ledger.next_sample, lambda: live.ending)
+        self._heard[session.id] = _Heard(backend, pipeline, bulletin)
+        bulletin.tell_all(part.notices for part in backend.parts)
+        return live

@@ -82,6 +82,18 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What listens to a tenant's sessions, by the words of the settings; None is what these say."""
+
+    classifier: str | None = None
+    transcriber: str | None = None
+
+    def or_else(self, other: "Choice") -> "Choice":
+        """What isn't chosen here is as in `other`."""
+        return Choice(self.classifier or other.classifier, self.transcriber or other.transcriber)
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """A tenant.
 
@@ -93,6 +105,7 @@ class Namespace:
     keys: tuple[Key, ...] = ()
     """Oldest first."""
     limits: Limits = field(default_factory=Limits)
+    choice: Choice = field(default_factory=Choice)
 
     def __post_init__(self) -> None:
         if not _NAMESPACE.match(self.id):
@@ -129,6 +142,8 @@ class Keyring:
     """
 
     namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+    choices: frozenset[Choice] = field(init=False, repr=False, compare=False)
+    """Every choice that some namespace made."""
     _owners: Mapping[str, tuple[Namespace, Key]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +156,8 @@ class Keyring:
                     raise KeysError(f"two keys have the prefix {key.prefix}")
                 owners[key.prefix] = (namespace, key)
         object.__setattr__(self, "_owners", owners)
+        choices = frozenset(one.choice for one in self.namespaces.values())
+        object.__setattr__(self, "choices", choices)
 
     def by_bearer(self, presented: str, now: float) -> Namespace | None:
         """The namespace that `prefix.secret` opens at `now`. An unknown prefix takes as long as any."""
@@ -162,8 +179,13 @@ class Keyring:
             right |= hmac.compare_digest(digest, key.verifier) & key.good(now)
         return namespace if right else None
 
+    def choice(self, namespace_id: str | None) -> Choice:
+        """What the namespace of that name chose; nothing where there is none."""
+        namespace = self.namespaces.get(namespace_id) if namespace_id is not None else None
+        return namespace.choice if namespace is not None else _NOTHING
+
     def with_key(
-        self, namespace_id: str, now: float, limits: Limits | None = None
+        self, namespace_id: str, now: float, limits: Limits | None = None, choice: Choice | None = None
     ) -> tuple["Keyring", NewKey]:
         """A new key for a namespace, which is made where there is none; its other keys stay as they are.
 
@@ -174,7 +196,8 @@ class Keyring:
         made = _new_key(namespace_id, self._owners)
         key = Key(prefix=made.prefix, verifier=verifier(made.key_hash), created_at=now)
         keys = (*_with_room(namespace, now), key)
-        return self._with(replace(namespace, keys=keys, limits=limits or namespace.limits)), made
+        limits, choice = limits or namespace.limits, choice or namespace.choice
+        return self._with(replace(namespace, keys=keys, limits=limits, choice=choice)), made
 
     def rotated(self, namespace_id: str, now: float, overlap_s: float) -> tuple["Keyring", NewKey]:
         """A new key for a namespace; those before it are good for `overlap_s` more seconds at most.
@@ -241,6 +264,7 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+_NOTHING = Choice()
 _DUMMY = Key(prefix="utaaaaaaaa", verifier=verifier(key_hash(secrets.token_urlsafe(24))), created_at=0.0)
 """What is compared with where there is nothing to compare with; nobody has its secret."""
 

@@ -14,13 +14,14 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from gateway.clock import Clock
-from gateway.config.options import variable
-from gateway.sessions.keys import Keyring, KeysError
+from gateway.config.options import PREFIX, variable
+from gateway.sessions.keys import Choice, Keyring, KeysError
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.stores.keytext import read_keyring, written
 
@@ -105,18 +106,32 @@ def locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
+def _anything(_: Keyring) -> None:
+    """Any keyring will do."""
+
+
+def _nobody() -> None:
+    """Wants to know of no change."""
+
+
 class KeyFile:
     """The keyring that a gateway serves from.
+
+    Args:
+        check: raises KeysError where a keyring can't be served from here; called in a thread.
 
     Raises:
         KeysError: the file can't be used; a gateway doesn't start without knowing whom to let in.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, check: Callable[[Keyring], None] = _anything) -> None:
         self._path = path
         self._clock = clock
+        self._check = check
+        self.on_read: Callable[[], None] = _nobody
+        """Called on the event loop after a changed file was read."""
         self._seen = _signature(path)
-        self._ring = load(path)
+        self._ring = self._load()
         self._look_at = clock.monotonic() + LOOK_S
         self._reading: asyncio.Task[None] | None = None
 
@@ -144,12 +159,18 @@ class KeyFile:
 
     async def _read(self) -> None:
         try:
-            self._ring = await asyncio.to_thread(load, self._path)
+            self._ring = await asyncio.to_thread(self._load)
             log.info("the keys were read again", extra={"namespaces": len(self._ring.namespaces)})
+            self.on_read()
         except KeysError as error:
             log.error("the keys stay as they were: %s", error)
         finally:
             self._reading = None
+
+    def _load(self) -> Keyring:
+        ring = load(self._path)
+        self._check(ring)
+        return ring
 
 
 def configured_keys(settings: Settings, clock: Clock) -> KeyFile | None:
@@ -162,13 +183,35 @@ def configured_keys(settings: Settings, clock: Clock) -> KeyFile | None:
     if path is None:
         return None
     try:
-        key_file = KeyFile(Path(path), clock)
+        key_file = KeyFile(Path(path), clock, lambda ring: check_choices(ring, settings))
     except KeysError as error:
         hint = "`undertone keys create NAMESPACE` makes one"
         raise SettingsError([Problem(variable("namespaces_file"), path, str(error), hint)]) from None
     if legacy is not None and legacy not in key_file.ring.namespaces:
         raise SettingsError([Problem(variable("legacy_namespace"), legacy, f"is no namespace of {path}")])
     return key_file
+
+
+def check_choices(ring: Keyring, settings: Settings) -> None:
+    """Whether the gateway can serve what each namespace chose.
+
+    Raises:
+        KeysError: the settings lack something that a choice needs, and whose choice that is.
+    """
+    refused = {choice: why for choice in ring.choices if (why := _refusal(choice, settings)) is not None}
+    for namespace in ring.namespaces.values():
+        if namespace.choice in refused:
+            raise KeysError(f"namespace {namespace.id}: {refused[namespace.choice]}")
+
+
+def _refusal(choice: Choice, settings: Settings) -> str | None:
+    given: dict[str, Any] = {"classifier": choice.classifier, "transcriber": choice.transcriber}
+    try:
+        replace(settings, **{name: value for name, value in given.items() if value is not None})
+    except SettingsError as error:
+        told = error.problems[0]
+        return f"{told.name.removeprefix(PREFIX).lower()} {told.message}"
+    return None
 
 
 def _is_json(path: Path) -> bool:

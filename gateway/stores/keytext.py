@@ -4,15 +4,19 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from gateway.sessions.keys import Key, Keyring, KeysError, Namespace, iso
+from gateway.config.problems import one_of
+from gateway.sessions.keys import Choice, Key, Keyring, KeysError, Namespace, iso
 from gateway.sessions.limits import Limits
+from gateway.settings import ClassifierKind, TranscriberKind
 
 _LIMITS = ("max_sessions", "max_sessions_per_user")
 _TIMES = ("created_at", "expires_at", "revoked_at")
 _KEY = frozenset(("prefix", "verifier", *_TIMES))
-_NAMESPACE = frozenset(("keys", *_LIMITS))
+_CHOICES: Mapping[str, type[StrEnum]] = {"classifier": ClassifierKind, "transcriber": TranscriberKind}
+_NAMESPACE = frozenset(("keys", *_LIMITS, *_CHOICES))
 _MOST = 1_000_000
 
 _HEAD = """\
@@ -51,7 +55,8 @@ def _namespace(name: str, given: Any) -> Namespace:
     if not isinstance(keys, list):
         raise KeysError(f"the keys of namespace {name[:64]!r} must be a list")
     limits = Limits(**{limit: _count(limit, table.get(limit)) for limit in _LIMITS})
-    return Namespace(name, tuple(_key(one) for one in keys), limits)
+    choice = Choice(**{what: _chosen(what, kinds, table.get(what)) for what, kinds in _CHOICES.items()})
+    return Namespace(name, tuple(_key(one) for one in keys), limits, choice)
 
 
 def _key(given: Any) -> Key:
@@ -81,6 +86,15 @@ def _count(name: str, given: Any) -> int | None:
     return given
 
 
+def _chosen(what: str, kinds: type[StrEnum], given: Any) -> str | None:
+    if given is None:
+        return None
+    known = [kind.value for kind in kinds]
+    if given not in known:
+        raise KeysError(f"{what} must be {one_of(known)}")
+    return str(given)
+
+
 def _time(name: str, given: Any) -> float | None:
     if given is None:
         return None
@@ -99,7 +113,8 @@ def _time(name: str, given: Any) -> float | None:
 
 def _namespace_data(namespace: Namespace) -> dict[str, Any]:
     limits = {name: getattr(namespace.limits, name) for name in _LIMITS}
-    return {**_given(limits), "keys": [_key_data(key) for key in namespace.keys]}
+    choice = {what: getattr(namespace.choice, what) for what in _CHOICES}
+    return {**_given(limits), **_given(choice), "keys": [_key_data(key) for key in namespace.keys]}
 
 
 def _key_data(key: Key) -> dict[str, Any]:

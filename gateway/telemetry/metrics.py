@@ -53,7 +53,15 @@ class Snapshot:
     windows_waiting: int = 0
     """Windows waiting for dispatch."""
     dispatch_late_s: float = 0.0
-    """For how many seconds realtime windows have waited too long for dispatch."""
+    """For how many seconds realtime windows have waited too long for dispatch, where it is longest."""
+    classifier_sessions: Counts = field(default_factory=dict)
+    """Live sessions by what listens to them."""
+    classifier_waiting: Counts = field(default_factory=dict)
+    """Windows waiting for dispatch, by classifier."""
+    classifier_late_s: Mapping[str, float] = field(default_factory=dict)
+    """For how many seconds each classifier's windows have waited too long."""
+    classifier_ready: Counts = field(default_factory=dict)
+    """1 for each classifier that can answer, else 0."""
     decoders: Counts = field(default_factory=dict)
     """Decoder processes of the transcriber, by state."""
     utterances: Counts = field(default_factory=dict)
@@ -70,9 +78,14 @@ class Telemetry:
     __slots__ = (
         "_registry",
         "_source",
+        "allocations",
         "audio_bytes",
         "batch_size",
         "classified_samples",
+        "classifier_calls",
+        "classifier_failed",
+        "classifier_seconds",
+        "classifier_windows",
         "classify_failures",
         "classify_seconds",
         "closes",
@@ -83,6 +96,7 @@ class Telemetry:
         "frames",
         "gaps",
         "lag_seconds",
+        "notices",
         "queue_wait_seconds",
         "received_samples",
         "refusals",
@@ -100,6 +114,12 @@ class Telemetry:
         self.classified_samples = 0
         self.classify_failures = 0
         self.evictions = 0
+        self.classifier_calls: dict[str, int] = {}
+        self.classifier_windows: dict[str, int] = {}
+        self.classifier_failed: dict[str, int] = {}
+        self.classifier_seconds: dict[str, float] = {}
+        self.notices: dict[str, int] = {}
+        self.allocations = dict.fromkeys(("granted", "extended", "refused", "released", "left"), 0)
         self.window_outcomes: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
         self.gaps = {reason.value: 0 for reason in GapReason}
         self.events: dict[str, int] = {}
@@ -163,6 +183,21 @@ class Telemetry:
             self.queue_wait_seconds.observe(waited)
             if failed < size:
                 self.lag_seconds.observe(waited + took_s)
+
+    def listener(self, kind: str) -> "ClassifierFacts":
+        """Where one classifier's batches are told, so that they are counted for it as well."""
+        for counts in (self.classifier_calls, self.classifier_windows, self.classifier_failed):
+            counts.setdefault(kind, 0)
+        self.classifier_seconds.setdefault(kind, 0.0)
+        return ClassifierFacts(self, kind)
+
+    def allocation(self, outcome: str) -> None:
+        """What became of a request to the orchestrator."""
+        self.allocations[outcome] += 1
+
+    def notice(self, status: str) -> None:
+        """A session was told how a part of its backend is."""
+        self.notices[status] = self.notices.get(status, 0) + 1
 
     # Events out ----------------------------------------------------------------------------------------
 
@@ -232,9 +267,25 @@ class Telemetry:
         return generate_latest(self._registry)
 
 
+@dataclass(frozen=True, slots=True)
+class ClassifierFacts:
+    """Takes the facts of one classifier; kinds are few, and none is a client's word."""
+
+    telemetry: Telemetry
+    kind: str
+
+    def batch(self, size: int, waited_s: Sequence[float], took_s: float, *, failed: int) -> None:
+        """See `Telemetry.batch`."""
+        self.telemetry.batch(size, waited_s, took_s, failed=failed)
+        self.telemetry.classifier_calls[self.kind] += 1
+        self.telemetry.classifier_windows[self.kind] += size
+        self.telemetry.classifier_failed[self.kind] += failed
+        self.telemetry.classifier_seconds[self.kind] += took_s
+
+
 # Declarations ---------------------------------------------------------------------------------------------
 
-Value: TypeAlias = int | float | Counts | Mapping[tuple[str, str], int] | Histogram
+Value: TypeAlias = int | float | Mapping[str, float] | Mapping[tuple[str, str], int] | Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +368,80 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "undertone_dispatch_late_seconds",
         "gauge",
-        "For how long realtime windows have waited too long for dispatch, without a calm second; "
-        "at UNDERTONE_ADMISSION_LATE_S new sessions are refused.",
+        "For how long realtime windows have waited too long for dispatch, without a calm second, at the "
+        "classifier where it is longest; at UNDERTONE_ADMISSION_LATE_S its new sessions are refused.",
         lambda _, now: now.dispatch_late_s,
+    ),
+    Family(
+        "undertone_classifier_sessions",
+        "gauge",
+        "Live sessions, by what listens to them.",
+        lambda _, now: now.classifier_sessions,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_ready",
+        "gauge",
+        "1 for a classifier that can answer, else 0.",
+        lambda _, now: now.classifier_ready,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_waiting",
+        "gauge",
+        "Windows waiting for dispatch, by classifier.",
+        lambda _, now: now.classifier_waiting,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_late_seconds",
+        "gauge",
+        "For how long realtime windows have waited too long for dispatch, by classifier.",
+        lambda _, now: now.classifier_late_s,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_calls",
+        "counter",
+        "Classify calls, by classifier.",
+        lambda t, _: t.classifier_calls,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_windows",
+        "counter",
+        "Windows handed to a classifier.",
+        lambda t, _: t.classifier_windows,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_failed_windows",
+        "counter",
+        "Windows that a classifier had no answer to.",
+        lambda t, _: t.classifier_failed,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_seconds",
+        "counter",
+        "Seconds in classify calls, by classifier.",
+        lambda t, _: t.classifier_seconds,
+        "classifier",
+    ),
+    Family(
+        "undertone_orchestrator_requests",
+        "counter",
+        "What became of requests for sidecars; those `left` could not be given back and end with their time. "
+        "Held are granted - released - left.",
+        lambda t, _: t.allocations,
+        "outcome",
+    ),
+    Family(
+        "undertone_service_notices",
+        "counter",
+        "Times that a session was told how a part of its backend is, by status.",
+        lambda t, _: t.notices,
+        "status",
     ),
     Family("undertone_batch_size", "histogram", "Windows in a classify call.", lambda t, _: t.batch_size),
     Family(

@@ -16,7 +16,7 @@ from gateway.config.kinds import Number
 from gateway.config.options import Given, Schema, option_of, setting, variable
 from gateway.config.problems import HIDDEN
 from gateway.config.reference import EXAMPLE
-from gateway.settings import Problem, Settings, SettingsError, effective, explain, reference
+from gateway.settings import ClassifierKind, Problem, Settings, SettingsError, effective, explain, reference
 
 ROOT = Path(__file__).parents[2]
 NAMES = [one.name for one in dataclasses.fields(Settings)]
@@ -309,3 +309,34 @@ def test_the_page_can_be_printed() -> None:
     command = [sys.executable, "-m", "gateway.settings"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed == reference()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({}, ClassifierKind.ACOUSTIC),
+        ({"UNDERTONE_CLASSIFIER_URL": "http://127.0.0.1:9"}, ClassifierKind.REMOTE),
+        ({"CF_VOICE_URL": "http://127.0.0.1:9"}, ClassifierKind.REMOTE),
+        ({"CF_ORCH_URL": "http://127.0.0.1:9"}, ClassifierKind.REMOTE),
+        ({"CF_ORCH_URL": "http://127.0.0.1:9", "UNDERTONE_CLASSIFIER": "acoustic"}, ClassifierKind.ACOUSTIC),
+    ],
+)
+def test_a_sidecar_that_is_named_is_asked_unless_something_else_is(
+    given: dict[str, str], kind: ClassifierKind
+) -> None:
+    """`auto` follows what there is."""
+    settings = Settings.load(given)
+    assert settings.resolved(settings.classifier) is kind
+
+
+def test_an_orchestrator_is_named_by_a_url_without_secrets_and_has_time_to_answer() -> None:
+    """Before anything opens."""
+    for wrong in (
+        {"ORCH_URL": "http://user:secret@127.0.0.1:9"},
+        {"ORCH_URL": "ftp://x"},
+        {"ORCH_URL": "http://127.0.0.1:9", "ORCH_TTL_S": "10", "ORCH_TIMEOUT_S": "5"},
+        {"CLASSIFIER": "remote"},
+    ):
+        with pytest.raises(SettingsError) as refused:
+            Settings.load({f"UNDERTONE_{name}": value for name, value in wrong.items()})
+        assert "secret" not in explain(refused.value.problems)

@@ -54,6 +54,8 @@ class RemoteClassifier:
     """
 
     name = "remote"
+    hears_words = True
+    """Whether a sidecar does is known only when it says something."""
 
     def __init__(
         self,

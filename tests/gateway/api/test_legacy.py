@@ -8,7 +8,10 @@ import pytest
 
 from gateway.api.legacy_audio import MAX_ANSWERS
 from gateway.api.legacy_stream import HEARTBEAT_S, LOADING_S
+from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.port import (
+    Health,
+    HealthStatus,
     Observation,
     QueueObservation,
     SpeakerObservation,
@@ -101,8 +104,32 @@ def test_a_classifier_that_loads_is_told_first_and_ready_when_it_is() -> None:
     run(scenario)
 
 
-def test_each_kind_of_event_comes_by_its_older_name() -> None:
-    """One window in which everything is heard; the interim words and the warning are not told."""
+def test_what_becomes_of_its_backend_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the events of the session; who comes meanwhile is told how it is, and when that changes."""
+    health = Health(HealthStatus.READY)
+    monkeypatch.setattr(AcousticClassifier, "health", lambda _: health)
+
+    async def scenario(on: Old) -> None:
+        nonlocal health
+        session = await on.start()
+        early = await on.watch(session)
+        announcer = on.node.gateway.live.open(await on.node.gateway.service.get(session)).pipeline.announcer
+        health = Health(HealthStatus.ERROR)
+        announcer.service(ServiceStatus.ERROR, "the sidecar is gone", 16_000)
+        await settle()
+        late = await on.watch(session)
+        health = Health(HealthStatus.READY)
+        announcer.service(ServiceStatus.READY, "the sidecar is back", 16_000)
+        await asyncio.sleep(10 * LOADING_S)
+        assert [one.data["status"] for one in early.told] == ["ready", "error", "ready"]
+        assert [one.data["status"] for one in late.told] == ["loading", "ready"]
+
+    run(scenario)
+
+
+def test_each_kind_of_event_comes_by_its_older_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One window in which everything is heard, words too; the interim ones and the warning are not told."""
+    monkeypatch.setattr(AcousticClassifier, "hears_words", True, raising=False)
 
     async def scenario(on: Old) -> None:
         session = await on.start()
@@ -147,7 +174,7 @@ def test_each_kind_of_event_comes_by_its_older_name() -> None:
         assert watcher.told[5].data["privacy_risk"] == "low"
         assert watcher.told[-1].data["status"] == "error"
 
-    run(scenario)
+    run(scenario, transcriber="auto")
 
 
 def test_who_comes_back_is_told_nothing_twice() -> None:

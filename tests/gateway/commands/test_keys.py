@@ -13,6 +13,7 @@ from gateway.commands.dispatch import run_load, run_stream
 from gateway.commands.exits import CommandError
 from gateway.commands.keys import run_keys
 from gateway.commands.parsers import parse
+from gateway.sessions.keys import Choice
 from gateway.sessions.limits import Limits
 from gateway.stores import keyfile
 
@@ -172,3 +173,21 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
             run_one(parse([*command, "--key-file", str(path)]))
     with pytest.raises(CommandError, match="can't be read"):
         run_one(parse(["load", "--key-file", str(tmp_path / "none")]))
+
+
+def test_what_listens_is_chosen_with_a_key_and_kept_when_keys_change(keys: Keys, path: Path) -> None:
+    """Shown in the list, and changed by naming another."""
+    keys("create", "acme", "--classifier", "acoustic", "--transcriber", "none")
+    assert "acme  (classifier acoustic, transcriber none)" in keys("list")[0]
+    keys("rotate", "acme")
+    keys("create", "acme", "--transcriber", "auto")
+    assert keyfile.load(path).namespaces["acme"].choice == Choice("acoustic", "auto")
+    (listed,) = json.loads(keys("list", "--json")[0])["namespaces"]
+    assert (listed["classifier"], listed["transcriber"]) == ("acoustic", "auto")
+
+
+def test_a_choice_that_nobody_knows_is_refused(keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is written."""
+    with pytest.raises(SystemExit):
+        keys("create", "acme", "--classifier", "clairvoyant")
+    assert "clairvoyant" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import stat
 import tomllib
 from dataclasses import replace
@@ -14,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import ManualClock
-from gateway.sessions.keys import MAX_KEYS, Key, Keyring, KeysError, Namespace
+from gateway.sessions.keys import MAX_KEYS, Choice, Key, Keyring, KeysError, Namespace
 from gateway.sessions.limits import Limits
-from gateway.settings import Settings, SettingsError
+from gateway.settings import ClassifierKind, Settings, SettingsError, TranscriberKind
 from gateway.stores import keyfile
 from gateway.stores.keyfile import LOOK_S, KeyFile, configured_keys, load, locked, save
 from gateway.stores.keytext import read_keyring, written
@@ -26,6 +27,8 @@ NOW = 1_700_000_000.0
 _hex = st.text("0123456789abcdef", min_size=64, max_size=64)
 _times = st.none() | st.integers(0, 4_000_000_000).map(float)
 _counts = st.none() | st.integers(1, 1_000_000)
+_classifiers = st.none() | st.sampled_from([kind.value for kind in ClassifierKind])
+_transcribers = st.none() | st.sampled_from([kind.value for kind in TranscriberKind])
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 _keys = st.builds(
     Key,
@@ -44,10 +47,11 @@ def rings(draw: st.DrawFn) -> Keyring:
     names = draw(st.lists(_names, unique=True, min_size=1 if keys else 0, max_size=4))
     spread = [keys[place :: len(names)] for place in range(len(names))]
     limits = [draw(st.builds(Limits, _counts, _counts)) for _ in names]
+    choices = [draw(st.builds(Choice, _classifiers, _transcribers)) for _ in names]
     return Keyring(
         {
-            name: Namespace(name, tuple(its[:MAX_KEYS]), its_limits)
-            for name, its, its_limits in zip(names, spread, limits, strict=True)
+            name: Namespace(name, tuple(its[:MAX_KEYS]), its_limits, its_choice)
+            for name, its, its_limits, its_choice in zip(names, spread, limits, choices, strict=True)
         }
     )
 
@@ -330,3 +334,56 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch
         save(path, ring)
     monkeypatch.undo()
     assert load(path) == Keyring()
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('classifier = "clairvoyant"', "classifier must be auto, "),
+        ("classifier = 7", "classifier must be"),
+        ('transcriber = ["none"]', "transcriber must be auto, "),
+        ('clasifier = "acoustic"', "has a field that nobody knows: 'clasifier'"),
+    ],
+)
+def test_a_choice_that_nobody_knows_is_refused(tmp_path: Path, line: str, why: str) -> None:
+    """As every misspelt name is."""
+    path = tmp_path / "namespaces.toml"
+    path.write_text(f"[namespaces.acme]\n{line}\n")
+    with pytest.raises(KeysError, match=re.escape(why)):
+        load(path)
+
+
+def test_a_choice_that_the_settings_lack_something_for_is_refused(tmp_path: Path) -> None:
+    """At the start, with the namespace that made it; what they have is served."""
+    path = tmp_path / "namespaces.toml"
+    path.write_text('[namespaces.acme]\nclassifier = "remote"\ntranscriber = "none"\n')
+    with pytest.raises(SettingsError, match=r"namespace acme: classifier must not be remote without"):
+        configured_keys(Settings.load({"UNDERTONE_NAMESPACES_FILE": str(path)}), ManualClock())
+    given = {"UNDERTONE_NAMESPACES_FILE": str(path), "UNDERTONE_CLASSIFIER_URL": "http://127.0.0.1:9"}
+    found = configured_keys(Settings.load({**given, "UNDERTONE_CLASSIFIER": "acoustic"}), ManualClock())
+    assert found is not None
+    assert found.ring.choice("acme") == Choice("remote", "none")
+    assert found.ring.choice("nobody") == found.ring.choice(None) == Choice()
+
+
+def test_a_gateway_is_told_when_the_file_was_read_again(tmp_path: Path) -> None:
+    """Once for each change that can be served; what can't be leaves the last choice in force."""
+    path, clock = tmp_path / "namespaces.toml", ManualClock()
+    path.write_text("[namespaces.acme]\n")
+    found = configured_keys(Settings.load({"UNDERTONE_NAMESPACES_FILE": str(path)}), clock)
+    assert found is not None
+    read: list[Choice] = []
+    found.on_read = lambda: read.append(found.ring.choice("acme"))
+
+    async def look(text: str) -> None:
+        path.write_text(f"[namespaces.acme]\n{text}\n")
+        clock.advance(LOOK_S)
+        await found.current()
+
+    async def main() -> None:
+        await look('transcriber = "none"')
+        await look('classifier = "remote"')
+        await look('classifier = "acoustic"')
+
+    asyncio.run(main())
+    assert read == [Choice(None, "none"), Choice("acoustic", None)]

@@ -1,0 +1,131 @@
+"""The orchestrator's two verbs over HTTP: allocate a sidecar, give it back.
+
+    POST   {url}/api/services/cf-voice/allocate           {"caller", "ttl_s"} → {"url", "allocation_id"}
+    DELETE {url}/api/services/cf-voice/allocations/{id}
+
+Nothing of a session is told to it: whoever asks is named by random words.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from gateway.config.addresses import sidecar
+from gateway.config.problems import Refused
+
+PATH = "/api/services/cf-voice"
+MAX_ANSWER = 64 * 1024
+"""Bytes."""
+MAX_ID = 256
+"""Characters."""
+GIVEN_BACK = (404, 410)
+"""Answers to a `DELETE` that mean the same as success: it is gone."""
+
+
+class OrchestratorError(Exception):
+    """It didn't do what was asked; says why in one sentence that tells no secret."""
+
+
+class UnusableGrant(OrchestratorError):
+    """It allocated something that can't be used, and has to be given back."""
+
+    def __init__(self, message: str, allocation_id: str) -> None:
+        super().__init__(message)
+        self.allocation_id = allocation_id
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A sidecar, for a time."""
+
+    id: str
+    url: str
+
+
+class OrchestratorClient:
+    """Talks to one orchestrator.
+
+    Args:
+        url: as `gateway.config.addresses.sidecar` takes it.
+        timeout_s: seconds for a whole answer.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        parts = urlsplit(url)
+        socket = parts.path if parts.scheme == "unix" else None
+        self._base = ("http://orchestrator" if socket else url) + PATH
+        self._timeout_s = timeout_s
+        limits = httpx.Limits(max_connections=16, max_keepalive_connections=4)
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits), timeout=timeout_s
+        )
+
+    async def allocate(self, caller: str, ttl_s: float) -> Grant:
+        """A sidecar for `ttl_s` seconds.
+
+        Raises:
+            OrchestratorError: none was given.
+        """
+        status, body = await self._call("POST", "/allocate", {"caller": caller, "ttl_s": ttl_s})
+        if status not in (200, 201):
+            raise OrchestratorError(f"the orchestrator answered {status}")
+        return _grant(body)
+
+    async def release(self, allocation_id: str) -> None:
+        """Give one back; one that is gone already is given back, too.
+
+        Raises:
+            OrchestratorError: it may still be held.
+        """
+        status, _ = await self._call("DELETE", f"/allocations/{quote(allocation_id, safe='')}", None)
+        if not 200 <= status < 300 and status not in GIVEN_BACK:
+            raise OrchestratorError(f"the orchestrator answered {status}")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _call(self, method: str, path: str, given: Any) -> tuple[int, bytes]:
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._http.stream(method, self._base + path, json=given) as answer,
+            ):
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if len(body) > MAX_ANSWER:
+                        raise OrchestratorError(f"the orchestrator's answer is over {MAX_ANSWER} bytes")
+                return answer.status_code, bytes(body)
+        except TimeoutError:
+            raise OrchestratorError("the orchestrator did not answer in time") from None
+        except httpx.HTTPError as error:
+            # Not what it says: that may hold the address.
+            raise OrchestratorError(f"the orchestrator can't be reached ({type(error).__name__})") from None
+
+
+def _grant(body: bytes) -> Grant:
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        raise OrchestratorError("the orchestrator's answer is not JSON") from None
+    if not isinstance(given, dict):
+        raise OrchestratorError("the orchestrator's answer is not an object")
+    id = given.get("allocation_id")
+    if type(id) is int:
+        id = str(id)
+    if not isinstance(id, str) or not 0 < len(id) <= MAX_ID or not id.isprintable():
+        raise OrchestratorError("the orchestrator gave no allocation_id")
+    if id in (".", ".."):  # would lead elsewhere as a part of a path
+        raise OrchestratorError("the orchestrator gave no allocation_id")
+    url = given.get("url")
+    if not isinstance(url, str):
+        raise UnusableGrant("the orchestrator gave no url", id)
+    try:
+        return Grant(id, sidecar(url))
+    except Refused as refused:
+        raise UnusableGrant(f"the url that the orchestrator gave {refused.message}", id) from None

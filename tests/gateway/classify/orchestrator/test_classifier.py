@@ -1,0 +1,300 @@
+"""Windows go to the sidecar allocated for them, and to the embedded classifier while there is none."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway.classify.orchestrator.classifier import MOST_FAILURES, PART, OrchestratedClassifier
+from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, QueueObservation
+from tests import virtual_time
+from tests.gateway.classify.orchestrator.sidecars import FakeSidecar, Fleet, window
+from tests.virtual_time import VirtualLoop
+
+TTL_S = 100.0
+EMBEDDED = "embedded"
+
+
+class Stand:
+    """A classifier under test, its orchestrator, and its fallback."""
+
+    def __init__(self, clock: VirtualLoop, per_session: bool) -> None:
+        self.clock = clock
+        self.fleet = Fleet()
+        self.outcomes: Counter[str] = Counter()
+        self.fallback = FakeSidecar(EMBEDDED, self.fleet)
+        self.classifier = OrchestratedClassifier(
+            self.fleet,
+            self.fleet.connect,
+            self.fallback,
+            clock,
+            per_session=per_session,
+            ttl_s=TTL_S,
+            on_outcome=lambda outcome: self.outcomes.update([outcome]),
+        )
+        self.told: list[tuple[str, Health]] = []
+        self.classifier.notices.listen(lambda part, health: self.told.append((part, health)))
+
+    async def hear(self, *sessions: str) -> list[str]:
+        """Who answered each window; `-` where nobody did."""
+        answers = await self.classifier.classify([window(session) for session in sessions])
+        assert len(answers) == len(sessions)
+        return [_who(answer) for answer in answers]
+
+    @property
+    def statuses(self) -> list[str]:
+        """Of the allocation, as told."""
+        return [health.status.value for part, health in self.told if part == PART]
+
+
+def _who(answer: Answer) -> str:
+    if isinstance(answer, ClassifierError):
+        return "-"
+    (one,) = answer
+    assert isinstance(one, QueueObservation)
+    return one.label
+
+
+def run(scenario: Callable[[Stand], Awaitable[None]], *, per_session: bool = False) -> Stand:
+    stands: list[Stand] = []
+
+    async def steps(loop: VirtualLoop) -> None:
+        stand = Stand(loop, per_session)
+        stands.append(stand)
+        await stand.classifier.start()
+        try:
+            await scenario(stand)
+        finally:
+            await stand.classifier.aclose()
+            await stand.classifier.aclose()
+        assert stand.fleet.closed
+        assert stand.fallback.life[-1] == "close"
+        assert all(one.life[-1] == "close" for one in stand.fleet.sidecars)
+
+    virtual_time.run(steps)
+    return stands[0]
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.1)
+
+
+def test_a_node_shares_one_sidecar_and_gives_it_back_at_the_end() -> None:
+    """Before it is there, the embedded classifier listens."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.takes_s = 1.0
+        assert await on.hear("a", "b") == [EMBEDDED] * 2
+        assert on.classifier.health().status is HealthStatus.WARNING
+        await asyncio.sleep(2)
+        assert await on.hear("a", "b") == ["http://sidecar-1"] * 2
+        assert on.classifier.health() == Health(HealthStatus.READY)
+        assert on.statuses == ["loading", "ready"]
+        on.classifier.forget("a")
+        assert on.fleet.sidecars[0].life == ["start", "forget a"]
+        assert len(on.fleet.callers) == 1
+
+    stand = run(scenario)
+    assert stand.fleet.allocated == {}
+
+
+def test_each_session_has_a_sidecar_of_its_own_until_it_is_over() -> None:
+    """A batch of several goes to each at the same time, in order; no session's id is told to anybody."""
+
+    async def scenario(on: Stand) -> None:
+        assert await on.hear("secret-1", "secret-2") == [EMBEDDED] * 2
+        await settled()
+        assert await on.hear("secret-2", "secret-1", "secret-3") == [
+            "http://sidecar-2",
+            "http://sidecar-1",
+            EMBEDDED,
+        ]
+        assert not [caller for caller in on.fleet.callers if "secret" in caller]
+        await settled()
+        assert len(set(on.fleet.callers)) == 3
+        on.classifier.forget("secret-1")
+        await settled()
+        assert sorted(on.fleet.allocated) == ["a2", "a3"]
+        assert on.fleet.sidecars[0].life == ["start", "forget secret-1", "close"]
+
+    stand = run(scenario, per_session=True)
+    assert stand.fleet.allocated == {}
+
+
+def test_one_sidecar_that_fails_or_hangs_says_nothing_about_the_others() -> None:
+    """Nor about the fallback."""
+
+    async def scenario(on: Stand) -> None:
+        await on.hear("a", "b")
+        await settled()
+        on.fleet.sidecars[0].fails = True
+        assert await on.hear("a", "b", "c") == ["-", "http://sidecar-2", EMBEDDED]
+
+    run(scenario, per_session=True)
+
+
+def test_it_is_renewed_before_its_time_is_over_and_never_used_beyond() -> None:
+    """A call that is under way holds the old one until it is over."""
+
+    async def scenario(on: Stand) -> None:
+        await settled()
+        first = on.fleet.sidecars[0]
+        first.gate = asyncio.Event()
+        calling = asyncio.create_task(on.hear("a"))
+        await asyncio.sleep(0.75 * TTL_S)
+        assert await on.hear("a") == ["http://sidecar-2"]
+        assert sorted(on.fleet.allocated) == ["a1", "a2"]
+        first.gate.set()
+        assert await calling == ["http://sidecar-1"]
+        await settled()
+        assert sorted(on.fleet.allocated) == ["a2"]
+        for _ in range(20):
+            await asyncio.sleep(TTL_S / 3)
+            (who,) = await on.hear("a")
+            assert who in on.fleet.allocated.values()
+        assert len(on.fleet.allocated) == 1
+
+    run(scenario)
+
+
+def test_without_an_orchestrator_the_embedded_one_listens_and_it_is_tried_again_later() -> None:
+    """Told as a warning, then as ready; longer pauses each time, and no session waits."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.error = "the orchestrator answered 503"
+        for _ in range(60):
+            assert await on.hear("a") == [EMBEDDED]
+            await asyncio.sleep(1)
+        assert on.classifier.health().status is HealthStatus.WARNING
+        assert 5 <= len(on.fleet.callers) <= 12
+        on.fleet.error = None
+        await asyncio.sleep(60)
+        assert await on.hear("a") == [on.fleet.sidecars[0].url]
+        assert on.statuses == ["loading", "warning", "ready"]
+        assert (
+            on.told[1][1].detail == "the orchestrator answered 503; the embedded classifier listens meanwhile"
+        )
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("how", ["fails", "error"])
+def test_a_sidecar_that_stays_dead_is_given_back_for_another(how: str) -> None:
+    """Its windows are gaps until then; the embedded classifier listens in between."""
+
+    async def scenario(on: Stand) -> None:
+        await settled()
+        dead = on.fleet.sidecars[0]
+        if how == "fails":
+            dead.fails = True
+        else:
+            dead.now = Health(HealthStatus.ERROR, "gone")
+        heard = [await on.hear("a", "b") for _ in range(MOST_FAILURES)]
+        assert heard == [["-"] * 2 if how == "fails" else [EMBEDDED] * 2] * MOST_FAILURES
+        assert await on.hear("a") == [EMBEDDED]
+        await asyncio.sleep(2)
+        assert await on.hear("a") == ["http://sidecar-2"]
+        assert sorted(on.fleet.allocated) == ["a2"]
+        assert on.statuses == ["loading", "ready", "warning", "ready"]
+
+    run(scenario)
+
+
+def test_a_sidecar_that_loads_is_waited_for() -> None:
+    """By nobody: the embedded classifier listens. What the sidecar tells of itself is passed on."""
+
+    async def scenario(on: Stand) -> None:
+        await settled()
+        sidecar = on.fleet.sidecars[0]
+        sidecar.now = Health(HealthStatus.LOADING)
+        sidecar.notices.tell("model stt", sidecar.now)
+        for _ in range(10):
+            assert await on.hear("a") == [EMBEDDED]
+        assert ("model stt", sidecar.now) in on.told
+        sidecar.now = Health(HealthStatus.READY)
+        assert await on.hear("a") == ["http://sidecar-1"]
+        assert len(on.fleet.callers) == 1
+
+    run(scenario)
+
+
+def test_one_that_cannot_be_connected_to_is_given_back() -> None:
+    """And another is asked for."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.unstartable.add("http://sidecar-1")
+        await asyncio.sleep(3)
+        assert await on.hear("a") == ["http://sidecar-2"]
+        assert sorted(on.fleet.allocated) == ["a2"]
+
+    run(scenario)
+
+
+def test_what_cannot_be_given_back_at_once_is_tried_again() -> None:
+    """At the end, too, within a bound."""
+
+    async def scenario(on: Stand) -> None:
+        await on.hear("a")
+        await settled()
+        on.fleet.keeps = 2
+        on.classifier.forget("a")
+        await asyncio.sleep(10)
+        assert on.fleet.allocated == {}
+        await on.hear("b")
+        await settled()
+        on.fleet.keeps = 2
+
+    stand = run(scenario, per_session=True)
+    assert stand.fleet.allocated == {}
+    assert stand.outcomes == {"granted": 2, "released": 2}
+
+
+def test_what_can_never_be_given_back_does_not_keep_the_node() -> None:
+    """Its time ends it."""
+
+    async def scenario(on: Stand) -> None:
+        await settled()
+        on.fleet.keeps = 1_000
+
+    began: list[float] = []
+
+    async def timed(on: Stand) -> None:
+        await scenario(on)
+        began.append(on.clock.time())
+
+    stand = run(timed)
+    assert sorted(stand.fleet.allocated) == ["a1"]
+    assert stand.clock.time() - began[0] <= 6.0
+
+
+def test_an_allocation_under_way_at_the_end_is_given_back() -> None:
+    """It is waited for."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.takes_s = 2.0
+        await asyncio.sleep(0.5)
+
+    stand = run(scenario)
+    assert stand.fleet.made == 1
+    assert stand.fleet.allocated == {}
+
+
+def test_a_call_that_is_cancelled_uses_nothing_any_more() -> None:
+    """As one that got no answer in time is: its allocation can be given back."""
+
+    async def scenario(on: Stand) -> None:
+        await on.hear("a", "b")
+        await settled()
+        for sidecar in on.fleet.sidecars:
+            sidecar.gate = asyncio.Event()
+        calling = asyncio.create_task(on.hear("a", "b"))
+        await settled()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        for session in ("a", "b"):
+            on.classifier.forget(session)
+        await settled()
+        assert on.fleet.allocated == {}
+
+    run(scenario, per_session=True)

@@ -33,6 +33,7 @@ from gateway.tasks.service import TaskBounds, TaskService
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
+from gateway.transcribe.whisper.configured import configured_whisper
 from protocol.errors import ErrorCode, ProtocolError
 
 log = logging.getLogger(__name__)
@@ -220,6 +221,8 @@ def _herald(live: LiveRegistry) -> Callable[[Task], None]:
 def _transcriber(settings: Settings) -> Transcriber | None:
     if settings.transcriber == "none":
         return None
+    if settings.transcriber == "whisper":
+        return configured_whisper(settings)
     try:
         return PocketSphinxTranscriber(decoders=settings.transcribe_decoders)
     except TranscriberUnavailable as error:

@@ -25,7 +25,7 @@ $pip install --upgrade 'pip>=25.1'
 case $purpose in
 run) $pip install --editable '.[embedded]' ;;
 dev)
-    $pip install --editable '.[embedded]' --group dev
+    $pip install --editable '.[embedded,whisper]' --group dev
     touch "$venv/dev.stamp"
     ;;
 *)

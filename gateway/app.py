@@ -46,6 +46,7 @@ from gateway.tasks.service import TaskBounds, TaskService
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
+from gateway.transcribe.whisper.configured import configured_whisper
 from protocol.errors import ErrorCode, ProtocolError
 
 log = logging.getLogger(__name__)
@@ -383,6 +384,8 @@ def make_transcriber(kind: TranscriberKind, settings: Settings) -> Transcriber:
     match kind:
         case TranscriberKind.POCKETSPHINX:
             return PocketSphinxTranscriber(decoders=settings.transcribe_decoders)
+        case TranscriberKind.WHISPER:
+            return configured_whisper(settings)
         case _:
             raise TranscriberUnavailable(f"{kind} is no transcriber")
 

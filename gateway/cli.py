@@ -200,10 +200,12 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from gateway.clock import SystemClock
     from gateway.commands.check_config import check_config
     from gateway.stores.keyfile import configured_keys
+    from gateway.transcribe.whisper.configured import check_whisper
 
     def also(settings: "Settings") -> None:
         configured_keys(settings, SystemClock())
         check_model(settings)
+        check_whisper(settings)
 
     return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
 

@@ -20,6 +20,7 @@ from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
 from gateway.config.reference import page
+from gateway.config.speech import WhisperComputeType, WhisperDevice, speech_model, speech_prompt
 
 __all__ = ["Problem", "Settings", "SettingsError", "effective", "explain", "reference"]
 
@@ -64,6 +65,7 @@ class TranscriberKind(StrEnum):
     """The classifier's own words where it hears any, else PocketSphinx where it is installed, else none."""
     NONE = "none"
     POCKETSPHINX = "pocketsphinx"
+    WHISPER = "whisper"
 
 
 class OrchScope(StrEnum):
@@ -97,6 +99,7 @@ _ONNX = "A local model (`onnx`)"
 _REMOTE = "Classifying by sidecars"
 _ORCH = "Sidecars from an orchestrator"
 _WORDS = "Transcribing"
+_WHISPER = "Transcribing with Whisper"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
 _REPLAY = "Events held for replay and history"
@@ -265,8 +268,43 @@ class Settings:
         lambda: max(2, usable_cores()),
         _whole(1, 256),
         _WORDS,
-        "Most decoder processes (about 105 MiB each).",
+        "Most decoder processes: about 105 MiB each with PocketSphinx, a loaded model each with Whisper.",
         default_text="the usable CPU cores, at least 2",
+    )
+
+    whisper_model: str | None = setting(
+        None,
+        Maybe(Text(speech_model, "directory, or name of a model on the Hugging Face hub")),
+        _WHISPER,
+        "The model, in CTranslate2's format: the directory it stands in, or a name such as `small.en`.",
+    )
+    whisper_download: bool = setting(
+        False,
+        Flag(),
+        _WHISPER,
+        "Fetch a model of the hub where the local cache has none. Else the gateway never asks there.",
+    )
+    whisper_device: WhisperDevice = setting(
+        WhisperDevice.AUTO, Choice(WhisperDevice), _WHISPER, "Where the model runs; `auto` is a GPU, if any."
+    )
+    whisper_compute_type: WhisperComputeType = setting(
+        WhisperComputeType.AUTO,
+        Choice(WhisperComputeType),
+        _WHISPER,
+        "How the model computes, in CTranslate2's words; `auto` is the fastest that the device knows.",
+    )
+    whisper_threads: int | None = setting(
+        None,
+        Maybe(_whole(1, 256)),
+        _WHISPER,
+        "Threads of each decoder process on a CPU.",
+        default_text="the usable CPU cores by the decoders",
+    )
+    whisper_prompt: str | None = setting(
+        None,
+        Maybe(Text(speech_prompt, "one line of at most 600 characters")),
+        _WHISPER,
+        "Names and terms that may be spoken, written as a sentence that came before.",
     )
 
     connect_deadline_s: float = setting(
@@ -596,6 +634,24 @@ _RULES = (
         lambda chosen: chosen is not LocalClassifier.ONNX or _installed("onnxruntime"),
         "must not be onnx where the Python package onnxruntime is not installed",
         "in a clone of Undertone, `pip install '.[onnx]'`",
+    ),
+    Rule(
+        ("transcriber",),
+        lambda chosen: chosen is not TranscriberKind.WHISPER or _installed("faster_whisper"),
+        "must not be whisper where the Python package faster-whisper is not installed",
+        "in a clone of Undertone, `pip install '.[whisper]'`",
+    ),
+    Rule(
+        ("transcriber", "whisper_model"),
+        lambda chosen, model: chosen is not TranscriberKind.WHISPER or model is not None,
+        "must not be whisper without UNDERTONE_WHISPER_MODEL",
+        "name a directory with a model in CTranslate2's format, or one of the hub, such as small.en",
+    ),
+    Rule(
+        ("whisper_compute_type", "whisper_device"),
+        lambda kind, device: device is not WhisperDevice.CPU or kind.on_cpu,
+        "must not be of 16-bit floats with UNDERTONE_WHISPER_DEVICE=cpu, which has none",
+        "take int8, or leave it at auto",
     ),
     Rule(
         ("classify_queue", "classify_batch"),

@@ -80,6 +80,7 @@ class Captions:
                 emit=self._on_update, warn=self.warn, language=self._language
             )
             self._stream.patient = self._patient  # credit bounds what waits: nothing needs to be given up
+            self._stream.on_settled = self._on_settled
         self._stream.feed(block.samples16k, block.start16k)
 
     async def flush(self) -> None:
@@ -98,6 +99,10 @@ class Captions:
     def _on_update(self, update: TranscriptUpdate) -> None:
         if not self._closed:
             self._tell(update)
+            self.on_progress()
+
+    def _on_settled(self) -> None:
+        if not self._closed:
             self.on_progress()
 
     def _tell(self, update: TranscriptUpdate) -> None:

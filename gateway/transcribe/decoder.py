@@ -36,6 +36,12 @@ class Final:
     words: tuple[HeardWord, ...]
     profile: str | None
     """What the decoder learned of the channel, to be given to the next utterance of the same stream."""
+    text: str | None = None
+    """The words as they are written; None where that is each of them and a space between."""
+    language: str | None = None
+    """BCP 47 tag, where the decoder told it from what it heard; else None."""
+    confidence: float | None = None
+    """0..1, of the whole; None where the mean of the words' stands for it."""
 
 
 class Owner(Protocol):
@@ -66,7 +72,10 @@ class Decoder(Protocol):
         ...
 
     def begin(self, profile: str | None) -> None:
-        """Open an utterance; a former one that isn't finished is forgotten."""
+        """Open an utterance; a former one that isn't finished is forgotten.
+
+        `profile` is what the engine is to know beforehand, in a form of its own.
+        """
         ...
 
     def audio(self, pcm: bytes) -> None:

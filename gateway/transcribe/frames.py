@@ -38,7 +38,7 @@ class Kind(IntEnum):
     PARTIAL = 17
     """`{utterance, text, samples}`."""
     FINAL = 18
-    """`{utterance, words: [[text, start, end, confidence], …], profile}`."""
+    """`{utterance, words: [[text, start, end, confidence], …], profile, text, language, confidence}`."""
     FAILED = 19
     """`{reason}`: the process ends."""
 

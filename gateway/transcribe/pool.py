@@ -8,6 +8,7 @@ another is launched in its place when it is needed, unless too many died of late
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -27,6 +28,19 @@ DEATHS_WINDOW_S: Final = 60.0
 """So many deaths within so many seconds, and none is launched until the oldest is past."""
 HELD_BYTES: Final = 32 << 20
 """Audio of all streams together that waits for a decoder: 17 minutes of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What an engine is allowed; as it stands, what a small one needs."""
+
+    decode_s: float = DECODE_S
+    load_s: float = LOAD_S
+    held_bytes: int = HELD_BYTES
+    back_off_s: float = 0.0
+    """After a death none is launched for so long, and twice as long after each further one of late."""
+    kept: int = 0
+    """Decoders that are kept loaded, whether somebody speaks or not."""
 
 
 class Outcome(StrEnum):
@@ -90,7 +104,7 @@ class Lease:
 
     def finish(self) -> None:
         """No more audio; the claim hears `on_final` or `on_lost`."""
-        self.due = self._pool.clock.monotonic() + DECODE_S
+        self.due = self._pool.clock.monotonic() + self._pool.bounds.decode_s
         self._decoder.finish()
 
     def drop(self) -> None:
@@ -99,20 +113,24 @@ class Lease:
         self._pool.give_back(self._decoder)
 
 
+_SMALL: Final = Bounds()
+
+
 class Pool:
     """At most `size` decoders, made by `make`."""
 
     def __init__(
-        self, make: Callable[[], Decoder], *, size: int, clock: Clock, held_bytes: int = HELD_BYTES
+        self, make: Callable[[], Decoder], *, size: int, clock: Clock, bounds: Bounds = _SMALL
     ) -> None:
         if size < 1:
             raise ValueError("a pool has at least one decoder")
         self.clock = clock
+        self.bounds = bounds
         self.outcomes: Counter[Outcome] = Counter()
         """Utterances so far; only ever grows."""
         self._make = make
         self._size = size
-        self._free_bytes = held_bytes
+        self._free_bytes = bounds.held_bytes
         self._waiting: deque[Claim] = deque()
         self._loading: dict[Decoder, float] = {}
         self._idle: list[Decoder] = []
@@ -126,8 +144,7 @@ class Pool:
 
     def warm(self) -> None:
         """Have a decoder loading or loaded: somebody is about to speak."""
-        if not self._alive and self._may_launch():
-            self._launch()
+        self._keep(1)
 
     def request(self, claim: Claim) -> None:
         """Queue `claim`; it hears `on_granted`, perhaps at once, or `on_lost`."""
@@ -136,6 +153,13 @@ class Pool:
             return
         self._waiting.append(claim)
         self._match()
+
+    def borrow(self, claim: Claim) -> bool:
+        """Grant `claim` a decoder now, if one is idle and nobody waits for it; whether that was so."""
+        if self._waiting or not self._idle:
+            return False
+        self._grant(claim)
+        return True
 
     def withdraw(self, claim: Claim) -> None:
         """Take a waiting claim back; nothing happens if it isn't waiting."""
@@ -203,7 +227,7 @@ class Pool:
         for claim in [c for c in self._waiting if c.deadline is not None and now >= c.deadline]:
             self.withdraw(claim)
             claim.on_lost(Outcome.NO_DECODER)
-        for decoder in [d for d, since in self._loading.items() if now >= since + LOAD_S]:
+        for decoder in [d for d, since in self._loading.items() if now >= since + self.bounds.load_s]:
             del self._loading[decoder]
             self._kill(decoder)
         for decoder, lease in list(self._busy.items()):
@@ -212,6 +236,7 @@ class Pool:
                 self._kill(decoder)
                 lease.claim.on_lost(Outcome.DECODER_STUCK)
         self._match()
+        self._keep()
 
     async def aclose(self) -> None:
         """End every decoder; claims that wait or are served are lost. May be called twice."""
@@ -255,15 +280,31 @@ class Pool:
         return sum(death > since for death in self._deaths)
 
     def _may_launch(self) -> bool:
-        return not self._closed and self._alive < self._size and self._recent_deaths() < DEATHS
+        room = not self._closed and self._alive < self._size and self._recent_deaths() < DEATHS
+        return room and self.clock.monotonic() >= self._launch_from()
+
+    def _launch_from(self) -> float:
+        """Monotonic seconds at which the pause after the last death is over."""
+        deaths = self._recent_deaths()
+        if not deaths or not self.bounds.back_off_s:
+            return float("-inf")
+        return self._deaths[-1] + self.bounds.back_off_s * float(2 ** (deaths - 1))
+
+    def _keep(self, least: int = 0) -> None:
+        """Launch what is missing of the decoders to be kept."""
+        while self._alive < max(least, self.bounds.kept) and self._may_launch():
+            self._launch()
 
     def _match(self) -> None:
         while self._waiting and self._idle:
-            claim, decoder = self._waiting.popleft(), self._idle.pop()
-            lease = self._busy[decoder] = Lease(self, decoder, claim)
-            claim.on_granted(lease)
+            self._grant(self._waiting.popleft())
         while len(self._waiting) > len(self._loading) and self._may_launch():
             self._launch()
+
+    def _grant(self, claim: Claim) -> None:
+        decoder = self._idle.pop()
+        lease = self._busy[decoder] = Lease(self, decoder, claim)
+        claim.on_granted(lease)
 
     def _launch(self) -> None:
         decoder = self._make()

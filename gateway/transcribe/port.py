@@ -65,6 +65,8 @@ class TranscriptStream(Protocol):
 
     patient: bool
     """Whether its utterances wait for a decoder as long as it takes: a recording's do, a talker's don't."""
+    on_settled: Callable[[], None]
+    """Called on the event loop after an utterance was told or given up, be it that there were no words."""
 
     @property
     def pending_from16k(self) -> int | None:

@@ -33,9 +33,13 @@ _INHERITED: Final = (
 _SINGLE: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """What a decoder process sees of `base`: no keys, no URLs, one thread for any numeric library."""
-    inherited = {name: base[name] for name in _INHERITED if name in base}
+def environment(base: Mapping[str, str], also: Sequence[str] = ()) -> dict[str, str]:
+    """What a decoder process sees of `base`: no keys, no URLs, one thread for any numeric library.
+
+    Args:
+        also: names of further variables that are passed on.
+    """
+    inherited = {name: base[name] for name in (*_INHERITED, *also) if name in base}
     inherited |= dict.fromkeys(_SINGLE, "1")
     root = str(Path(gateway.__file__).parent.parent)
     if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
@@ -46,8 +50,9 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 class DecoderProcess:
     """One process; see `Decoder` for the promises. It is launched once and never again."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND, inherits: Sequence[str] = ()) -> None:
         self._command = command
+        self._inherits = inherits
         self._task: asyncio.Task[None] | None = None
         self._process: subprocess.Process | None = None
         self._utterance = 0
@@ -108,7 +113,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment(os.environ),
+                env=environment(os.environ, self._inherits),
                 start_new_session=True,
             )
             reason = await self._listen(self._process, owner)
@@ -183,5 +188,15 @@ def _partial(fields: dict[str, Any]) -> Partial:
 
 def _final(fields: dict[str, Any]) -> FinalResult:
     words = tuple(HeardWord(str(text), int(a), int(b), float(share)) for text, a, b, share in fields["words"])
-    profile = fields["profile"]
-    return FinalResult(words, None if profile is None else str(profile))
+    confidence = fields.get("confidence")
+    return FinalResult(
+        words,
+        _text(fields["profile"]),
+        _text(fields.get("text")),
+        _text(fields.get("language")),
+        None if confidence is None else float(confidence),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

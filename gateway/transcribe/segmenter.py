@@ -1,7 +1,8 @@
 """Where utterances begin and end in a 16 kHz stream. Pure, and a few microseconds per 100 ms.
 
-A frame is active when its power stands clear of the noise floor, which is the smallest smoothed power of
-the last three seconds (minimum statistics: Martin 2001, IEEE TSAP 9(5)); speech dips to it between
+Which frames are active a `Detector` says. To the one that needs nothing installed, whose durations follow, a
+frame is active when its power stands clear of the noise floor, which is the smallest smoothed power of the
+last three seconds (minimum statistics: Martin 2001, IEEE TSAP 9(5)); speech dips to it between
 syllables, so no speech decision is needed to track it, and a fan that starts to turn is part of it three
 seconds later. `ONSET_FRAMES` active frames among the last `ONSET_SPAN` open an utterance, from 300 ms before
 the first of them; 600 ms without an active frame close it.
@@ -17,7 +18,7 @@ utterances however it is split into blocks.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,52 @@ _SMOOTHING: Final = 0.5
 _MINIMA: Final = 6
 _MINIMUM_FRAMES: Final = 25
 """The floor is the smallest of six minima of half a second each."""
-_HISTORY: Final = (PRE_ROLL + ONSET_SPAN) * FRAME
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The segmenter's durations, in frames of a detector."""
+
+    frame: int = FRAME
+    """Samples."""
+    pre_roll: int = PRE_ROLL
+    onset_frames: int = ONSET_FRAMES
+    onset_span: int = ONSET_SPAN
+    hangover: int = HANGOVER
+    hold: int = HOLD
+    longest: int = LONGEST
+    pause: int = _PAUSE
+    dip: int = _DIP
+
+    @property
+    def history(self) -> int:
+        """Samples that an onset may reach back to."""
+        return (self.pre_roll + self.onset_span) * self.frame
+
+
+class Detector(Protocol):
+    """Says of each frame of one stream, in order, how much it is like speech."""
+
+    @property
+    def measure(self) -> Measure: ...
+
+    @property
+    def onset(self) -> float:
+        """A score above this begins speech, ..."""
+        ...
+
+    @property
+    def stay(self) -> float:
+        """... and one above this goes on with it."""
+        ...
+
+    def scores(self, frames: Samples) -> list[float]:
+        """One for each row of `frames`, shape (n, measure.frame)."""
+        ...
+
+    def reset(self) -> None:
+        """The next frame doesn't follow the one before."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +118,8 @@ class Speech:
     """The next samples of the open utterance."""
 
     samples: Samples
+    pause: bool = False
+    """They end in a pause: the utterance may be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +156,42 @@ class NoiseFloor:
         return max(_LOWEST_FLOOR, min(self._older, self._minimum))
 
 
+class PowerDetector:
+    """Frames whose power stands clear of the noise floor; the score is how many times it."""
+
+    __slots__ = ("_floor",)
+
+    measure: Final = Measure()
+    onset: Final = _ONSET_RATIO
+    stay: Final = _STAY_RATIO
+
+    def __init__(self) -> None:
+        self._floor = NoiseFloor()
+
+    def scores(self, frames: Samples) -> list[float]:
+        """Power over the floor, which the frame itself may have lowered."""
+        update = self._floor.update
+        return [power / update(power) for power in _powers(frames)]
+
+    def reset(self) -> None:
+        """The room is the same, wherever the clock jumped to."""
+
+
 class Segmenter:
     """Cuts one stream into utterances. Feed it, and do what the returned actions say, in order."""
 
     __slots__ = (
         "_active",
         "_carry",
-        "_floor",
+        "_detector",
         "_frames",
         "_held",
         "_history",
+        "_m",
         "_open",
-        "_powers",
         "_quiet",
         "_recent",
+        "_scores",
         "_splitting",
         "at",
     )
@@ -129,13 +199,14 @@ class Segmenter:
     at: int
     """Index of the first sample that isn't framed yet."""
 
-    def __init__(self, start16k: int = 0) -> None:
-        self._floor = NoiseFloor()
+    def __init__(self, start16k: int = 0, detector: Detector | None = None) -> None:
+        self._detector = detector or PowerDetector()
+        self._m = self._detector.measure
         self.at = start16k
         self._carry: Samples = np.empty(0, np.int16)
         self._history: Samples = self._carry
         self._held: list[Samples] = []
-        self._powers: list[float] = []
+        self._scores: list[float] = []
         self._rest()
 
     @property
@@ -147,18 +218,21 @@ class Segmenter:
         """Take the next samples, shape (n,)."""
         if len(self._carry):
             samples = np.concatenate((self._carry, samples))
-        count = len(samples) // FRAME
-        self._carry = samples[count * FRAME :].copy()
+        frame = self._m.frame
+        count = len(samples) // frame
+        self._carry = samples[count * frame :].copy()
         if not count:
             return ()
-        frames = samples[: count * FRAME].reshape(count, FRAME)
+        frames = samples[: count * frame].reshape(count, frame)
+        scores = self._detector.scores(frames)
         if self._open or self._splitting:
-            return self._follow(frames, _powers(frames), [])
-        return self._listen(frames, _powers(frames), [])
+            return self._follow(frames, scores, [])
+        return self._listen(frames, scores, [])
 
     def jump(self, start16k: int) -> Sequence[Action]:
         """End the open utterance; the next sample fed is `start16k`."""
         actions = self.flush()
+        self._detector.reset()
         self.at = start16k
         return actions
 
@@ -178,90 +252,92 @@ class Segmenter:
         """No utterance is open, nor any frame towards one heard."""
         self._open = self._splitting = False
         self._recent = self._active = self._frames = self._quiet = 0
-        self._held, self._powers = [], []
+        self._held, self._scores = [], []
 
-    def _listen(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
+    def _listen(self, frames: Samples, scores: list[float], actions: list[Action]) -> list[Action]:
         """Look for an onset."""
-        mask = (1 << ONSET_SPAN) - 1
-        update = self._floor.update
-        for index, power in enumerate(powers):
-            active = power > update(power) * _ONSET_RATIO
+        mask = (1 << self._m.onset_span) - 1
+        onset, enough = self._detector.onset, self._m.onset_frames
+        for index, score in enumerate(scores):
+            active = score > onset
             self._recent = (self._recent << 1 | active) & mask
-            if active and self._recent.bit_count() >= ONSET_FRAMES:
+            if active and self._recent.bit_count() >= enough:
                 self._remember(frames[: index + 1])
                 self._begin(actions)
-                return self._follow(frames[index + 1 :], powers[index + 1 :], actions)
+                return self._follow(frames[index + 1 :], scores[index + 1 :], actions)
         self._remember(frames)
         return actions
 
     def _remember(self, frames: Samples) -> None:
         """Keep what an onset may reach back to."""
         self.at += frames.size
-        new = frames.ravel()[-_HISTORY:]
-        old = self._history[max(0, len(self._history) + len(new) - _HISTORY) :]
+        reach = self._m.history
+        new = frames.ravel()[-reach:]
+        old = self._history[max(0, len(self._history) + len(new) - reach) :]
         self._history = np.concatenate((old, new))
 
     def _begin(self, actions: list[Action]) -> None:
         """Open an utterance at the pre-roll of its first active frame, or where the history starts."""
-        length = min(len(self._history), (PRE_ROLL + self._recent.bit_length()) * FRAME)
+        frame = self._m.frame
+        length = min(len(self._history), (self._m.pre_roll + self._recent.bit_length()) * frame)
         actions += (Begin(self.at - length), Speech(self._history[len(self._history) - length :].copy()))
         self._rest()
         self._history = np.empty(0, np.int16)
-        self._open, self._frames = True, length // FRAME
+        self._open, self._frames = True, length // frame
 
-    def _follow(self, frames: Samples, powers: list[float], actions: list[Action]) -> list[Action]:
+    def _follow(self, frames: Samples, scores: list[float], actions: list[Action]) -> list[Action]:
         """Go on with an open utterance, or with what is left behind a split."""
-        update, ready = self._floor.update, 0
-        for index, power in enumerate(powers):
-            active = power > update(power) * _STAY_RATIO
+        ready, stay, m = 0, self._detector.stay, self._m
+        for index, score in enumerate(scores):
+            active = score > stay
             self._quiet = 0 if active else self._quiet + 1
             self._frames += 1
-            self.at += FRAME
-            if self._splitting or self._frames > HOLD:
+            self.at += m.frame
+            if self._splitting or self._frames > m.hold:
                 self._send(frames[ready:index], actions)
                 ready = index + 1
-                self._hold(frames[index], power, active, actions)
-            if self._quiet >= HANGOVER:
+                self._hold(frames[index], score, active, actions)
+            if self._quiet >= m.hangover:
                 self._send(frames[ready : index + 1], actions)
                 self._close(actions)
-                return self._listen(frames[index + 1 :], powers[index + 1 :], actions)
+                return self._listen(frames[index + 1 :], scores[index + 1 :], actions)
         self._send(frames[ready:], actions)
         return actions
 
     def _send(self, frames: Samples, actions: list[Action]) -> None:
         if self._open and len(frames):
-            actions.append(Speech(frames.ravel().copy()))
+            actions.append(Speech(frames.ravel().copy(), self._quiet >= self._m.pause))
 
-    def _hold(self, frame: Samples, power: float, active: bool, actions: list[Action]) -> None:
+    def _hold(self, frame: Samples, score: float, active: bool, actions: list[Action]) -> None:
         """Keep a frame back while the place of the split isn't known, and split when it is."""
         self._held.append(frame.copy())
-        self._powers.append(power)
+        self._scores.append(score)
         if self._splitting:
             if active:
                 self._splitting, self._open = False, True
-                actions.append(Begin(self.at - len(self._held) * FRAME))
+                actions.append(Begin(self.at - len(self._held) * self._m.frame))
                 self._release(len(self._held), actions)
-        elif self._quiet >= _PAUSE and len(self._held) >= _PAUSE:
-            self._split(len(self._held) - _PAUSE // 2, actions)
-        elif self._frames >= LONGEST:
-            self._split(_quietest(self._powers), actions)
+        elif self._quiet >= self._m.pause and len(self._held) >= self._m.pause:
+            self._split(len(self._held) - self._m.pause // 2, actions)
+        elif self._frames >= self._m.longest:
+            self._split(_quietest(self._scores, self._m.dip), actions)
 
     def _release(self, count: int, actions: list[Action]) -> None:
         """Hand out the first `count` held frames."""
         if count:
             actions.append(Speech(np.concatenate(self._held[:count])))
-        del self._held[:count], self._powers[:count]
+        del self._held[:count], self._scores[:count]
 
     def _split(self, count: int, actions: list[Action]) -> None:
         """End the utterance behind `count` held frames; the rest waits for an active frame among it."""
         self._release(count, actions)
-        actions.append(End(self.at - len(self._held) * FRAME))
+        actions.append(End(self.at - len(self._held) * self._m.frame))
         rest = len(self._held)
         self._frames = rest
         self._open, self._splitting = False, True
         if rest > self._quiet:
             self._splitting, self._open = False, True
-            actions.append(Begin(self.at - rest * FRAME))
+            actions.append(Begin(self.at - rest * self._m.frame))
             self._release(rest, actions)
 
     def _close(self, actions: list[Action]) -> None:
@@ -271,7 +347,7 @@ class Segmenter:
             actions.append(End(self.at))
             self._rest()
             return
-        self._history = np.concatenate(self._held)[-_HISTORY:].copy()
+        self._history = np.concatenate(self._held)[-self._m.history :].copy()
         self._rest()
 
 
@@ -284,7 +360,7 @@ def _powers(frames: Samples) -> list[float]:
     return powers
 
 
-def _quietest(powers: Sequence[float]) -> int:
-    """How many frames come before the middle of the quietest dip."""
-    dips = [sum(powers[i : i + _DIP]) for i in range(len(powers) - _DIP + 1)]
-    return dips.index(min(dips)) + _DIP // 2
+def _quietest(scores: Sequence[float], dip: int) -> int:
+    """How many frames come before the middle of the quietest dip of so many frames."""
+    dips = [sum(scores[i : i + dip]) for i in range(len(scores) - dip + 1)]
+    return dips.index(min(dips)) + dip // 2

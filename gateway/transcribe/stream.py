@@ -4,16 +4,16 @@ import asyncio
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.transcribe.pool import Outcome, Pool
+from gateway.transcribe.pool import Claim, Outcome, Pool
 from gateway.transcribe.port import Emit, TranscriptUpdate, Warn
 from gateway.transcribe.segmenter import Action, Begin, Segmenter, Speech
-from gateway.transcribe.utterance import BYTES_PER_SAMPLE, Utterance
+from gateway.transcribe.utterance import BYTES_PER_SAMPLE, PATIENCE_S, Utterance
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ _DROUGHT: Final = frozenset({Outcome.NO_DECODER, Outcome.OVERFLOW, Outcome.LATE}
 """Losses that come in series: told once, and again only after an utterance was decoded in between."""
 
 
+def _nobody() -> None:
+    """Is told of utterances that nobody waits for."""
+
+
 class PooledStream:
     """A `TranscriptStream` whose utterances take turns with everybody else's at the pool's decoders.
 
@@ -45,10 +49,12 @@ class PooledStream:
     """
 
     def __init__(
-        self, pool: Pool, *, emit: Emit, warn: Warn, language: str, flush_s: float = FLUSH_S
+        self, pool: Pool, *, emit: Emit, warn: Warn, language: str | None, flush_s: float = FLUSH_S
     ) -> None:
         self.language = language
         self.patient = False
+        self.on_settled: Callable[[], None] = _nobody
+        self.patience_s = PATIENCE_S
         self.profile: str | None = None
         self.served_at = float("-inf")
         """Monotonic seconds at which one of its utterances was last decoded."""
@@ -82,6 +88,9 @@ class PooledStream:
         """Return when every utterance begun so far has settled; `FLUSH_S` at most, then they are lost."""
         if self._segmenter is not None and not self._closed:
             self._follow(self._segmenter.flush())
+        await self._settle_all()
+
+    async def _settle_all(self) -> None:
         begun = list(self._queue)
         try:
             async with asyncio.timeout(self._flush_s):
@@ -96,6 +105,10 @@ class PooledStream:
         self._open = None
         self._give_up(list(self._queue), Outcome.ABANDONED)
 
+    def request(self, claim: Claim) -> None:
+        """Queue for a decoder."""
+        self._pool.request(claim)
+
     def hold(self, size: int) -> bool:
         """Whether `size` bytes of audio may wait."""
         if self._held + size > _HELD_BYTES or not self._pool.hold(size):
@@ -109,12 +122,9 @@ class PooledStream:
         self._pool.release(size)
 
     def say(self, update: TranscriptUpdate) -> None:
-        """Emit; a receiver's fault must not reach the decoder, which serves others too."""
+        """Emit."""
         if not self._closed:
-            try:
-                self._emit(update)
-            except Exception:
-                log.exception("the receiver of a transcript failed")
+            self._tell(lambda: self._emit(update))
 
     def settled(self, utterance: Utterance, outcome: Outcome) -> None:
         """Count it, tell a loss, and let the next one queue for a decoder."""
@@ -129,7 +139,16 @@ class PooledStream:
         else:
             self._tell_loss(outcome)
         if was_head and self._queue:
-            self._pool.request(self._queue[0])
+            self._queue[0].on_turn()
+        if not self._closed:
+            self._tell(self.on_settled)
+
+    def _tell(self, listener: Callable[[], None]) -> None:
+        """A listener's fault must not reach the decoder, which serves others too."""
+        try:
+            listener()
+        except Exception:
+            log.exception("the receiver of a transcript failed")
 
     def _follow(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -139,16 +158,19 @@ class PooledStream:
                 continue
             elif isinstance(action, Speech):
                 samples = action.samples.byteswap() if _SWAP else action.samples
-                self._open.audio(samples.tobytes())
+                self._open.audio(samples.tobytes(), pause=action.pause)
             else:
                 self._open.end(self._pool.clock.monotonic())
                 self._open = None
 
     def _begin(self, start16k: int) -> None:
-        self._open = Utterance(self, start16k)
+        self._open = self._utterance(start16k)
         self._queue.append(self._open)
         if len(self._queue) == 1:
-            self._pool.request(self._open)
+            self._open.on_turn()
+
+    def _utterance(self, start16k: int) -> Utterance:
+        return Utterance(self, start16k)
 
     def _give_up(self, utterances: list[Utterance], outcome: Outcome) -> None:
         """The youngest first, so that none is granted a decoder only to lose it."""
@@ -170,6 +192,7 @@ class MuteStream:
     patient = False
 
     def __init__(self, warn: Warn, language: str) -> None:
+        self.on_settled: Callable[[], None] = _nobody
         self._warn: Warn | None = warn
         self._language = language
 

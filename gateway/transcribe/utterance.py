@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from gateway.transcribe.decoder import Final as FinalResult
 from gateway.transcribe.decoder import HeardWord, Partial
-from gateway.transcribe.pool import Lease, Outcome
+from gateway.transcribe.pool import Claim, Lease, Outcome
 from gateway.transcribe.port import TranscriptUpdate, TranscriptWord
 
 PATIENCE_S: Final = 2.0
@@ -18,10 +18,13 @@ BYTES_PER_SAMPLE: Final = 2
 class Home(Protocol):
     """What an utterance asks of its stream."""
 
-    language: str
+    language: str | None
     profile: str | None
     served_at: float
     patient: bool
+    patience_s: float
+
+    def request(self, claim: Claim) -> None: ...
 
     def hold(self, size: int) -> bool: ...
 
@@ -58,15 +61,23 @@ class Utterance:
         """Its patience begins with its end, or when its stream's last one was served if that was later."""
         if self._ended_at is None or self._home.patient:
             return None
-        return max(self._ended_at, self._home.served_at) + PATIENCE_S
+        return max(self._ended_at, self._home.served_at) + self._home.patience_s
 
     @property
     def end16k(self) -> int:
         """One past its last sample so far."""
         return self.start16k + self._heard
 
-    def audio(self, pcm: bytes) -> None:
-        """Its next samples; they wait for a decoder within the bounds, else the utterance is lost."""
+    def on_turn(self) -> None:
+        """It is the oldest of its stream that isn't settled: it may have a decoder."""
+        self._home.request(self)
+
+    def audio(self, pcm: bytes, *, pause: bool = False) -> None:
+        """Its next samples; they wait for a decoder within the bounds, else the utterance is lost.
+
+        Args:
+            pause: they end in one, so it may be over; an engine that hears it as it comes needn't know.
+        """
         if self.done.is_set():
             return
         self._heard += len(pcm) // BYTES_PER_SAMPLE
@@ -107,9 +118,10 @@ class Utterance:
     def on_final(self, final: FinalResult) -> None:
         """Say it, unless neither the final nor an interim had words."""
         words = tuple(self._word(word) for word in final.words)
-        if words or self._revision:
-            self._say(" ".join(word.text for word in words), self.end16k, words=words)
-        self._settle(Outcome.DECODED if words else Outcome.EMPTY, final.profile)
+        if words or final.text or self._revision:
+            text = " ".join(word.text for word in words) if final.text is None else final.text
+            self._say(text, self.end16k, words=words, final=final)
+        self._settle(Outcome.DECODED if words or final.text else Outcome.EMPTY, final.profile)
 
     def on_lost(self, outcome: Outcome) -> None:
         """Close the chain of revisions with what was last understood, so that no interim stays open."""
@@ -131,16 +143,28 @@ class Utterance:
         self._home.release(sum(map(len, self._held)))
         self._held.clear()
 
-    def _say(self, text: str, end16k: int, *, words: tuple[TranscriptWord, ...] | None = None) -> None:
-        """An interim, or a final when there are `words` to go with it, be they none."""
+    def _say(
+        self,
+        text: str,
+        end16k: int,
+        *,
+        words: tuple[TranscriptWord, ...] | None = None,
+        final: FinalResult | None = None,
+    ) -> None:
+        """An interim, or a final when there are `words` to go with it, be they none.
+
+        Args:
+            final: where the decoder may have said its confidence and the language.
+        """
+        confidence = final.confidence if final is not None and words != () else None
         update = TranscriptUpdate(
             text=text,
             is_final=words is not None,
             revision=self._revision,
-            confidence=_mean(words or ()),
+            confidence=_mean(words or ()) if confidence is None else confidence,
             start_sample16k=self.start16k,
             end_sample16k=min(end16k, self.end16k),
-            language=self._home.language,
+            language=(final.language if final is not None else None) or self._home.language,
             words=words or (),
         )
         self._revision += 1

@@ -1,10 +1,10 @@
 """A decoder process: `python -m gateway.transcribe.worker` reads frames on stdin and answers on stdout.
 
-A process of its own, because PocketSphinx holds the interpreter's lock while it decodes. Its life hangs on
-its standard input alone: it ends when that does, also when the gateway was killed, and lets pass the
-signals that a terminal or service manager sends to every process of a service, because a gateway that
-drains still wants the last words. It gives way to the gateway's own threads, and leaves no core file: its
-memory is somebody's voice.
+A process of its own, because PocketSphinx holds the interpreter's lock while it decodes; other engines use
+`work` to be one, too. Its life hangs on its standard input alone: it ends when that does, also when the
+gateway was killed, and lets pass the signals that a terminal or service manager sends to every process of a
+service, because a gateway that drains still wants the last words. It gives way to the gateway's own threads,
+is the first to go where memory runs out, and leaves no core file: its memory is somebody's voice.
 
 Finals come from the first pass of PocketSphinx. Its second one (`fwdflat`) made the last word wait ten
 times longer, and got more words wrong on LibriVox readings and about as many on flite voices.
@@ -17,7 +17,8 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from gateway.transcribe import frames
 from gateway.transcribe.frames import FrameError, Kind
@@ -29,6 +30,8 @@ INTERIM: Final = 4_800
 """Samples between interim results: 300 ms of audio, so that the same audio gives the same interims."""
 
 _NICENESS: Final = 5
+_OOM_SCORE: Final = "500"
+"""Added to the kernel's badness: half of what would make it the first of all."""
 _FRAME: Final = 160
 """Samples a frame of the decoder: 10 ms."""
 _ALTERNATE: Final = re.compile(r"\(\d+\)$")
@@ -37,6 +40,16 @@ _UNSPOKEN: Final = ("<", "[", "+")
 
 Word = tuple[str, int, int, float]
 """Text, first sample, one past the last, posterior probability."""
+
+
+class Result(NamedTuple):
+    """What was understood of an utterance; see `gateway.transcribe.decoder.Final`."""
+
+    words: list[Word]
+    profile: str | None = None
+    text: str | None = None
+    language: str | None = None
+    confidence: float | None = None
 
 
 def spoken(word: str) -> str:
@@ -55,8 +68,8 @@ class Engine(Protocol):
         """What is understood so far."""
         ...
 
-    def finish(self) -> tuple[list[Word], str | None]:
-        """The words, and the channel's profile for the next utterance (None: nothing was learned)."""
+    def finish(self) -> Result:
+        """All that was understood."""
         ...
 
     def drop(self) -> None: ...
@@ -100,14 +113,14 @@ class PocketSphinx:
         hypothesis = self._decoder.hyp()
         return _text(hypothesis.hypstr.split()) if hypothesis else ""
 
-    def finish(self) -> tuple[list[Word], str | None]:
+    def finish(self) -> Result:
         self.drop()
         if self._whole:
             self._decoder.start_utt()
             self._decoder.process_raw(bytes(self._whole), False, True)
             self._decoder.end_utt()
         words = self._words()
-        return words, self._decoder.get_cmn(True) if words else None
+        return Result(words, self._decoder.get_cmn(True) if words else None)
 
     def drop(self) -> None:
         if self._open:
@@ -182,9 +195,10 @@ class Worker:
 
     def _finish(self) -> None:
         if self._utterance is not None:
-            words, profile = self._engine.finish()
+            result = self._engine.finish()
             utterance, self._utterance = self._utterance, None
-            self._send(frames.pack_fields(Kind.FINAL, utterance=utterance, words=words, profile=profile))
+            told = {name: value for name, value in result._asdict().items() if value is not None}
+            self._send(frames.pack_fields(Kind.FINAL, utterance=utterance, **{"profile": None} | told))
 
 
 def serve(take: Callable[[int], bytes], send: Callable[[bytes], None], engine: Callable[[], Engine]) -> None:
@@ -196,15 +210,21 @@ def serve(take: Callable[[int], bytes], send: Callable[[bytes], None], engine: C
         return
     send(frames.pack(Kind.READY))
     while (frame := frames.read(take)) is not None:
-        worker.handle(*frame)
+        try:
+            worker.handle(*frame)
+        except RuntimeError as error:  # what the engines raise: of memory and devices, not of words
+            send(frames.pack_fields(Kind.FAILED, reason=f"{type(error).__name__}: {error}"[:200]))
+            return
 
 
-def main() -> int:
-    """The process; 0 when its input ended, or the gateway went away meanwhile."""
+def work(engine: Callable[[], Engine]) -> int:
+    """Be a decoder process; 0 when its input ended, or the gateway went away meanwhile."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(_NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
@@ -214,9 +234,9 @@ def main() -> int:
             view = view[out.write(view) :]
 
     with suppress(BrokenPipeError, FrameError):
-        serve(sys.stdin.buffer.read, send, PocketSphinx)
+        serve(sys.stdin.buffer.read, send, engine)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work(PocketSphinx))

@@ -340,3 +340,43 @@ def test_an_orchestrator_is_named_by_a_url_without_secrets_and_has_time_to_answe
         with pytest.raises(SettingsError) as refused:
             Settings.load({f"UNDERTONE_{name}": value for name, value in wrong.items()})
         assert "secret" not in explain(refused.value.problems)
+
+
+WHISPER = {"UNDERTONE_TRANSCRIBER": "whisper", "UNDERTONE_WHISPER_MODEL": "small.en"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"UNDERTONE_WHISPER_MODEL": ""}, "must not be whisper without UNDERTONE_WHISPER_MODEL"),
+        ({"UNDERTONE_WHISPER_MODEL": "--download"}, "must be a directory"),
+        ({"UNDERTONE_WHISPER_MODEL": "https://example.com/small"}, "must be a directory"),
+        ({"UNDERTONE_WHISPER_PROMPT": "x" * 601}, "at most 600 characters"),
+        ({"UNDERTONE_WHISPER_DEVICE": "tpu"}, "must be auto, cpu or cuda"),
+        (
+            {"UNDERTONE_WHISPER_DEVICE": "cpu", "UNDERTONE_WHISPER_COMPUTE_TYPE": "int8_float16"},
+            "must not be of 16-bit floats",
+        ),
+        ({"UNDERTONE_WHISPER_THREADS": "0"}, "must be a whole number from 1 to 256"),
+    ],
+)
+def test_what_whisper_cant_use_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
+) -> None:
+    """Told before a model is looked for."""
+    monkeypatch.setattr(gateway.settings, "_installed", lambda _: True)
+    assert message in one_problem({**WHISPER, **change}).message
+
+
+def test_whisper_without_its_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    monkeypatch.setattr(gateway.settings, "_installed", lambda name: name != "faster_whisper")
+    assert "pip install '.[whisper]'" in one_problem(WHISPER).hint
+
+
+@pytest.mark.parametrize("kind", ["auto", "default", "int8", "int8_float32", "int16", "float32"])
+def test_a_processor_has_these_compute_types(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """All of them whole numbers or 32-bit floats."""
+    monkeypatch.setattr(gateway.settings, "_installed", lambda _: True)
+    given = {**WHISPER, "UNDERTONE_WHISPER_DEVICE": "cpu", "UNDERTONE_WHISPER_COMPUTE_TYPE": kind}
+    assert Settings.load(given).whisper_compute_type == kind

@@ -34,6 +34,7 @@ class FakeStream:
     def __init__(self, emit: Emit, warn: Warn) -> None:
         self.pending_from16k: int | None = None
         self.patient = False
+        self.on_settled: Callable[[], None] = lambda: None
         self.emit, self.warn = emit, warn
         self.fed: list[tuple[int, int]] = []
         self.closed = False
@@ -402,6 +403,23 @@ def test_a_recording_waits_for_its_words() -> None:
         engine.streams[0].pending_from16k = None
         engine.streams[0].emit(update("all of it"))
         assert on.pipeline.credit.limit == 9 * 16_000 + 160_000
+
+    run(scenario)
+
+
+def test_an_utterance_without_words_is_progress_too() -> None:
+    """Or a recording whose credit waits for it would wait for ever: nothing else comes."""
+
+    async def scenario(tasks: Tasks) -> None:
+        words, engine = captions(bench(), tasks, SessionConfig(delivery=Delivery.LOSSLESS))
+        progress = []
+        words.on_progress = lambda: progress.append(words.pending_from)
+        words.feed(BLOCK)
+        engine.streams[0].on_settled()
+        assert progress == [None]
+        await words.aclose()
+        engine.streams[0].on_settled()
+        assert progress == [None]
 
     run(scenario)
 

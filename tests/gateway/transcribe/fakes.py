@@ -1,6 +1,7 @@
 """Decoders answered by hand, and streams of sound with known loud and quiet stretches."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from gateway.clock import ManualClock
 from gateway.transcribe.decoder import Final, HeardWord, Owner, Partial
-from gateway.transcribe.pool import Pool
+from gateway.transcribe.pool import Bounds, Pool
 from gateway.transcribe.port import TranscriptUpdate
 from gateway.transcribe.stream import PooledStream
 
@@ -76,12 +77,12 @@ class Bench:
     """A pool of hand decoders, and streams that keep what they are told."""
 
     size: int = 1
-    held_bytes: int = 32 << 20
+    bounds: Bounds = field(default_factory=Bounds)
     clock: ManualClock = field(default_factory=ManualClock)
     decoders: list[HandDecoder] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self._make, size=self.size, clock=self.clock, held_bytes=self.held_bytes)
+        self.pool = Pool(self._make, size=self.size, clock=self.clock, bounds=self.bounds)
 
     def _make(self) -> HandDecoder:
         self.decoders.append(HandDecoder())
@@ -119,6 +120,13 @@ class Listener:
     def say(self, seconds: float = 1.0) -> None:
         """Speech-like sound between a second of quiet before and another behind it."""
         self.hear(sound([(1.0, False), (seconds, True), (1.0, False)]))
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Return when a process has got there; it is looked at often, for a minute."""
+    async with asyncio.timeout(60):
+        while not done():  # noqa: ASYNC110 - what is looked at has no event
+            await asyncio.sleep(0.002)
 
 
 def sound(stretches: Sequence[tuple[float, bool]], seed: int = 0) -> Samples:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.classify.port import HealthStatus
 from gateway.transcribe.decoder import Final, Partial
-from gateway.transcribe.pool import DEATHS, DEATHS_WINDOW_S, DECODE_S, LOAD_S, Lease, Outcome
+from gateway.transcribe.pool import DEATHS, DEATHS_WINDOW_S, DECODE_S, LOAD_S, Bounds, Lease, Outcome
 from tests.gateway.transcribe.fakes import Bench, HandDecoder
 
 
@@ -243,3 +243,82 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_a_decoder_is_borrowed_only_while_nobody_wants_it() -> None:
+    """Idle it is granted at once; loading, busy or waited for it isn't, and nothing is queued."""
+    bench, want, waiting, draft = Bench(), Want(), Want(), Want()
+    assert not bench.pool.borrow(draft)
+    decoder = bench.ready()
+    assert bench.pool.borrow(want)
+    assert want.lease is not None
+    assert not bench.pool.borrow(draft)
+    bench.pool.request(waiting)
+    decoder.conclude("want")
+    assert waiting.lease is not None
+    decoder.conclude("waiting")
+    assert draft.lease is None
+    assert bench.pool.borrow(draft)
+
+
+def test_whoever_waits_goes_before_a_borrower() -> None:
+    """Also while a final is told, when its decoder is idle for a moment."""
+    bench = Bench()
+    granted: list[bool] = []
+
+    class Greedy(Want):
+        def on_final(self, final: Final) -> None:
+            granted.append(bench.pool.borrow(Want()))
+
+    decoder, waiting = bench.ready(), Want()
+    bench.pool.request(Greedy())
+    bench.pool.request(waiting)
+    decoder.conclude("greedy")
+    assert granted == [False]
+    assert waiting.lease is not None
+
+
+def test_after_deaths_launching_waits_longer_and_longer() -> None:
+    """Half a second, one, two: an engine that takes a minute's memory to fail isn't tried without a pause."""
+    bench = Bench(bounds=Bounds(back_off_s=0.5, kept=1))
+    bench.pool.tick()
+    for pause in (0.5, 1.0, 2.0):
+        launched = len(bench.decoders)
+        bench.decoders[-1].die()
+        bench.clock.advance(pause - 0.25)
+        bench.pool.tick()
+        assert len(bench.decoders) == launched
+        bench.clock.advance(0.25)
+        bench.pool.tick()
+        assert len(bench.decoders) == launched + 1
+
+
+def test_a_decoder_can_be_kept_loaded() -> None:
+    """Before anybody speaks, and again after it died; no more than that one."""
+    bench = Bench(size=3, bounds=Bounds(kept=1))
+    bench.pool.tick()
+    assert bench.pool.health().status is HealthStatus.LOADING
+    bench.decoders[0].ready()
+    bench.pool.tick()
+    assert len(bench.decoders) == 1
+    bench.decoders[0].die()
+    bench.pool.tick()
+    assert len(bench.decoders) == 2
+
+
+def test_the_bounds_are_the_engines() -> None:
+    """One that loads and decodes slowly is waited for."""
+    bench, want = Bench(bounds=Bounds(decode_s=2 * DECODE_S, load_s=2 * LOAD_S)), Want()
+    bench.pool.request(want)
+    bench.clock.advance(2 * LOAD_S - 1)
+    bench.pool.tick()
+    assert not bench.decoders[0].killed
+    bench.decoders[0].ready()
+    assert want.lease is not None
+    want.lease.finish()
+    bench.clock.advance(2 * DECODE_S - 1)
+    bench.pool.tick()
+    assert want.results == []
+    bench.clock.advance(1)
+    bench.pool.tick()
+    assert want.results == [Outcome.DECODER_STUCK]

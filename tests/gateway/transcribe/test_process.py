@@ -16,7 +16,7 @@ import gateway
 from gateway.transcribe import frames
 from gateway.transcribe.decoder import Decoder, Final, Partial
 from gateway.transcribe.frames import Kind
-from gateway.transcribe.process import COMMAND, DecoderProcess, environment
+from gateway.transcribe.process import COMMAND, DecoderProcess, _final, environment
 from tests.gateway.transcribe.recordings import go_forward
 from tests.needs import need_module
 
@@ -244,3 +244,14 @@ def test_a_decoder_sees_no_secrets() -> None:
     assert seen["PATH"] == "/bin"
     assert seen["OMP_NUM_THREADS"] == seen["OPENBLAS_NUM_THREADS"] == "1"
     assert str(ROOT) in seen["PYTHONPATH"].split(os.pathsep)
+
+
+def test_a_final_may_tell_its_text_and_language() -> None:
+    """As the engine says them; without, the words stand for themselves."""
+    fields = {"utterance": 0, "words": [["お早う", 0, 160, 0.5]], "profile": None}
+    also = {"text": "お早う", "language": "ja", "confidence": 0.25}
+    assert _final({**fields, **also}).text == "お早う"
+    assert _final({**fields, **also}).language == "ja"
+    assert _final({**fields, **also}).confidence == 0.25
+    plain = _final(fields)
+    assert (plain.text, plain.language, plain.confidence) == (None, None, None)

@@ -193,3 +193,22 @@ def test_jump_ends_and_starts_anew() -> None:
     assert segmenter.next_sample == 100_000
     begun = list(segmenter.feed(sound([(0.1, False), (0.5, True)])))
     assert begun[0] == Begin(100_000)
+
+
+def test_the_samples_of_a_pause_are_told_to_be_one() -> None:
+    """From 120 ms without an active frame on, until the next; what is decoded meanwhile may be in vain."""
+    segmenter = Segmenter()
+    actions: list[Action] = []
+    audio = sound([(1.0, False), (1.0, True), (0.4, False), (1.0, True)])
+    for at in range(0, len(audio), 1_600):
+        actions += segmenter.feed(audio[at : at + 1_600])
+    begins = [action.start16k for action in actions if isinstance(action, Begin)]
+    pieces = [action for action in actions if isinstance(action, Speech)]
+    assert len(begins) == 1
+    at, pauses = begins[0], []
+    for piece in pieces:
+        at += len(piece.samples)
+        if piece.pause:
+            pauses.append(at / 16_000)
+    assert pauses
+    assert all(2.1 <= second <= 2.45 for second in pauses)

@@ -6,11 +6,25 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gateway.transcribe.pool import DECODE_S, Outcome
+from gateway.transcribe.pool import DECODE_S, Bounds, Outcome
 from gateway.transcribe.port import TranscriptUpdate
 from gateway.transcribe.stream import HELD_S, MuteStream
 from gateway.transcribe.utterance import PATIENCE_S
 from tests.gateway.transcribe.fakes import Bench, sound
+
+
+@pytest.mark.parametrize("text", ["word", ""])
+def test_every_utterance_that_settles_is_told(text: str) -> None:
+    """Words or not: when nothing is pending any more somebody may be waiting for just that."""
+    bench = Bench()
+    decoder = bench.ready()
+    listener = bench.listener()
+    pending: list[int | None] = []
+    listener.stream.on_settled = lambda: pending.append(listener.stream.pending_from16k)
+    listener.say()
+    assert pending == []
+    decoder.conclude(text)
+    assert pending == [None]
 
 
 def test_revisions_count_up_to_the_final() -> None:
@@ -167,12 +181,12 @@ def test_too_much_held_audio_is_dropped_and_told() -> None:
     assert listener.warnings == ["no transcript for now: audio arrives faster than it can be decoded"]
     assert bench.pool.outcomes[Outcome.OVERFLOW] > 0
     asyncio.run(listener.stream.aclose())
-    assert bench.pool.hold(bench.held_bytes)
+    assert bench.pool.hold(bench.bounds.held_bytes)
 
 
 def test_all_streams_together_hold_a_bounded_amount() -> None:
     """The pool's own bound is met before that of a stream, and whoever comes next loses."""
-    bench = Bench(held_bytes=100_000)
+    bench = Bench(bounds=Bounds(held_bytes=100_000))
     one, two = bench.listener(), bench.listener()
     one.say(1.0)
     two.say(1.0)
@@ -286,7 +300,7 @@ def test_close_abandons() -> None:
     assert (listener.updates, listener.warnings) == ([], [])
     assert bench.pool.outcomes == {Outcome.ABANDONED: 2}
     assert bench.pool.decoders()["idle"] == 1
-    assert bench.pool.hold(bench.held_bytes)
+    assert bench.pool.hold(bench.bounds.held_bytes)
 
 
 def test_a_faulty_receiver_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.transcribe import frames, worker
 from gateway.transcribe.frames import FrameError, Kind
-from gateway.transcribe.worker import INTERIM, Word, Worker, spoken
+from gateway.transcribe.worker import INTERIM, Result, Worker, spoken
 
 
 class Parrot:
@@ -30,8 +30,8 @@ class Parrot:
     def text(self) -> str:
         return f"word {self.heard // INTERIM // 2}" if self.heard // INTERIM >= 2 else ""
 
-    def finish(self) -> tuple[list[Word], str | None]:
-        return [("done", 0, self.heard, 0.5)], "p"
+    def finish(self) -> Result:
+        return Result([("done", 0, self.heard, 0.5)], "p")
 
     def drop(self) -> None:
         self.dropped += 1
@@ -139,3 +139,44 @@ def test_ready_comes_first_and_the_end_of_input_ends_it() -> None:
 def test_dictionary_entries_are_made_readable(entry: str, text: str) -> None:
     """Alternates lose their number, fillers vanish."""
     assert spoken(entry) == text
+
+
+class Breaking(Parrot):
+    """An engine whose device is out of memory."""
+
+    def finish(self) -> Result:
+        raise RuntimeError("out of memory")
+
+
+def test_an_engine_that_breaks_says_why() -> None:
+    """The process ends with the reason: a fresh one has the memory again."""
+    said: list[bytes] = []
+    begin = frames.pack_fields(Kind.BEGIN, utterance=1, profile=None)
+    told = io.BytesIO(begin + frames.pack(Kind.FINISH) + begin)
+    worker.serve(told.read, said.append, Breaking)
+    assert [Kind(data[4]) for data in said] == [Kind.READY, Kind.FAILED]
+    assert frames.fields_of(said[1][5:]) == {"reason": "RuntimeError: out of memory"}
+
+
+class Whole(Parrot):
+    """An engine that tells the text and the language itself."""
+
+    def finish(self) -> Result:
+        return Result([("お早う", 0, 160, 0.5)], None, "お早う", "ja", 0.25)
+
+
+def test_a_final_has_what_its_engine_tells() -> None:
+    """The text, the language and the confidence are left out where it doesn't."""
+    for engine, also in (
+        (Whole(), {"text": "お早う", "language": "ja", "confidence": 0.25}),
+        (Parrot(), {}),
+    ):
+        line = Line()
+        line.worker = Worker(engine, line._hear)
+        line.begin()
+        line.worker.handle(Kind.FINISH, b"")
+        ((_, fields),) = line.said
+        assert {
+            name: value for name, value in fields.items() if name in ("text", "language", "confidence")
+        } == also
+        assert "profile" in fields

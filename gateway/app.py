@@ -46,7 +46,7 @@ from gateway.tasks.service import TaskBounds, TaskService
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
-from gateway.transcribe.whisper.configured import configured_whisper
+from gateway.transcribe.whisper.configured import configured_whisper, prepare_whisper
 from protocol.errors import ErrorCode, ProtocolError
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = settings or Settings.load(os.environ)
     clock, telemetry = SystemClock(), Telemetry()
+    prepare_whisper(settings)
     key_file = configured_keys(settings, clock)
     choices = _Choices(settings, key_file)
     makers = _Makers(settings, clock, telemetry, classifier)

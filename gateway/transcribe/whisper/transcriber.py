@@ -67,6 +67,7 @@ class WhisperTranscriber:
     """A `Transcriber`. The constructor finds the model, and may take long where it is to be downloaded.
 
     Args:
+        model: the model that `options` name, where it was found before.
         clock: for deadlines.
         flush_s: how long a flush waits for the last words, in seconds.
         make: makes a decoder by its command, which the pool launches.
@@ -81,6 +82,7 @@ class WhisperTranscriber:
         self,
         options: WhisperOptions,
         *,
+        model: WhisperModelFiles | None = None,
         clock: Clock | None = None,
         flush_s: float = FLUSH_S,
         make: Callable[[tuple[str, ...]], Decoder] = lambda command: DecoderProcess(command, _INHERITS),
@@ -91,7 +93,7 @@ class WhisperTranscriber:
         if len(options.prompt) > MAX_PROMPT:
             raise ValueError(f"a prompt has at most {MAX_PROMPT} characters")
         self._options = options
-        self._model = find(options.model, download=options.download)
+        self._model = model or find(options.model, download=options.download)
         command = _command(self._model, options)
         self._pool = Pool(
             lambda: make(command), size=options.decoders or 1, clock=clock or SystemClock(), bounds=BOUNDS
@@ -160,6 +162,11 @@ def _command(model: WhisperModelFiles, options: WhisperOptions) -> tuple[str, ..
         "--threads": str(threads),
     }
     return (*_WORKER, *(f"{name}={value}" for name, value in given.items()))
+
+
+def ready_to_cut() -> None:
+    """Load what makes voice detectors, which takes a while the first time."""
+    _detector()
 
 
 def _detector() -> Callable[[], Detector]:

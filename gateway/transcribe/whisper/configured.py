@@ -23,12 +23,9 @@ def prepare_whisper(settings: Settings) -> None:
     A namespace may choose Whisper later, and looking takes longer than the loop may be kept. What is wrong
     with it is told then.
     """
-    later = settings.transcriber is not TranscriberKind.WHISPER
-    if (
-        later
-        and settings.whisper_model is not None
-        and importlib.util.find_spec("faster_whisper") is not None
-    ):
+    if settings.transcriber is TranscriberKind.WHISPER:
+        return  # it is looked at anyway
+    if settings.whisper_model is not None and importlib.util.find_spec("faster_whisper") is not None:
         try:
             _find(settings, settings.whisper_model)
             ready_to_cut()

@@ -75,7 +75,9 @@ class Stenographer:
     opened: int = 0
     patient: bool = False
     pending_from16k: int | None = None
-    on_settled: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        self.on_settled: Callable[[], None] = lambda: None
 
     def open(self, *, emit: Emit, warn: Warn, language: str | None) -> TranscriptStream:
         self.opened += 1

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 
@@ -13,9 +14,11 @@ from gateway.api.context import Gateway, Readiness
 from gateway.api.origin import OriginPolicy
 from gateway.api.routes import build
 from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.kserve.classifier import KServeClassifier
+from gateway.classify.kserve.model import read_spec
 from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.scheduler import Scheduler
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.live.census import Census
 from gateway.live.drain import NodeDrain
 from gateway.live.registry import LiveRegistry, LogBounds
@@ -24,7 +27,7 @@ from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
-from gateway.settings import Settings
+from gateway.settings import ClassifierKind, Settings
 from gateway.stores.keyfile import configured_keys
 from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
@@ -86,7 +89,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
     )
-    classifier = classifier or AcousticClassifier(workers=settings.classify_workers)
+    classifier = classifier or _classifier(settings, clock)
     transcriber = _transcriber(settings)
     scheduler = Scheduler(
         classifier,
@@ -148,6 +151,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
 
 @asynccontextmanager
 async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
+    await parts.classifier.start()
     if parts.transcriber is not None:
         await parts.transcriber.start()
     for name, work in (("scheduler", parts.scheduler.run()), ("reaper", parts.reaper.run())):
@@ -215,6 +219,15 @@ def _herald(live: LiveRegistry) -> Callable[[Task], None]:
         live.announce_task(task.session_id, task.id, task.recipe.type, task.state)
 
     return announce
+
+
+def _classifier(settings: Settings, clock: Clock) -> Classifier:
+    """What listens to the windows; files that describe models are read here, before anything opens."""
+    if settings.classifier is ClassifierKind.KSERVE:
+        assert settings.kserve_model_file is not None  # a rule of the settings
+        spec = read_spec(Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
+        return KServeClassifier(spec, settings.classifier_url[0], clock)
+    return AcousticClassifier(workers=settings.classify_workers)
 
 
 def _transcriber(settings: Settings) -> Transcriber | None:

@@ -6,6 +6,7 @@ import errno
 import functools
 import logging
 import os
+import pathlib
 import socket
 import sys
 import threading
@@ -164,12 +165,15 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from gateway.classify.kserve.model import read_spec
     from gateway.clock import SystemClock
     from gateway.commands.check_config import check_config
     from gateway.stores.keyfile import configured_keys
 
     def also(settings: "Settings") -> None:
         configured_keys(settings, SystemClock())
+        if settings.kserve_model_file is not None:
+            read_spec(pathlib.Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
 
     return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
 

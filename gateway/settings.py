@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from gateway.config.addresses import Network, host, is_loopback, network, origin, websocket
-from gateway.config.files import data_file, namespace_name, socket_path
+from gateway.config.addresses import Network, host, is_loopback, network, origin, sidecar, websocket
+from gateway.config.files import data_file, namespace_name, socket_path, toml_file
 from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
@@ -42,6 +42,7 @@ class LogFormat(StrEnum):
 
 class ClassifierKind(StrEnum):
     ACOUSTIC = "acoustic"
+    KSERVE = "kserve"
 
 
 class TranscriberKind(StrEnum):
@@ -70,6 +71,7 @@ _HOURS = Number(0.01, 8_760)
 _LISTEN = "Listening"
 _KEYS = "Keys"
 _CLASSIFY = "Classifying"
+_KSERVE = "A model server (Open Inference Protocol)"
 _WORDS = "Transcribing"
 _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
@@ -127,6 +129,14 @@ class Settings:
     classifier: ClassifierKind = setting(
         ClassifierKind.ACOUSTIC, Choice(ClassifierKind), _CLASSIFY, "What listens to the windows."
     )
+    classifier_url: tuple[str, ...] = setting(
+        (),
+        Many(sidecar, "http://, https:// or unix:// URLs"),
+        _CLASSIFY,
+        "Where the sidecars are that UNDERTONE_CLASSIFIER=remote asks, or the model server of `kserve`.",
+        default_text="none",
+        alias="CF_VOICE_URL",
+    )
     classify_workers: int = setting(
         usable_cores,
         _whole(1, 256),
@@ -162,6 +172,13 @@ class Settings:
         _CLASSIFY,
         "A batch without an answer after this long becomes a gap, and the gateway is not ready.",
         unit="s",
+    )
+
+    kserve_model_file: str | None = setting(
+        None,
+        Maybe(Text(toml_file, "path of a `.toml` file")),
+        _KSERVE,
+        "Which model to ask with `UNDERTONE_CLASSIFIER=kserve`, how to feed it and what its outputs mean.",
     )
 
     transcriber: TranscriberKind = setting(
@@ -375,6 +392,18 @@ _RULES = (
         lambda processes, store: processes == 1 or store is not StoreKind.MEMORY,
         "must be 1 with UNDERTONE_STORE=memory: a session in one process's memory is unknown to the others",
         "run one process",
+    ),
+    Rule(
+        ("classifier", "kserve_model_file"),
+        lambda kind, file: kind is not ClassifierKind.KSERVE or file is not None,
+        "must not be kserve without UNDERTONE_KSERVE_MODEL_FILE, which says what answers mean",
+        "write one as docs/classifiers/kserve.md shows",
+    ),
+    Rule(
+        ("classifier", "classifier_url"),
+        lambda kind, urls: kind is not ClassifierKind.KSERVE or len(urls) == 1,
+        "must not be kserve unless UNDERTONE_CLASSIFIER_URL names one model server",
+        "such as http://127.0.0.1:8000; several go behind a load balancer",
     ),
     Rule(
         ("transcriber",),

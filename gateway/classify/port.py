@@ -83,7 +83,8 @@ class SpeakerObservation:
     label: str
     """`human_single`, `human_multi`, `ivr_synth`, `no_speaker` or `transfer`."""
     speaker_id: str | None
-    confidence: float
+    confidence: float | None
+    """0..1; None where a sidecar doesn't say."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -93,7 +94,8 @@ class QueueObservation:
 
     label: str
     """`hold_music`, `ringback`, `busy`, `dtmf_tone`, `silence` or `dead_air`."""
-    confidence: float
+    confidence: float | None
+    """0..1; None where a sidecar doesn't say."""
     digits: str | None = None
     """DTMF digits heard since the last such observation, in order."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -124,7 +126,8 @@ class SurroundingsObservation:
 
     kind: SurroundingsKind
     label: str
-    confidence: float
+    confidence: float | None
+    """0..1; None where a sidecar doesn't say."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,10 +1,11 @@
-"""Addresses that people write into settings: hosts, origins of pages, networks of proxies."""
+"""Addresses that people write into settings: hosts, origins of pages, networks of proxies, sidecars."""
 
 import ipaddress
 import re
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from gateway.config.files import socket_path
 from gateway.config.problems import Refused
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -82,3 +83,30 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def sidecar(text: str) -> str:
+    """The URL of a sidecar, without credentials, query or a slash at its end; raises Refused.
+
+    A Unix socket is written `unix:///path/of.sock`.
+    """
+    if text.startswith("unix:"):
+        if not text.startswith("unix:///"):
+            raise Refused(
+                "must be unix:// and an absolute path", "such as unix:///run/undertone/sidecar.sock"
+            )
+        return f"unix://{socket_path(text.removeprefix('unix://'))}"
+    try:
+        parts = urlsplit(text)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("has an address or a port that can't be") from None
+    if parts.scheme not in ("http", "https") or not name:
+        raise Refused("must be http://, https:// or unix:// URLs", "such as http://127.0.0.1:8523")
+    if parts.username is not None or parts.password is not None:
+        raise Refused("must have no credentials", "put a token into a file: UNDERTONE_CLASSIFIER_TOKEN_FILE")
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise Refused("must have no query and no fragment")
+    if not (text.isascii() and text.isprintable()) or " " in text or "\\" in text:
+        raise Refused("must be ASCII without blanks", "write international names in Punycode (xn--…)")
+    return text.rstrip("/")

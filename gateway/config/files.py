@@ -28,6 +28,13 @@ def data_file(text: str) -> str:
     return text
 
 
+def toml_file(text: str) -> str:
+    """Where a TOML file is; a relative path begins where the gateway is started. Raises Refused."""
+    if "\0" in text or Path(text).suffix.lower() != ".toml":
+        raise Refused("must name a .toml file", "such as /etc/undertone/model.toml")
+    return text
+
+
 def namespace_name(text: str) -> str:
     """The name of a namespace; raises Refused."""
     if not _NAME.match(text):

@@ -172,6 +172,16 @@ def test_variables_that_kubernetes_adds_are_recognised() -> None:
         ({"SESSION_IDLE_TTL_S": "7200", "SESSION_TTL_HOURS": "1"}, "SESSION_IDLE_TTL_S"),
         ({"SESSION_STALE_HOURS": "23"}, "SESSION_STALE_HOURS"),
         ({"MAX_SESSIONS_PER_USER": "5001"}, "MAX_SESSIONS_PER_USER"),
+        ({"CLASSIFIER": "kserve", "CLASSIFIER_URL": "http://127.0.0.1:8000"}, "CLASSIFIER"),
+        ({"CLASSIFIER": "kserve", "KSERVE_MODEL_FILE": "model.toml"}, "CLASSIFIER"),
+        (
+            {
+                "CLASSIFIER": "kserve",
+                "KSERVE_MODEL_FILE": "model.toml",
+                "CLASSIFIER_URL": "http://127.0.0.1:8000,http://127.0.0.1:8001",
+            },
+            "CLASSIFIER",
+        ),
     ],
 )
 def test_rules_between_settings(environ: dict[str, str], blamed: str) -> None:

@@ -32,6 +32,7 @@ run: $(VENV)/run.stamp
 	@exec $(BIN)/undertone serve
 
 test: $(VENV)/dev.stamp
+	@scripts/peers.sh
 	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/dev.stamp
@@ -51,4 +52,4 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python -m scripts.docs
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist build
+	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from starlette.applications import Starlette
 
@@ -17,6 +18,8 @@ from gateway.api.routes import build
 from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.acoustic.speaking import speaking
 from gateway.classify.blend import BlendedClassifier
+from gateway.classify.kserve.classifier import KServeClassifier
+from gateway.classify.kserve.model import read_spec
 from gateway.classify.onnx.configured import configured_onnx
 from gateway.classify.orchestrator.classifier import OrchestratedClassifier
 from gateway.classify.orchestrator.client import OrchestratorClient
@@ -315,11 +318,25 @@ def make_classifier(
             return _remote(settings.classifier_url, access, settings, clock, telemetry)
         case ClassifierKind.REMOTE:
             return _orchestrated(settings, clock, telemetry)
+        case ClassifierKind.KSERVE:
+            return _kserve(settings, clock)
         case ClassifierKind.ONNX:
             acoustic = AcousticClassifier(workers=settings.classify_workers)
             return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
         case _:
             return AcousticClassifier(workers=settings.classify_workers)
+
+
+def _kserve(settings: Settings, clock: Clock) -> Classifier:
+    """A model server; what its model doesn't say, the embedded classifier does."""
+    assert settings.kserve_model_file is not None  # a rule of the settings
+    spec = read_spec(Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
+    (url,) = settings.classifier_url
+    access = _access(settings, tls=url.startswith("https:"))
+    asked = KServeClassifier(spec, url, clock, trust=access.trust, token=access.token)
+    if spec.events is not None:
+        return asked
+    return BlendedClassifier(asked, AcousticClassifier(workers=settings.classify_workers))
 
 
 def _access(settings: Settings, *, tls: bool) -> Access:
@@ -367,6 +384,8 @@ def _orchestrated(settings: Settings, clock: Clock, telemetry: Telemetry) -> Cla
 
 def _concurrency(kind: ClassifierKind, settings: Settings) -> int:
     """Batches at a classifier of that kind at the same time."""
+    if kind is ClassifierKind.KSERVE:
+        return settings.classifier_calls
     if kind is not ClassifierKind.REMOTE:
         return settings.classify_workers
     if settings.classifier_url:

@@ -6,6 +6,7 @@ import errno
 import functools
 import logging
 import os
+import pathlib
 import socket
 import sys
 import threading
@@ -196,6 +197,7 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from gateway.classify.kserve.model import read_spec
     from gateway.classify.onnx.configured import check_model
     from gateway.clock import SystemClock
     from gateway.commands.check_config import check_config
@@ -206,6 +208,8 @@ def _check_config(arguments: argparse.Namespace) -> int:
         configured_keys(settings, SystemClock())
         check_model(settings)
         check_whisper(settings)
+        if settings.kserve_model_file is not None:
+            read_spec(pathlib.Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
 
     return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
 

@@ -46,6 +46,8 @@ class ClassifierKind(StrEnum):
     AUTO = "auto"
     """A sidecar where one is named or allocated, else the embedded one."""
     ACOUSTIC = "acoustic"
+    KSERVE = "kserve"
+    """A model server that speaks the Open Inference Protocol."""
     ONNX = "onnx"
     """Tone from a local model, the rest as `acoustic`."""
     REMOTE = "remote"
@@ -98,6 +100,7 @@ _CLASSIFY = "Classifying"
 _ONNX = "A local model (`onnx`)"
 _REMOTE = "Classifying by sidecars"
 _ORCH = "Sidecars from an orchestrator"
+_KSERVE = "A model server (Open Inference Protocol)"
 _WORDS = "Transcribing"
 _WHISPER = "Transcribing with Whisper"
 _LIFE = "Sessions and their timers"
@@ -229,7 +232,8 @@ class Settings:
         (),
         Many(sidecar, "http://, https:// or unix:// URLs"),
         _REMOTE,
-        "Where the sidecars are that UNDERTONE_CLASSIFIER=remote asks; several share the work.",
+        "Where the sidecars are that UNDERTONE_CLASSIFIER=remote asks, several of which share the work; or "
+        "the model server of `kserve`.",
         default_text="none",
         alias="CF_VOICE_URL",
     )
@@ -255,6 +259,13 @@ class Settings:
         Maybe(Text(any_file, "path of a file")),
         _REMOTE,
         "A file with the token that sidecars want to see (`Authorization: Bearer`); read at the start.",
+    )
+
+    kserve_model_file: str | None = setting(
+        None,
+        Maybe(Text(toml_file, "path of a `.toml` file")),
+        _KSERVE,
+        "Which model to ask with `UNDERTONE_CLASSIFIER=kserve`, how to feed it and what its outputs mean.",
     )
 
     transcriber: TranscriberKind = setting(
@@ -604,6 +615,18 @@ _RULES = (
         lambda timeout, ttl: timeout * 4 <= ttl,
         "must not be more than a quarter of UNDERTONE_ORCH_TTL_S, or nothing can be renewed in time",
         "lower it, or raise the other",
+    ),
+    Rule(
+        ("classifier", "kserve_model_file"),
+        lambda kind, file: kind is not ClassifierKind.KSERVE or file is not None,
+        "must not be kserve without UNDERTONE_KSERVE_MODEL_FILE, which says what answers mean",
+        "write one as docs/classifiers/kserve.md shows",
+    ),
+    Rule(
+        ("classifier", "classifier_url"),
+        lambda kind, urls: kind is not ClassifierKind.KSERVE or len(urls) == 1,
+        "must not be kserve unless UNDERTONE_CLASSIFIER_URL names one model server",
+        "such as http://127.0.0.1:8000; several go behind a load balancer",
     ),
     Rule(
         ("transcriber",),

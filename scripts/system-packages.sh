@@ -2,7 +2,7 @@
 # Installs the Debian packages that the gateway (run) or its tests (test) use.
 #
 #   run    what a virtual environment needs, and a voice for `undertone demo`
-#   test   the same, the recordings that the tests listen to, a browser, curl and strace
+#   test   the same, the recordings that the tests listen to, a browser, curl, openssl and strace
 #
 # What is there already is left alone, so a second call is quick and needs no network and no rights.
 set -eu
@@ -11,7 +11,13 @@ purpose=${1:-run}
 needed="python3-venv flite"
 case $purpose in
 run) ;;
-test) needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace curl" ;;
+test)
+    needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace curl openssl"
+    # Triton's Python backend (scripts/peers.sh) wants Python as a library, which Debian packs by itself.
+    if [ "$(command -v python3)" = /usr/bin/python3 ]; then
+        needed="$needed $(python3 -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')"
+    fi
+    ;;
 *)
     echo "usage: $0 run|test" >&2
     exit 2

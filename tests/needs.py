@@ -45,3 +45,12 @@ def need_module(name: str) -> None:
     """Go on only where the Python module can be imported."""
     if importlib.util.find_spec(name) is None:
         _missing(f"the Python module {name} is missing; make test installs it")
+
+
+def need_peer(module: str) -> Path:
+    """The Python of the model servers' environment, where it has `module`."""
+    found = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
+    probe = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+    if not found.exists() or subprocess.run([str(found), "-c", probe], check=False).returncode != 0:
+        _missing(f"the model server {module} is missing; scripts/peers.sh installs it")
+    return found

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from gateway.classify.acoustic.classifier import AcousticClassifier
 from gateway.classify.port import Classifier
 from gateway.classify.remote.classifier import RemoteClassifier
+from tests.contracts import kserve, onnx
 from tests.sidecars.process import shared_sidecar, shared_unix_sidecar
 
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[Classifier]]
@@ -47,4 +48,6 @@ FACTORIES: dict[str, Factory] = {
     "remote-batch": remote(shared_sidecar),
     "remote-single": remote(lambda: shared_sidecar("--no-batch")),
     "remote-unix": remote(shared_unix_sidecar),
+    **kserve.FACTORIES,
+    **onnx.FACTORIES,
 }

@@ -192,6 +192,16 @@ def test_variables_that_kubernetes_adds_are_recognised() -> None:
             {"CLASSIFIER": "remote", "CLASSIFIER_URL": "http://a:1", "CLASSIFIER_DEADLINE_S": "10"},
             "CLASSIFIER_DEADLINE_S",
         ),
+        ({"CLASSIFIER": "kserve", "CLASSIFIER_URL": "http://127.0.0.1:8000"}, "CLASSIFIER"),
+        ({"CLASSIFIER": "kserve", "KSERVE_MODEL_FILE": "model.toml"}, "CLASSIFIER"),
+        (
+            {
+                "CLASSIFIER": "kserve",
+                "KSERVE_MODEL_FILE": "model.toml",
+                "CLASSIFIER_URL": "http://127.0.0.1:8000,http://127.0.0.1:8001",
+            },
+            "CLASSIFIER",
+        ),
     ],
 )
 def test_rules_between_settings(environ: dict[str, str], blamed: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.files import MAX_SOCKET_PATH, secret_file, socket_path
+from gateway.config.files import MAX_SOCKET_PATH, secret_file, socket_path, toml_file
 from gateway.config.problems import Refused
 
 
@@ -27,3 +27,16 @@ def test_a_secret_has_a_file_of_its_own(text: str) -> None:
     assert secret_file("/etc/undertone/sidecar.token") == "/etc/undertone/sidecar.token"
     with pytest.raises(Refused):
         secret_file(text)
+
+
+@pytest.mark.parametrize("text", ["model.toml", "/etc/undertone/tone.TOML"])
+def test_a_toml_file_is_taken_by_its_name(text: str) -> None:
+    """Whether it is there, and what is in it, is seen when it is read."""
+    assert toml_file(text) == text
+
+
+@pytest.mark.parametrize("text", ["model", "model.json", "a\0.toml", "*/?!"])
+def test_another_file_is_refused(text: str) -> None:
+    """The model itself, for example."""
+    with pytest.raises(Refused):
+        toml_file(text)

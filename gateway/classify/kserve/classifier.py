@@ -1,0 +1,305 @@
+"""A model on a server that speaks the Open Inference Protocol v2: Triton, KServe, MLServer and others.
+
+One batch of windows of one length is one call. How the server is, is looked at in the background: while it
+can't be reached or its model isn't ready, windows fail at once instead of each waiting for the deadline.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.classify.breaker import Breaker
+from gateway.classify.kserve import mapping, samples
+from gateway.classify.kserve.agreement import Agreement, DisagreementError, agree
+from gateway.classify.kserve.model import ModelSpec, Wire
+from gateway.classify.kserve.protocol import (
+    BINARY_EXTENSION,
+    binary_request,
+    json_request,
+    read_answer,
+    read_extensions,
+    read_metadata,
+)
+from gateway.classify.kserve.server import ModelServer, Reply, ServerError
+from gateway.classify.kserve.tensors import MalformedError
+from gateway.classify.notices import Notices
+from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, Window
+from gateway.clock import Clock
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+"""Between two looks at a server that is well."""
+LOOK_AGAIN_S = 1.0
+"""Between two looks at one that is not."""
+COMPLAIN_EVERY_S = 60.0
+"""Failures are logged once in this time, and how many there were."""
+HERE = 160_000
+"""Samples of a call up to which they are made ready on the event loop: it takes less than to ask a thread."""
+UNFIT = range(400, 600)
+"""Statuses with which servers refuse a request that they can't read."""
+
+
+@dataclass(slots=True)
+class _Complaints:
+    """Failures since the last word about them."""
+
+    said: float = float("-inf")
+    count: int = 0
+
+
+class KServeClassifier:
+    """Asks one model of one server. Implements `gateway.classify.port.Classifier`; keeps no state."""
+
+    name = "kserve"
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        url: str,
+        clock: Clock,
+        *,
+        trust: ssl.SSLContext | None = None,
+        token: str | None = None,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        """Ask the model that `spec` describes at `url`; opens nothing before `start`.
+
+        Args:
+            spec: out of the model file.
+            url: http, https, or `unix:///path` of a socket.
+            clock: its monotonic time.
+            trust: whose certificates are good for https; None trusts whom the system trusts.
+            token: sent as `Authorization: Bearer`.
+            look_every_s: between two looks at a server that is well.
+        """
+        self._spec = spec
+        self._server = ModelServer(url, trust=trust, token=token)
+        self._clock = clock
+        self._look_every_s = look_every_s
+        self._breaker = Breaker(clock)
+        self._notices = Notices()
+        self._health = Health(HealthStatus.LOADING, f"{spec.at.model}: not looked at yet")
+        self._agreement: Agreement | None = None
+        self._doubted = False
+        self._wire = spec.wire
+        self._looked = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._complaints = _Complaints()
+        self._closed = False
+
+    @property
+    def notices(self) -> Notices:
+        """How the model is, by its name."""
+        return self._notices
+
+    @property
+    def hears_words(self) -> bool:
+        """Whether its events hold transcripts."""
+        return self._spec.events is not None and self._spec.events.words
+
+    async def start(self) -> None:
+        """Begin to look at the server, and go on until `aclose`."""
+        licence = f" (licence: {self._spec.licence})" if self._spec.licence else ""
+        log.info("windows go to the model %s%s", self._spec.at.model, licence)
+        self._tell(self._health)
+        self._watch = asyncio.create_task(self._keep_looking(), name="kserve-watch")
+
+    async def classify(self, batch: Sequence[Window]) -> list[Answer]:
+        """Ask the model; a call for each group of windows of one length.
+
+        Raises:
+            ClassifierError: it is closed. All else that goes wrong is the windows' own.
+        """
+        if self._closed:
+            raise ClassifierError("the kserve classifier is closed")
+        answers: list[Answer] = [[] for _ in batch]
+        gate = self._spec.input.silence_dbfs
+        asked = [i for i, window in enumerate(batch) if gate is None or not samples.is_silent(window, gate)]
+        try:
+            agreement = await self._agreed() if asked else None
+        except ClassifierError as error:
+            self._complain(str(error))
+            for i in asked:
+                answers[i] = error
+            return answers
+        if agreement is None:
+            return answers
+        chosen = [batch[i] for i in asked]
+        groups = samples.groups(chosen, agreement.input, agreement.batch)
+        async with asyncio.TaskGroup() as calls:
+            asking = [calls.create_task(self._ask([chosen[n] for n in group], agreement)) for group in groups]
+        for group, task in zip(groups, asking, strict=True):
+            for n, answer in zip(group, task.result(), strict=True):
+                answers[asked[n]] = answer
+        return answers
+
+    def forget(self, session: str) -> None:
+        """Nothing to do: it keeps nothing by name."""
+
+    def health(self) -> Health:
+        """How the model was when it was looked at last."""
+        return self._health
+
+    async def aclose(self) -> None:
+        """Look no more and close every connection. Safe to call again."""
+        self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        self._health = Health(HealthStatus.ERROR, "closed")
+        await self._server.aclose()
+
+    # Asking -----------------------------------------------------------------------------------------------
+
+    async def _agreed(self) -> Agreement:
+        """What to send, once the server has been looked at for the first time."""
+        try:
+            async with asyncio.timeout(self._spec.deadline_s):
+                await self._looked.wait()
+        except TimeoutError:
+            raise ClassifierError("the model server has not been reached yet") from None
+        if self._agreement is None:
+            raise ClassifierError(self._health.detail)
+        return self._agreement
+
+    async def _ask(self, windows: list[Window], agreement: Agreement) -> list[Answer]:
+        """The model's answer to windows of one length. A failure is theirs, whatever it was."""
+        permit = self._breaker.admit()
+        if permit is None:
+            return [ClassifierError("the model server fails, and is left alone for now")] * len(windows)
+        try:
+            async with asyncio.timeout(self._spec.deadline_s):
+                answers = await self._infer(windows, agreement)
+        except TimeoutError:
+            failure = f"no answer within {self._spec.deadline_s:g} s"
+        except (ServerError, MalformedError) as error:
+            failure = str(error)
+        except BaseException:
+            self._breaker.release(permit)
+            raise
+        else:
+            self._breaker.succeeded(permit)
+            self._tell_breaker()
+            for answer in answers:
+                if isinstance(answer, ClassifierError):
+                    self._complain(str(answer))
+            return answers
+        self._breaker.failed(permit)
+        self._tell_breaker()
+        self._complain(failure)
+        return [ClassifierError(failure)] * len(windows)
+
+    async def _infer(self, windows: list[Window], agreement: Agreement) -> list[Answer]:
+        if sum(len(window.samples) for window in windows) > HERE:
+            rows = await asyncio.to_thread(samples.rows, windows, agreement.input, whole=agreement.whole)
+        else:
+            rows = samples.rows(windows, agreement.input, whole=agreement.whole)
+        outputs, path = self._spec.outputs, f"{self._spec.at.path}/infer"
+        wire = self._wire  # another call may find out meanwhile
+        reply: Reply | None = None
+        if wire is not Wire.JSON:
+            reply = await self._server.post(path, *binary_request(agreement.name, rows, outputs))
+        if reply is None or (wire is Wire.AUTO and reply.status in UNFIT):
+            parts: list[bytes] = []
+            for part in json_request(agreement.name, rows, outputs):
+                parts.append(part)
+                await asyncio.sleep(0)  # a part is short, all of them are not
+            reply = await self._server.post(path, parts, {"content-type": "application/json"})
+            works = Wire.JSON
+        else:
+            works = Wire.BINARY
+        if not reply.ok:
+            if 400 <= reply.status < 500:
+                self._doubted = True  # perhaps it is another model by now
+            raise ServerError(f"the model server refused the windows: {reply.told()}")
+        answers = mapping.observe(self._spec, read_answer(reply.body, reply.header_length), len(windows))
+        if self._wire is Wire.AUTO:
+            self._wire = works
+        return answers
+
+    # Looking ----------------------------------------------------------------------------------------------
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._spec.deadline_s):
+                    health = await self._look()
+            except TimeoutError:
+                health = Health(HealthStatus.ERROR, f"no word within {self._spec.deadline_s:g} s")
+            except (ServerError, MalformedError, DisagreementError) as error:
+                health = Health(HealthStatus.ERROR, str(error))
+            except Exception as error:
+                log.exception("looking at the model server failed")
+                health = Health(HealthStatus.ERROR, f"unexpected: {type(error).__name__}")
+            if health.status is not HealthStatus.READY:
+                self._agreement = None
+            self._tell(Health(health.status, f"{self._spec.at.model}: {health.detail}"))
+            self._tell_breaker()
+            self._looked.set()
+            ready = health.status is HealthStatus.READY
+            await asyncio.sleep(self._look_every_s if ready else min(LOOK_AGAIN_S, self._look_every_s))
+
+    async def _look(self) -> Health:
+        """How the model is now; reads what it takes and gives where that isn't known."""
+        path = self._spec.at.path
+        ready = await self._server.get(f"{path}/ready")
+        if not ready.ok:
+            return await self._unready(path)
+        if self._agreement is None or self._doubted:
+            self._doubted = False
+            described = await self._server.get(path)
+            if not described.ok:
+                # Sessions hear of this: the server's own words are for the log alone.
+                self._complain(f"the model server doesn't describe the model: {described.told()}")
+                raise ServerError(f"the model server doesn't describe the model: status {described.status}")
+            agreement = agree(self._spec, read_metadata(described.body))
+            self._wire = await self._choose_wire()
+            self._agreement = agreement
+        return Health(HealthStatus.READY, "ready")
+
+    async def _unready(self, path: str) -> Health:
+        """Why the model isn't ready, as far as the server says."""
+        server = await self._server.get("/v2/health/ready")
+        if not server.ok:
+            return Health(HealthStatus.LOADING, "the model server is starting")
+        described = await self._server.get(path)
+        if described.status == 404:
+            return Health(HealthStatus.ERROR, "the model server has no such model")
+        return Health(HealthStatus.LOADING, "the model is not ready")
+
+    async def _choose_wire(self) -> Wire:
+        """Binary where the server says that it can; else the first call tries it, and JSON after it."""
+        if self._spec.wire is not Wire.AUTO:
+            return self._spec.wire
+        told = await self._server.get("/v2")
+        try:
+            extensions = read_extensions(told.body) if told.ok else frozenset()
+        except MalformedError:
+            return Wire.AUTO
+        return Wire.BINARY if BINARY_EXTENSION in extensions else Wire.AUTO
+
+    # Telling ----------------------------------------------------------------------------------------------
+
+    def _tell(self, health: Health) -> None:
+        self._health = health
+        self._notices.tell(self._spec.at.model, health)
+
+    def _tell_breaker(self) -> None:
+        """A server that is ready by its own word, and fails all the same, is not."""
+        if self._breaker.open and self._health.status is HealthStatus.READY:
+            self._tell(Health(HealthStatus.WARNING, f"{self._spec.at.model}: says it is ready, but fails"))
+        elif not self._breaker.open and self._health.status is HealthStatus.WARNING:
+            self._tell(Health(HealthStatus.READY, f"{self._spec.at.model}: ready"))
+
+    def _complain(self, failure: str) -> None:
+        """Log a failure, at most one in a while."""
+        self._complaints.count += 1
+        now = self._clock.monotonic()
+        if now - self._complaints.said >= COMPLAIN_EVERY_S:
+            log.warning("%s (failures since the last word: %d)", failure, self._complaints.count)
+            self._complaints = _Complaints(now)

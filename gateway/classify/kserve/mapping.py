@@ -1,0 +1,157 @@
+"""A model's outputs → what was heard, window by window. Pure.
+
+What concerns all windows (an output that is missing, a shape that doesn't fit) spoils the whole answer. What
+concerns one (a score that is no number, events that can't be read) is that window's alone.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, ModelSpec
+from gateway.classify.kserve.tensors import MalformedError, Tensor
+from gateway.classify.port import Answer, ClassifierError, Observation, ToneObservation
+from gateway.classify.sidecar.events import MalformedEvent, heard
+
+Scores = npt.NDArray[np.float64]
+
+ROUNDING = 1e-6
+"""How far a score of 32-bit floats may be outside 0..1."""
+MAX_EVENTS_BYTES = 65_536
+"""JSON of one window's events."""
+
+EDGES = (0.32, 0.44, 0.60)
+"""Arousals that part the labels, where a model has no classes; the embedded classifier's own."""
+LABELS = ("Subdued", "Calm", "Neutral", "Animated")
+LOW_VALENCE = 0.4
+"""Valence below which high arousal is Tense."""
+OPEN_WIDTH = 0.12
+"""Arousal beyond an outer edge at which a label is as clear as can be."""
+EDGE_SURE, MOST_SURE = 0.5, 0.9
+"""Confidence of such a label at its range's edge, and in its middle."""
+
+
+def observe(spec: ModelSpec, outputs: Mapping[str, Tensor], windows: int) -> list[Answer]:
+    """What was heard in each of `windows`.
+
+    Raises:
+        MalformedError: the outputs are not what was agreed, and no window has an answer.
+    """
+    classes = dimensions = None
+    if spec.classes is not None:
+        classes = _matrix(outputs, spec.classes.output, windows, len(spec.classes.labels))
+    if spec.dimensions is not None:
+        dimensions = _matrix(outputs, spec.dimensions.output, windows, len(spec.dimensions.order))
+    events = _texts(outputs, spec.events.output, windows) if spec.events else None
+    answers: list[Answer] = []
+    for row in range(windows):
+        try:
+            found: list[Observation] = []
+            if classes is not None or dimensions is not None:
+                found.append(_tone(spec, _row(classes, row), _row(dimensions, row)))
+            if events is not None:
+                found.extend(_events(events[row]))
+            answers.append(found)
+        except (MalformedError, MalformedEvent) as error:
+            answers.append(ClassifierError(f"the model server's answer to this window: {error}"))
+    return answers
+
+
+def _tensor(outputs: Mapping[str, Tensor], name: str) -> Tensor:
+    found = outputs.get(name)
+    if found is None:
+        raise MalformedError("an output that was asked for is missing")
+    return found
+
+
+def _matrix(outputs: Mapping[str, Tensor], name: str, windows: int, width: int) -> Scores:
+    found = _tensor(outputs, name)
+    if found.shape != (windows, width):
+        raise MalformedError(f"an output has shape {list(found.shape)} and not {[windows, width]}")
+    if isinstance(found.values, tuple) or found.datatype == "BOOL":
+        raise MalformedError(f"an output that should be numbers is {found.datatype}")
+    return found.values.astype(np.float64)
+
+
+def _row(matrix: Scores | None, number: int) -> Scores | None:
+    return None if matrix is None else np.asarray(matrix[number])
+
+
+def _texts(outputs: Mapping[str, Tensor], name: str, windows: int) -> tuple[bytes, ...]:
+    """Of shape [windows], or [windows, 1] where a server knows no other."""
+    found = _tensor(outputs, name)
+    if found.shape not in ((windows,), (windows, 1)):
+        raise MalformedError(f"an output has shape {list(found.shape)} and not {[windows]}")
+    if not isinstance(found.values, tuple):
+        raise MalformedError(f"an output that should be BYTES is {found.datatype}")
+    return found.values
+
+
+def _tone(spec: ModelSpec, classes: Scores | None, dimensions: Scores | None) -> ToneObservation:
+    known: dict[str, float] = {}
+    if spec.dimensions is not None and dimensions is not None:
+        known = _dimensions(spec.dimensions, dimensions)
+    if spec.classes is not None and classes is not None:
+        label, confidence = _label(spec.classes, classes)
+    else:
+        label, confidence = led_by(known["arousal"], known.get("valence"))
+    return ToneObservation(
+        label=label,
+        confidence=confidence,
+        arousal=known.get("arousal"),
+        dominance=known.get("dominance"),
+        valence=known.get("valence"),
+        model=spec.at.model,
+    )
+
+
+def _label(spec: ClassesSpec, row: Scores) -> tuple[str, float]:
+    """The likeliest label, and its score."""
+    if not np.isfinite(row).all():
+        raise MalformedError("a score is no number")
+    scores = activate(row, spec.activation)
+    best = int(scores.argmax())
+    score = float(scores[best])
+    if not -ROUNDING <= score <= 1.0 + ROUNDING:
+        raise MalformedError("a score is not from 0 to 1, although they are said to be")
+    return spec.labels[best], min(1.0, max(0.0, score))
+
+
+def activate(row: Scores, activation: Activation) -> Scores:
+    """Scores of finite numbers; no number is too large for it."""
+    if activation is Activation.SOFTMAX:
+        powers = np.exp(row - row.max())
+        return np.asarray(powers / powers.sum())
+    if activation is Activation.SIGMOID:
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * row)))
+    return row
+
+
+def _dimensions(spec: DimensionsSpec, row: Scores) -> dict[str, float]:
+    """Each from 0 to 1; a regression may overshoot, and is cut to that."""
+    if not np.isfinite(row).all():
+        raise MalformedError("a dimension is no number")
+    within = np.clip((row - spec.low) / (spec.high - spec.low), 0.0, 1.0)
+    return dict(zip(spec.order, within.tolist(), strict=True))
+
+
+def led_by(arousal: float, valence: float | None) -> tuple[str, float]:
+    """The label of a range of arousal, and how far inside the range it is."""
+    place = sum(arousal >= edge for edge in EDGES)
+    tense = place == len(EDGES) and valence is not None and valence < LOW_VALENCE
+    around = EDGES[max(0, place - 1) : place + 1]
+    width = 0.5 * (around[1] - around[0]) if len(around) == 2 else OPEN_WIDTH
+    inside = min(1.0, min(abs(arousal - edge) for edge in around) / width)
+    return "Tense" if tense else LABELS[place], EDGE_SURE + (MOST_SURE - EDGE_SURE) * inside
+
+
+def _events(text: bytes) -> list[Observation]:
+    if len(text) > MAX_EVENTS_BYTES:
+        raise MalformedError("a window has too many bytes of events")
+    try:
+        listed = orjson.loads(text)
+    except ValueError:
+        raise MalformedError("a window's events are no JSON") from None
+    return heard(listed).observations

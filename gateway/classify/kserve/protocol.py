@@ -1,0 +1,241 @@
+"""The Open Inference Protocol v2 over HTTP, without the HTTP: requests to bytes, bytes to answers. Pure.
+
+One request asks for the classes, dimensions or events of several windows of one length: an input of shape
+[windows, samples]. It goes out either as JSON, or with the binary tensor data extension as JSON and the raw
+samples behind it; `Inference-Header-Content-Length` tells where the one ends. Answers are read in whichever
+of the two ways they come, tensor by tensor.
+
+Sources: the Open Inference Protocol (HTTP/REST) and its binary tensor data extension.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from gateway.classify.kserve.tensors import (
+    BYTES,
+    NUMERIC,
+    MalformedError,
+    Tensor,
+    from_json,
+    read_shape,
+    unpack,
+)
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Bytes of JSON in front of the raw tensors; HTTP header of requests and answers."""
+BINARY_EXTENSION = "binary_tensor_data"
+"""Its name among a server's extensions."""
+MOST_TENSORS = 64
+"""In one answer, or in one description of a model."""
+
+PART_SAMPLES = 16_384
+"""Samples that are written as JSON at a time: some hundred microseconds."""
+
+Rows = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A model's place on its server."""
+
+    model: str
+    version: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Of the model's description; `/ready` and `/infer` are below it."""
+        version = "" if self.version is None else f"/versions/{quote(self.version, safe='')}"
+        return f"/v2/models/{quote(self.model, safe='')}{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a model says of one of its inputs or outputs."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    """-1 where any size will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a server says of a model."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def datatype_of(rows: Rows) -> str:
+    """`INT16` or `FP32`."""
+    return next(name for name, dtype in NUMERIC.items() if dtype == rows.dtype)
+
+
+def binary_request(name: str, rows: Rows, outputs: Sequence[str]) -> tuple[list[bytes], dict[str, str]]:
+    """A request with its samples as they are, in parts, and the headers it needs.
+
+    Args:
+        name: the input's.
+        rows: [windows, samples].
+        outputs: which are wanted; they are asked for in binary, too.
+    """
+    raw = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<"))
+    about = {"name": name, "shape": list(rows.shape), "datatype": datatype_of(rows)}
+    head = orjson.dumps(
+        {
+            "inputs": [{**about, "parameters": {"binary_data_size": raw.nbytes}}],
+            "outputs": [{"name": one, "parameters": {"binary_data": True}} for one in outputs],
+        }
+    )
+    headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return [head, raw.tobytes()], headers
+
+
+def json_request(name: str, rows: Rows, outputs: Sequence[str]) -> Iterator[bytes]:
+    """The same in JSON, in parts: half a million numbers at once would take too long."""
+    about = {"name": name, "shape": list(rows.shape), "datatype": datatype_of(rows)}
+    yield b'{"inputs":[' + orjson.dumps(about)[:-1] + b',"data":['
+    flat = np.ascontiguousarray(rows).ravel()
+    for at in range(0, len(flat), PART_SAMPLES):
+        listed = orjson.dumps(flat[at : at + PART_SAMPLES], option=orjson.OPT_SERIALIZE_NUMPY)
+        yield (b"," if at else b"") + listed[1:-1]
+    yield b']}],"outputs":' + orjson.dumps([{"name": one} for one in outputs]) + b"}"
+
+
+def read_answer(body: bytes, header_length: str | None) -> dict[str, Tensor]:
+    """The outputs of an answer, by name.
+
+    Args:
+        body: all of it.
+        header_length: the value of `Inference-Header-Content-Length`, where the answer has one.
+
+    Raises:
+        MalformedError: it is not what the protocol says.
+    """
+    head, raw = _split(body, header_length)
+    document = _document(head)
+    listed = document.get("outputs")
+    if not isinstance(listed, list) or not len(listed) <= MOST_TENSORS:
+        raise MalformedError("the answer has no list of outputs")
+    found: dict[str, Tensor] = {}
+    at = 0
+    for one in listed:
+        tensor, size = _tensor(one, raw[at:])
+        at += size
+        if tensor.name in found:
+            raise MalformedError("an output comes twice")
+        found[tensor.name] = tensor
+    if at != len(raw):
+        raise MalformedError("there are bytes left behind the last output")
+    return found
+
+
+def read_metadata(body: bytes) -> Metadata:
+    """What a server says of a model.
+
+    Raises:
+        MalformedError: it is not what the protocol says.
+    """
+    document = _document(body)
+    return Metadata(_specs(document.get("inputs")), _specs(document.get("outputs")))
+
+
+def read_extensions(body: bytes) -> frozenset[str]:
+    """What a server says it can do beyond the protocol.
+
+    Raises:
+        MalformedError: it is not what the protocol says.
+    """
+    listed = _document(body).get("extensions", [])
+    if not isinstance(listed, list):
+        raise MalformedError("the server's extensions are no list")
+    return frozenset(one for one in listed if isinstance(one, str))
+
+
+def read_error(body: bytes) -> str:
+    """What a server says went wrong, short; empty where it says nothing that can be read."""
+    try:
+        told = _document(body).get("error")
+    except MalformedError:
+        return ""
+    text = told if isinstance(told, str) else ""
+    return "".join(char for char in text if char.isprintable())[:200]
+
+
+def _split(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 12:
+        raise MalformedError(f"{HEADER_LENGTH} is no number")
+    if int(header_length) > len(body):
+        raise MalformedError(f"{HEADER_LENGTH} is more than there is")
+    view = memoryview(body)
+    return view[: int(header_length)], view[int(header_length) :]
+
+
+def _document(body: bytes | memoryview) -> Mapping[str, Any]:
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        value = _lenient(bytes(body))
+    if not isinstance(value, dict):
+        raise MalformedError("the answer is no JSON object")
+    return value
+
+
+def _lenient(body: bytes) -> Any:
+    """JSON with the `NaN` and `Infinity` that some servers write: one window's loss, not the batch's."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        raise MalformedError("the answer is no JSON")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedError("the answer is no JSON") from None
+
+
+def _tensor(value: object, raw: memoryview) -> tuple[Tensor, int]:
+    """A tensor, and how many of the raw bytes are its own."""
+    if not isinstance(value, dict):
+        raise MalformedError("an output is no JSON object")
+    name, datatype = value.get("name"), value.get("datatype")
+    if not isinstance(name, str) or not isinstance(datatype, str):
+        raise MalformedError("an output has no name or no datatype")
+    parameters = value.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise MalformedError("an output's parameters are no JSON object")
+    shape, size = read_shape(value.get("shape")), parameters.get("binary_data_size")
+    if size is None:
+        texts = datatype == BYTES and parameters.get("content_type") == "base64"
+        values = from_json(value.get("data"), datatype, shape, base64_texts=texts)
+        return Tensor(name, datatype, shape, values), 0
+    if type(size) is not int or not 0 <= size <= len(raw):
+        raise MalformedError("an output says it has more bytes than there are")
+    if "data" in value:
+        raise MalformedError("an output has data twice")
+    return Tensor(name, datatype, shape, unpack(raw[:size], datatype, shape)), size
+
+
+def _specs(value: object) -> tuple[TensorSpec, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MOST_TENSORS:
+        raise MalformedError("a model's inputs and outputs are no lists")
+    return tuple(_spec(one) for one in value)
+
+
+def _spec(value: object) -> TensorSpec:
+    if not isinstance(value, dict):
+        raise MalformedError("a model's input or output is no JSON object")
+    name, datatype, shape = value.get("name"), value.get("datatype"), value.get("shape")
+    if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(shape, list):
+        raise MalformedError("a model's input or output lacks its name, datatype or shape")
+    if not all(type(one) is int and one >= -1 for one in shape):
+        raise MalformedError("a model's input or output has no proper shape")
+    return TensorSpec(name, datatype, tuple(shape))

@@ -1,0 +1,179 @@
+"""The model server as a peer: requests out, bounded answers back. What went wrong has one name here.
+
+Pooled httpx over aiohttp's connections, used below httpx's client: what that adds (redirects, cookies,
+authentication, proxies out of the environment) is not wanted, and costs more than the call itself.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from gateway.classify.kserve.protocol import HEADER_LENGTH, read_error
+
+MAX_ANSWER_BYTES = 1_048_576
+"""Of a whole answer: more than 32 windows give, and no more than can be read in a few milliseconds."""
+CONNECTIONS = 16
+KEEP_ALIVE_S = 4.0
+"""Seconds an idle connection is kept: less than the five after which common servers close theirs."""
+PIECE_BYTES = 262_144
+"""Written to the socket at once: a whole batch would hold up the event loop."""
+
+
+class ServerError(Exception):
+    """The server could not be reached, or answered what is no answer; the message is fit for logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer, whole."""
+
+    status: int
+    body: bytes
+    header_length: str | None = None
+    """`Inference-Header-Content-Length`."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+    def told(self) -> str:
+        """The status and what the server said of it, for logs."""
+        reason = read_error(self.body)
+        return f"status {self.status}" + (f": {reason}" if reason else "")
+
+
+class ModelServer:
+    """One server, by its URL: http, https, or `unix:///path` of a socket. Opens nothing before it is asked.
+
+    Connections are pooled. Redirects and compressed answers are declined; how long anything may take is the
+    caller's to say.
+    """
+
+    def __init__(self, url: str, *, trust: ssl.SSLContext | None = None, token: str | None = None) -> None:
+        """Prepare to talk to the server at `url`.
+
+        Args:
+            url: without a slash at its end.
+            trust: whose certificates are good for https; None trusts whom the system trusts.
+            token: sent as `Authorization: Bearer`.
+        """
+        parts = urlsplit(url)
+        self._socket = parts.path if parts.scheme == "unix" else None
+        self._base = "http://localhost" if self._socket else url
+        self._headers = {"host": urlsplit(self._base).netloc, "accept-encoding": "identity"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        secure = parts.scheme == "https"
+        self._trust = (trust or ssl.create_default_context()) if secure else None
+        # The context that the transport would make for itself reads every known authority, and is not used.
+        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._transport = AiohttpTransport(verify=unused, trust_env=False, client=self._session)
+
+    async def get(self, path: str) -> Reply:
+        """Ask for `path`.
+
+        Raises:
+            ServerError: there was no answer.
+        """
+        return await self._exchange("GET", path, (), {})
+
+    async def post(self, path: str, parts: Sequence[bytes], headers: Mapping[str, str]) -> Reply:
+        """Send a body of `parts` to `path`.
+
+        Raises:
+            ServerError: there was no answer.
+        """
+        length = {"content-length": str(sum(map(len, parts)))}
+        return await self._exchange("POST", path, parts, {**headers, **length})
+
+    async def aclose(self) -> None:
+        """Close every connection. Safe to call again."""
+        await self._transport.aclose()
+
+    def _session(self) -> aiohttp.ClientSession:
+        kept = {"limit": CONNECTIONS, "keepalive_timeout": KEEP_ALIVE_S}
+        connector: aiohttp.BaseConnector
+        if self._socket is not None:
+            connector = aiohttp.UnixConnector(self._socket, **kept)  # type: ignore[arg-type]
+        else:
+            connector = aiohttp.TCPConnector(ssl=self._trust or True, **kept)  # type: ignore[arg-type]
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent",),
+        )
+
+    async def _exchange(
+        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str]
+    ) -> Reply:
+        try:
+            try:
+                response = await self._send(method, path, parts, headers)
+            except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+                if not _lost(error):
+                    raise
+                # A connection that the server had just closed looks like this; nothing has been answered yet,
+                # and to ask again what is heard in a window changes nothing.
+                response = await self._send(method, path, parts, headers)
+            try:
+                return await _whole(response)
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            reason = type(_cause(error)).__name__
+            raise ServerError(f"the model server gave no answer: {reason}") from error
+
+    async def _send(
+        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str]
+    ) -> httpx.Response:
+        request = httpx.Request(
+            method,
+            self._base + path,
+            headers={**self._headers, **headers},
+            stream=_Body(parts) if parts else None,
+        )
+        return await self._transport.handle_async_request(request)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body that is written piece by piece."""
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            for at in range(0, len(part), PIECE_BYTES):
+                yield part[at : at + PIECE_BYTES]
+
+
+def _cause(error: Exception) -> BaseException:
+    """The transport's own names mix up connecting with reading, so the error behind is asked."""
+    return error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
+
+
+def _lost(error: Exception) -> bool:
+    """Whether a connection was lost that there had been."""
+    cause = _cause(error)
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError)
+
+
+async def _whole(response: httpx.Response) -> Reply:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise ServerError("the model server's answer is compressed, which nobody asked for")
+    body = bytearray()
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    async for part in response.stream:
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise ServerError(f"the model server's answer is over {MAX_ANSWER_BYTES} bytes")
+    return Reply(response.status_code, bytes(body), response.headers.get(HEADER_LENGTH))

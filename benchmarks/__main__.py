@@ -32,6 +32,7 @@ FAULTS = {
     "storm": ("benchmarks.storm", "Connections cut every few seconds"),
     "overload": ("benchmarks.overload", "A classifier three times slower than real time"),
     "hostile": ("benchmarks.hostile", "Hostile peers, and their neighbours"),
+    "kills": ("benchmarks.kills", "A classify node that is killed again and again"),
     "soak": ("benchmarks.soak", "Five minutes of coming and going"),
 }
 PARTS = COSTS | FAULTS

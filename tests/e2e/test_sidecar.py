@@ -3,16 +3,13 @@
 import asyncio
 import base64
 import json
-import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,94 +23,28 @@ from gateway.classify.sidecar.batch import REQUEST_TYPE, Asked, Told, decode_ans
 from gateway.classify.sidecar.events import heard
 from tests import signals
 from tests.acoustic import cut
-from tests.e2e.conftest import ROOT, START_S
+from tests.e2e.conftest import ROOT
+from tests.sidecars.node import ClassifyProcess, start_classify
 
 SECONDS = 8
 
 
-@dataclass
-class SidecarProcess:
-    """A running sidecar."""
-
-    process: subprocess.Popen[str]
-    announced: list[str] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-    readers: list[threading.Thread] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return self.announced[0].rpartition(" ")[2]
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    def client(self, **more: Any) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=200)
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30, limits=limits, **more)
-
-    def end(self) -> int:
-        """The exit status, once it has ended."""
-        status = self.process.wait(timeout=20)
-        for thread in self.readers:
-            thread.join(timeout=5)
-        return status
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.end()
-
-
-def start_sidecar(*arguments: str, **settings: str) -> SidecarProcess:
-    """Start a sidecar, on a free port unless `arguments` say otherwise, and wait until it is up."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERTONE_")}
-    environment |= {f"UNDERTONE_{name}": value for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "classify", *(arguments or ("--port", "0"))],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    running = SidecarProcess(process)
-    up = threading.Event()
-
-    def read(pipe: Any, into: list[str]) -> None:
-        for line in pipe:
-            into.append(line.rstrip("\n"))
-            if "Ctrl-C" in line:
-                up.set()
-        up.set()
-        pipe.close()
-
-    for pipe, into in ((process.stdout, running.announced), (process.stderr, running.log)):
-        running.readers.append(threading.Thread(target=read, args=(pipe, into)))
-        running.readers[-1].start()
-    if not up.wait(START_S) or not running.announced:
-        process.kill()
-        raise AssertionError("the sidecar did not start:\n" + "\n".join(running.log))
-    return running
-
-
 @pytest.fixture(scope="module")
-def sidecar() -> Iterator[SidecarProcess]:
+def sidecar() -> Iterator[ClassifyProcess]:
     """The one that most tests here share."""
-    running = start_sidecar()
+    running = start_classify()
     yield running
     assert running.stop() == 0
     assert not [line for line in running.log if "Traceback" in line]
 
 
 @pytest.fixture
-def launch() -> Iterator[Callable[..., SidecarProcess]]:
+def launch() -> Iterator[Callable[..., ClassifyProcess]]:
     """Starts sidecars of the test's own, and ends them."""
-    started: list[SidecarProcess] = []
+    started: list[ClassifyProcess] = []
 
-    def start(*arguments: str, **settings: str) -> SidecarProcess:
-        started.append(start_sidecar(*arguments, **settings))
+    def start(*arguments: str, **settings: str) -> ClassifyProcess:
+        started.append(start_classify(*arguments, **settings))
         return started[-1]
 
     yield start
@@ -164,7 +95,7 @@ def same(told: Sequence[Observation], wanted: Sequence[Observation]) -> None:
                 assert ours == theirs, name
 
 
-def test_a_single_window_is_told_as_the_embedded_classifier_tells_it(sidecar: SidecarProcess) -> None:
+def test_a_single_window_is_told_as_the_embedded_classifier_tells_it(sidecar: ClassifyProcess) -> None:
     """The same windows, in order: the state is kept between the calls."""
 
     async def main() -> None:
@@ -183,7 +114,7 @@ def test_a_single_window_is_told_as_the_embedded_classifier_tells_it(sidecar: Si
     asyncio.run(main())
 
 
-def test_a_batch_is_told_as_the_embedded_classifier_tells_it(sidecar: SidecarProcess) -> None:
+def test_a_batch_is_told_as_the_embedded_classifier_tells_it(sidecar: ClassifyProcess) -> None:
     """32 sessions at once; their states travel there and back."""
 
     async def main() -> None:
@@ -210,7 +141,7 @@ def test_a_batch_is_told_as_the_embedded_classifier_tells_it(sidecar: SidecarPro
     asyncio.run(main())
 
 
-def test_64_callers_at_once(sidecar: SidecarProcess) -> None:
+def test_64_callers_at_once(sidecar: ClassifyProcess) -> None:
     """Each gets its own answer, and the classifier is called for many at a time."""
 
     async def main() -> None:
@@ -239,7 +170,7 @@ async def figures(client: httpx.AsyncClient) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def test_who_was_let_in_is_answered_when_it_goes(launch: Callable[..., SidecarProcess]) -> None:
+def test_who_was_let_in_is_answered_when_it_goes(launch: Callable[..., ClassifyProcess]) -> None:
     """Under load, SIGTERM: each call has an answer or is refused in order, and the exit status is 0."""
     running = launch()
     window = talk(1)[0]
@@ -277,7 +208,7 @@ def test_who_was_let_in_is_answered_when_it_goes(launch: Callable[..., SidecarPr
 
 
 @pytest.mark.parametrize("signals_sent", [1, 2])
-def test_idle_it_goes_at_once(launch: Callable[..., SidecarProcess], signals_sent: int) -> None:
+def test_idle_it_goes_at_once(launch: Callable[..., ClassifyProcess], signals_sent: int) -> None:
     """With connections that ask for nothing, and by either signal."""
     running = launch(DRAIN_GRACE_S="60")
     with socket.create_connection(("127.0.0.1", running.port)):
@@ -287,7 +218,7 @@ def test_idle_it_goes_at_once(launch: Callable[..., SidecarProcess], signals_sen
         assert running.end() == 0
 
 
-def test_a_unix_socket(launch: Callable[..., SidecarProcess], tmp_path: Path) -> None:
+def test_a_unix_socket(launch: Callable[..., ClassifyProcess], tmp_path: Path) -> None:
     """For its owner only; what a killed one left is replaced, and afterwards there is nothing."""
     path = tmp_path / "sidecar"
     killed = launch("--uds", str(path))
@@ -339,14 +270,14 @@ def test_settings_that_can_not_be_are_explained(arguments: tuple[str, ...], told
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_one_clear_line(sidecar: SidecarProcess) -> None:
+def test_a_taken_port_is_one_clear_line(sidecar: ClassifyProcess) -> None:
     """And what to do about it."""
     done = refused("--port", str(sidecar.port))
     assert done.returncode == 2
     assert "Address already in use" in done.stderr
 
 
-def test_a_token_is_asked_for(launch: Callable[..., SidecarProcess], tmp_path: Path) -> None:
+def test_a_token_is_asked_for(launch: Callable[..., ClassifyProcess], tmp_path: Path) -> None:
     """By its file's content, which no log has."""
     token = "0123456789abcdef0123456789abcdef"
     (tmp_path / "token").write_text(token)
@@ -360,7 +291,7 @@ def test_a_token_is_asked_for(launch: Callable[..., SidecarProcess], tmp_path: P
     assert token not in "\n".join(running.log)
 
 
-def test_it_leaves_no_core_dump(sidecar: SidecarProcess) -> None:
+def test_it_leaves_no_core_dump(sidecar: ClassifyProcess) -> None:
     """That would put audio on a disk."""
     limits = resource.prlimit(sidecar.process.pid, resource.RLIMIT_CORE)
     assert limits == (0, 0)
@@ -403,14 +334,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("sent", "told"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_body_is_refused(sidecar: SidecarProcess, sent: bytes, told: bytes) -> None:
+def test_a_hostile_body_is_refused(sidecar: ClassifyProcess, sent: bytes, told: bytes) -> None:
     """In order, and the others go on."""
     answer = spoken(sidecar.port, sent)
     assert told in answer.partition(b"\r\n")[0] + b" ", answer[:200]
     assert httpx.get(f"{sidecar.url}/readyz", trust_env=False).status_code == 200
 
 
-def test_a_slow_body_is_cut_off(sidecar: SidecarProcess) -> None:
+def test_a_slow_body_is_cut_off(sidecar: ClassifyProcess) -> None:
     """It has ten seconds; what it had sent is let go, and others are served meanwhile."""
     with socket.create_connection(("127.0.0.1", sidecar.port), timeout=30) as sock:
         sock.sendall(head(BATCH, "Content-Length: 1000000") + bytes(100_000))
@@ -422,7 +353,7 @@ def test_a_slow_body_is_cut_off(sidecar: SidecarProcess) -> None:
             assert "undertone_sidecar_body_bytes 0.0" in client.get("/metrics").text
 
 
-def test_who_leaves_in_the_middle_leaves_nothing(sidecar: SidecarProcess) -> None:
+def test_who_leaves_in_the_middle_leaves_nothing(sidecar: ClassifyProcess) -> None:
     """Half a body, or a whole one whose answer nobody waits for."""
     body = b"".join(encode_request([Asked(f"gone {n}", talk(0)[0].samples, 16_000, 1.0) for n in range(8)]))
     for part in (body[:100_000], body):
@@ -442,7 +373,7 @@ def test_who_leaves_in_the_middle_leaves_nothing(sidecar: SidecarProcess) -> Non
     assert (found["undertone_sidecar_held_windows"], found["undertone_sidecar_body_bytes"]) == (0, 0)
 
 
-def test_odd_audio_is_classified(sidecar: SidecarProcess) -> None:
+def test_odd_audio_is_classified(sidecar: ClassifyProcess) -> None:
     """One sample, silence, clipping, 30 s: an answer each."""
 
     async def main() -> None:

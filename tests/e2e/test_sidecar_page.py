@@ -20,17 +20,17 @@ from gateway.classify.sidecar.batch import (
 )
 from gateway.classify.sidecar.events import heard
 from tests.e2e.conftest import ROOT
-from tests.e2e.test_sidecar import SidecarProcess, start_sidecar
 from tests.gateway.sidecar.kit import body
+from tests.sidecars.node import ClassifyProcess, start_classify
 
 PAGE = (ROOT / "docs" / "classifiers" / "sidecar.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"<!-- executed -->\n```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def sidecar() -> Iterator[SidecarProcess]:
+def sidecar() -> Iterator[ClassifyProcess]:
     """The one of the page."""
-    running = start_sidecar()
+    running = start_classify()
     yield running
     assert running.stop() == 0
 
@@ -41,7 +41,7 @@ def test_there_is_something_to_see() -> None:
 
 
 @pytest.mark.parametrize(("code", "printed"), SHOWN, ids=["single", "batch"])
-def test_the_examples_print_what_they_say(sidecar: SidecarProcess, code: str, printed: str) -> None:
+def test_the_examples_print_what_they_say(sidecar: ClassifyProcess, code: str, printed: str) -> None:
     """Pasted as they are, but for the port."""
     code = code.replace("http://127.0.0.1:8523", sidecar.url)
     assert sidecar.url in code
@@ -63,7 +63,7 @@ def test_the_bytes_are_those_of_the_contract() -> None:
     assert (asked.session, asked.samples.tolist(), asked.end_s) == ("a", [0x1234], 0.0)
 
 
-def test_what_health_answers(sidecar: SidecarProcess) -> None:
+def test_what_health_answers(sidecar: ClassifyProcess) -> None:
     """The one of the page, to the letter."""
     (shown,) = re.findall(r"```json\n(\{\"status.*?)```", PAGE, re.DOTALL)
     assert httpx.get(f"{sidecar.url}/health", trust_env=False).json() == json.loads(shown)

@@ -213,10 +213,10 @@ def test_rules_between_settings(environ: dict[str, str], blamed: str) -> None:
 
 
 def test_the_older_name_of_the_sidecars_address() -> None:
-    """`CF_VOICE_URL` is read where the proper name is not set; it alone chooses no classifier."""
+    """`CF_VOICE_URL` is read where the proper name is not set, and chooses as that does."""
     settings = Settings.load({"CF_VOICE_URL": "http://voice:8007/"})
     assert settings.classifier_url == ("http://voice:8007",)
-    assert settings.classifier == "acoustic"
+    assert settings.resolved(settings.classifier) is ClassifierKind.REMOTE
 
 
 def test_each_rule_has_its_way_out() -> None:

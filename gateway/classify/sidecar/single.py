@@ -2,6 +2,8 @@
 
 request   {"audio_chunk", "timestamp", "elcor", "session_id", "language", "num_speakers"}
 answer    {"events": [{"event_type", "label", "timestamp", …}, …]}
+
+`timestamp` is where the window starts, in seconds of the session.
 """
 
 import binascii
@@ -9,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.classify.port import Window
+from gateway.classify.port import SAMPLE_RATE, Window
 from gateway.classify.sidecar.batch import pcm_of
 from gateway.classify.sidecar.events import MalformedEvent
 
@@ -28,7 +30,7 @@ def encode_request(window: Window) -> bytes:
     hints = window.hints
     rest = orjson.dumps(
         {
-            "timestamp": window.end_s,
+            "timestamp": max(0.0, round(window.end_s - len(window.samples) / SAMPLE_RATE, 6)),
             "elcor": hints.elcor,
             "session_id": window.session,
             "language": hints.language,

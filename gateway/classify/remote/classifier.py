@@ -37,6 +37,8 @@ STATE = "sidecar"
 """Key of `Window.state` under which the sidecar's own bytes are kept."""
 PAUSE_S = 0.05
 """Before the same replica is asked again, where there is no other."""
+MOST_PARTS = 64
+"""Parts that are remembered, whatever names sidecars think of."""
 YIELD_EVERY = 65_536
 """Bytes of an answer after which the event loop is let have its turn."""
 
@@ -337,12 +339,20 @@ class RemoteClassifier:
         for replica in self.replicas:
             self._follow_breaker(replica)
         told = report.parts(self._seen())
-        for part in [*self._notices.current]:
-            if part not in told:
-                self._notices.forget(part)
+        if any(not one.away for one in self.replicas):
+            for part in self._notices.current.keys() - told.keys():
+                self._over(part)
         for part, health in told.items():
             self._notices.tell(part, health)
         self._pool.wake()
+
+    def _over(self, part: str) -> None:
+        """A model or a warning that isn't told of any more troubles nobody: who heard of it hears that."""
+        known = self._notices.current
+        if known[part].status is HealthStatus.READY or len(known) > MOST_PARTS:
+            self._notices.forget(part)
+        else:
+            self._notices.tell(part, Health(HealthStatus.READY, f"{part} is over"))
 
     def _seen(self) -> list[report.Seen]:
         return [

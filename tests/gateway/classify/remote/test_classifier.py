@@ -369,7 +369,9 @@ def test_health_is_told_once_to_everybody() -> None:
                 assert told == [("sidecar", HealthStatus.ERROR)]
                 assert replica.breaker.state is not State.CLOSED
                 sidecar.health = {}
+                told.clear()
                 await replica.look()
+                assert ("warning 1", HealthStatus.READY) in told
                 assert replica.usable(asyncio.get_running_loop().time()), "the next window is a probe"
 
     run(scenario)

@@ -201,6 +201,13 @@ class Classifier(Protocol):
         ...
 
 
+def room_of(classifier: object) -> int | None:
+    """How many windows are worth asking `classifier` about at once, now: one that knows has an attribute
+    `room`. None where it doesn't say."""
+    room: int | None = getattr(classifier, "room", None)
+    return room
+
+
 def hears_words(classifier: object) -> bool:
     """Whether `classifier` may say what was said, too: one that does has an attribute `hears_words`."""
     return bool(getattr(classifier, "hears_words", False))

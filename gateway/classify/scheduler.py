@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.classify.lanes import Job, Lane, Timing
-from gateway.classify.port import Answer, Classifier, ClassifierError
+from gateway.classify.port import Answer, Classifier, ClassifierError, room_of
 from gateway.classify.queue import Batch, WindowQueue
 from gateway.clock import Clock
 
@@ -83,7 +83,7 @@ class Scheduler:
                 await self._arrival.wait()
                 await self._gather()
                 await self._slots.acquire()
-                batch, late = self._queue.take(self._batch_size, self._clock.monotonic())
+                batch, late = self._queue.take(self._size(), self._clock.monotonic())
                 self._settle_signals()
                 for job in late:
                     job.shed()
@@ -91,6 +91,11 @@ class Scheduler:
                     calls.create_task(self._call(batch), name="classify-batch")
                 else:
                     self._slots.release()
+
+    def _size(self) -> int:
+        """Windows in the next batch: no more than are answered in time, or turns would not be kept."""
+        room = room_of(self._classifier)
+        return self._batch_size if room is None else max(1, min(room, self._batch_size))
 
     async def _gather(self) -> None:
         """Wait until a batch is full, and no longer than the linger."""

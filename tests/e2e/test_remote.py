@@ -7,14 +7,18 @@ import httpx
 import pytest
 
 from protocol.events import Summary, Tone
-from tests.chaos.callers import Account, Speaker, Voice, crowd
+from tests.chaos.callers import Account, Call, Speaker, Voice, crowd
+from tests.chaos.ledger import summary_of
 from tests.e2e.conftest import GatewayProcess
 from tests.e2e.wire import dial, only, rest, run, say
 from tests.sidecars.process import SidecarProcess, start_sidecar
+from tests.sidecars.process import sidecar as sidecar_process
 
 CLIENTS = 12
 SECONDS = 9.0
 KILLS = 2
+SLOW_CLIENTS = 24
+SLOW_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -82,6 +86,37 @@ def test_a_sidecar_that_is_killed_again_and_again(
     assert (account.whole, account.refused, account.missed) == (CLIENTS, 0, 0)
     assert account.gap_s.get("client", 0) == 0
     assert account.gap_s["classifier"] > 0
+
+
+@pytest.mark.parametrize("contract", ["batch", "single"])
+def test_a_sidecar_three_times_slower_than_its_windows_come(
+    launch: Callable[..., GatewayProcess], contract: str
+) -> None:
+    """What it has time for it is asked, everybody gets the same share, and the rest is declared; no answer is
+    older than the two deadlines allow."""
+    options = [f"--window-ms={1_000 * 3 / SLOW_CLIENTS}", *(["--no-batch"] if contract == "single" else [])]
+    with sidecar_process(*options) as slow:
+        gateway = launch(TRANSCRIBER="none", CLASSIFIER="remote", CLASSIFIER_URL=slow.url)
+        voice = Voice()
+        speakers = [Speaker(gateway.ws_url, SLOW_SECONDS, voice) for _ in range(SLOW_CLIENTS)]
+
+        async def main() -> list[Call]:
+            async with asyncio.timeout(120):
+                return await crowd(speakers, ramp_s=1.0)
+
+        calls = asyncio.run(main())
+    account = Account.of(calls)
+    assert account.faults == ()
+    assert (account.whole, account.refused, account.missed) == (SLOW_CLIENTS, 0, 0)
+    shares = [
+        summary.classified_samples for call in calls if (summary := summary_of(call.history)) is not None
+    ]
+    capacity = SLOW_CLIENTS * SLOW_SECONDS / 3 * speakers[0].audio.sample_rate
+    assert sum(shares) > capacity / 2, "it is kept at work"
+    assert sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares)) >= 0.95
+    tones = [event for call in calls for event in call.history.events if isinstance(event, Tone)]
+    ages = sorted((tone.queued_ms or 0.0) + (tone.classify_ms or 0.0) for tone in tones)
+    assert ages[round(0.99 * (len(ages) - 1))] < 4_000
 
 
 def test_a_setting_that_can_not_work_is_told_before_anything_opens(

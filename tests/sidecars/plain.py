@@ -1,6 +1,6 @@
 """A small, well-behaved sidecar in a process of its own: it tells how loud a window is, and counts them.
 
-    python -m tests.sidecars.plain [--no-batch] [--unix PATH] [--port N]
+    python -m tests.sidecars.plain [--no-batch] [--unix PATH] [--port N] [--window-ms N]
 
 Prints its address. Whatever is loud enough is a tone; its `heard` counts the windows of the session so far,
 out of the state of the batch contract, or by the session's name in the single one.
@@ -41,9 +41,16 @@ def told(samples: npt.NDArray[np.int16], heard: int) -> list[dict[str, Any]]:
 class Plain:
     """The two contracts."""
 
-    def __init__(self, *, offers_batch: bool) -> None:
+    def __init__(self, *, offers_batch: bool, window_s: float = 0.0) -> None:
         self._offers_batch = offers_batch
+        self._window_s = window_s
+        self._one_at_a_time = asyncio.Lock()
         self._heard: Counter[str] = Counter()
+
+    async def work(self) -> None:
+        """As a model that has no time for anything else meanwhile."""
+        async with self._one_at_a_time:
+            await asyncio.sleep(self._window_s)
 
     async def health(self, request: Request) -> Response:
         offer = {"batch": {"path": BATCH_PATH, "max": 32}} if self._offers_batch else {}
@@ -51,6 +58,7 @@ class Plain:
 
     async def single(self, request: Request) -> Response:
         asked = await request.json()
+        await self.work()
         samples = np.frombuffer(base64.b64decode(asked["audio_chunk"], validate=True), dtype="<i2")
         self._heard[asked["session_id"]] += 1
         return JSONResponse({"events": told(samples, self._heard[asked["session_id"]])})
@@ -62,6 +70,7 @@ class Plain:
             return JSONResponse({"code": "malformed", "detail": str(error)}, 400)
         replies = []
         for window in windows:
+            await self.work()
             heard = int.from_bytes(window.state or b"") + 1
             replies.append(batch.Told(told(window.samples, heard), heard.to_bytes(4)))
         return Response(batch.encode_answer(replies), media_type=batch.ANSWER_TYPE)
@@ -71,9 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--no-batch", action="store_true")
     parser.add_argument("--unix")
+    parser.add_argument(
+        "--window-ms", type=float, default=0.0, help="for how long it works on each, one at a time"
+    )
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    plain = Plain(offers_batch=not options.no_batch)
+    plain = Plain(offers_batch=not options.no_batch, window_s=options.window_ms / 1_000)
     routes = [
         Route("/health", plain.health),
         Route("/classify", plain.single, methods=["POST"]),

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from gateway.classify.notices import Notices
 from gateway.classify.orchestrator.client import Grant, OrchestratorError, UnusableGrant
 from gateway.classify.orchestrator.desk import Allocation, Desk
-from gateway.classify.port import Answer, Classifier, ClassifierError, Health, HealthStatus, Window
+from gateway.classify.port import Answer, Classifier, ClassifierError, Health, HealthStatus, Window, room_of
 from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,12 @@ class OrchestratedClassifier:
     def notices(self) -> Notices:
         """The allocation's, and where all sessions share one sidecar, that one's."""
         return self._notices
+
+    @property
+    def room(self) -> int | None:
+        """As of the sidecar that has most."""
+        rooms = [room for one in self._sidecars.values() if (room := room_of(one.classifier)) is not None]
+        return max(rooms, default=None)
 
     async def start(self) -> None:
         """Start the fallback, and ask for the node's sidecar."""

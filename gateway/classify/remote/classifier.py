@@ -23,6 +23,7 @@ from gateway.classify.remote.breaker import State
 from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.remote.http import CallFailed, Endpoint, Kind
 from gateway.classify.remote.observer import Observer, Silent
+from gateway.classify.remote.pace import Pace
 from gateway.classify.remote.pool import Lease, NobodyThere, Pool
 from gateway.classify.remote.replica import Replica
 from gateway.classify.remote.retry import RetryBudget
@@ -37,6 +38,8 @@ STATE = "sidecar"
 """Key of `Window.state` under which the sidecar's own bytes are kept."""
 PAUSE_S = 0.05
 """Before the same replica is asked again, where there is no other."""
+MOST_ROOM = 1_024
+"""More windows than any batch has."""
 MOST_PARTS = 64
 """Parts that are remembered, whatever names sidecars think of."""
 YIELD_EVERY = 65_536
@@ -87,6 +90,7 @@ class RemoteClassifier:
                 Endpoint(Address.of(url), access, connections=calls + 1),
                 self._clock,
                 calls=calls,
+                pace=Pace(deadline_s),
                 looked=self._looked.set,
                 changed=self._changed,
                 spread=chance.random,
@@ -104,6 +108,14 @@ class RemoteClassifier:
     def notices(self) -> Notices:
         """How the sidecars are, together, and each of their models."""
         return self._notices
+
+    @property
+    def room(self) -> int:
+        """Windows that the sidecars can be expected to answer in time, asked at once: what is more had better
+        wait where turns are kept."""
+        now = self._clock.monotonic()
+        rooms = [one.pace.room(self._deadline_s) for one in self.replicas if one.usable(now)]
+        return max(1, int(min(sum(rooms), MOST_ROOM)))
 
     async def start(self) -> None:
         """Begin to look at the sidecars' health; returns at once."""
@@ -179,7 +191,13 @@ class RemoteClassifier:
             lease = await self._lease(work, avoid)
             if lease is None:
                 return
-            taken = work.take(lease.room)
+            left_s = work.deadline - asyncio.get_running_loop().time()
+            room = min(lease.room, lease.replica.pace.room(left_s))
+            if not room:
+                self._pool.abandon(lease)
+                work.give_up("no answer in time")
+                return
+            taken = work.take(int(room))
             if not taken or not self._may_ask(work, taken):
                 self._pool.abandon(lease)
                 continue
@@ -231,6 +249,7 @@ class RemoteClassifier:
         self._observer.sidecar_in_flight(1)
         failure: CallFailed | None = None
         settled = False
+        began = asyncio.get_running_loop().time()
         try:
             windows = [work.windows[index] for index in taken]
             offer = lease.replica.offer
@@ -246,6 +265,9 @@ class RemoteClassifier:
         finally:
             self._observer.sidecar_in_flight(-1)
             if settled:
+                if failure is None or failure.kind is Kind.TIMEOUT:
+                    took_s = asyncio.get_running_loop().time() - began
+                    lease.replica.pace.took(len(taken), took_s)
                 self._pool.settle(lease, failure)
                 self._note(lease.replica, failure)
             else:

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.classify.remote.breaker import Breaker, Permit, State
 from gateway.classify.remote.http import CallFailed, Endpoint, Kind
+from gateway.classify.remote.pace import Pace
 from gateway.classify.sidecar import health
 from gateway.classify.sidecar.health import Offer, SidecarHealth
 from gateway.clock import Clock
@@ -33,6 +34,7 @@ class Replica:
     Args:
         index: its place in the settings, from 0.
         calls: most calls in flight.
+        pace: how long windows take there.
         looked: called after each look at its health, with whatever result.
         changed: called when what people should know of it has changed.
         spread: a random number from 0 to 1.
@@ -45,6 +47,7 @@ class Replica:
         clock: Clock,
         *,
         calls: int,
+        pace: Pace,
         looked: Callable[[], None],
         changed: Callable[[], None],
         spread: Callable[[], float],
@@ -57,6 +60,7 @@ class Replica:
         self.away = False
         """Whether nobody answers there."""
         self.in_flight = 0
+        self.pace = pace
         self._clock = clock
         self._calls = calls
         self._looked = looked

@@ -61,6 +61,7 @@ class FakeClassifier:
         self.error: Exception | None = None
         self.bad: set[str] = set()
         """Sessions whose windows fail by themselves."""
+        self.room: int | None = None
         self.open_calls = 0
         self.most_open = 0
 

@@ -64,6 +64,24 @@ def test_batches_are_no_larger_than_set() -> None:
     assert [len(batch) for batch in classifier.batches] == [2, 2, 1]
 
 
+def test_batches_are_no_larger_than_the_classifier_has_time_for() -> None:
+    """What is more waits for its turn; one window always goes."""
+    classifier = FakeClassifier()
+    classifier.room = 2
+
+    async def steps(scheduler: Scheduler) -> None:
+        for n in range(3):
+            scheduler.submit(Lane(), FakeJob(f"s{n}"))
+        await settle()
+        classifier.room = 0
+        for n in range(2):
+            scheduler.submit(Lane(), FakeJob(f"t{n}"))
+        await settle()
+
+    drive(classifier, steps)
+    assert [len(batch) for batch in classifier.batches] == [2, 1, 1, 1]
+
+
 def test_calls_in_flight_are_bounded() -> None:
     """A stalled classifier holds no more calls open than set, and the rest waits."""
     classifier = FakeClassifier()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import orjson
+import pybase64
 
 from gateway.annotate.subtext import subtext
 from gateway.api.problems import Problem
@@ -112,7 +113,7 @@ def _audio(value: object) -> npt.NDArray[np.int16]:
     if len(value) > -(-MAX_SAMPLES * 2 // 3) * 4:
         raise _refused("audio_too_long", name, f"must be at most {MAX_SECONDS} s of audio")
     try:
-        raw = binascii.a2b_base64(value, strict_mode=True)
+        raw = pybase64.b64decode(value, validate=True)
     except (ValueError, binascii.Error) as error:
         raise _refused("invalid_base64", name, "is not base64 (RFC 4648 section 4)") from error
     if len(raw) % 2:

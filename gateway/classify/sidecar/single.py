@@ -6,10 +6,10 @@ answer    {"events": [{"event_type", "label", "timestamp", …}, …]}
 `timestamp` is where the window starts, in seconds of the session.
 """
 
-import binascii
 from typing import Any, Final
 
 import orjson
+import pybase64
 
 from gateway.classify.port import SAMPLE_RATE, Window
 from gateway.classify.sidecar.batch import pcm_of
@@ -37,7 +37,7 @@ def encode_request(window: Window) -> bytes:
             "num_speakers": hints.num_speakers,
         }
     )
-    audio = binascii.b2a_base64(pcm_of(window.samples), newline=False)
+    audio = pybase64.b64encode(pcm_of(window.samples))
     return b"".join((b'{"audio_chunk":"', audio, b'",', rest[1:]))
 
 

@@ -40,6 +40,7 @@ if python3 -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 [ -n "$missing" ] || exit 0
 
+had_python=$(command -v python3 || true)
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null 2>&1; then
@@ -47,7 +48,7 @@ if [ "$(id -u)" -ne 0 ]; then
         [ "$purpose" = run ] && python3 -c 'import ensurepip, venv' 2>/dev/null && exit 0
         exit 1
     fi
-    as_root=sudo
+    as_root="sudo env DEBIAN_FRONTEND=noninteractive"
 fi
 
 echo "installing:$missing"
@@ -57,3 +58,5 @@ install() {
     $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 install 2>/dev/null || { $as_root apt-get update -qq && install; }
+# Which Python it is, and so what goes with it, is known only now.
+[ -n "$had_python" ] || exec "$0" "$purpose"

@@ -19,7 +19,8 @@ if [ -z "$python" ]; then
 fi
 
 echo "setting up $venv (the first time takes a minute) ..."
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# One whose making was interrupted has no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 pip="$venv/bin/python -m pip --quiet"
 $pip install --upgrade 'pip>=25.1'
 case $purpose in

@@ -263,10 +263,11 @@ class Pool:
     def health(self) -> Health:
         """Ready unless decoders die; loading while the first one loads."""
         working = len(self._idle) + len(self._busy)
+        died_of = self._last_death.partition(":")[0]  # what follows may name files, which is for the log
         if self._recent_deaths() >= DEATHS and not working:
-            return Health(HealthStatus.ERROR, f"no decoder stays alive: {self._last_death}")
+            return Health(HealthStatus.ERROR, f"no decoder stays alive: {died_of}")
         if self._recent_deaths():
-            return Health(HealthStatus.WARNING, f"a decoder ended lately: {self._last_death}")
+            return Health(HealthStatus.WARNING, f"a decoder ended lately: {died_of}")
         if self._loading and not working:
             return Health(HealthStatus.LOADING, "the first decoder is loading")
         return Health(HealthStatus.READY, f"{working} of at most {self._size} decoders are running")

@@ -33,9 +33,10 @@ LANGUAGE_FROM: Final = 0.5
 _BEAM: Final = 5
 _TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _SEED: Final = 1
-_TOKENS_AT_LEAST: Final = 24
-_TOKENS_A_SECOND: Final = 20
-"""Nobody speaks as fast; a loop would go on to 224."""
+_MOST_TOKENS: Final = 224
+"""Half of Whisper's context: scripts that it spells byte by byte take several tokens for a letter."""
+_MOST_BESIDE_PROMPT: Final = 160
+"""The same where a prompt takes its part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,6 @@ class Whisper:
 
     def _decode(self, samples: Any, hints: Hints) -> tuple[list[Any], Any]:
         self._seed(_SEED)  # nobody's words depend on who was heard before
-        most = _TOKENS_AT_LEAST + math.ceil(_TOKENS_A_SECOND * len(samples) / SAMPLE_RATE)
         segments, info = self._model.transcribe(
             samples,
             language=hints.language,
@@ -116,7 +116,7 @@ class Whisper:
             initial_prompt=hints.prompt or None,
             word_timestamps=not hints.draft,
             without_timestamps=hints.draft,
-            max_new_tokens=min(224, most),
+            max_new_tokens=_MOST_BESIDE_PROMPT if hints.prompt else _MOST_TOKENS,
         )
         return list(segments), info
 
@@ -126,6 +126,9 @@ def _credible(segment: Any, hints: Hints) -> bool:
 
     What faster-whisper is sure to be no speech isn't among the segments any more.
     """
+    scores = (segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio)
+    if not all(map(math.isfinite, scores)):
+        return False  # sums of 16-bit floats that overflowed
     if not segment.text.strip() or segment.compression_ratio > MAX_COMPRESSION:
         return False
     return not hints.draft or bool(segment.no_speech_prob <= MAX_NO_SPEECH)

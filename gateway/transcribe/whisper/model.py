@@ -38,6 +38,8 @@ _HUB: Final = (
     "SSL_CERT_DIR",
     "XDG_CACHE_HOME",
 )
+_QUIET: Final = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+"""Who fetches a model needn't say who they are."""
 _SPEC: Final = "WhisperSpec"
 _VERSIONS: Final = (5, 6)
 """Of the file format; others are left to the loader."""
@@ -70,7 +72,10 @@ def find(name: str, *, download: bool = False, base: Mapping[str, str] | None = 
     Raises:
         ModelUnusable: there is none, or not one of Whisper.
     """
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:
+        raise ModelUnusable(f"there is no home directory for {name}") from None
     if path.is_dir():
         return look(path)
     if path.exists():
@@ -109,7 +114,7 @@ def _from_hub(name: str, *, download: bool, base: Mapping[str, str]) -> Path:
     try:
         done = subprocess.run(
             command,
-            env=environment(base, _HUB) | {"HF_HUB_DISABLE_TELEMETRY": "1"},
+            env=environment(base, _HUB) | _QUIET,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

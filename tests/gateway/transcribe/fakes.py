@@ -67,9 +67,9 @@ class HandDecoder:
         heard = tuple(HeardWord(word, i * BLOCK, (i + 1) * BLOCK, 0.5) for i, word in words)
         self.owner.on_final(self, Final(heard, profile))
 
-    def die(self) -> None:
+    def die(self, reason: str = "by hand") -> None:
         assert self.owner
-        self.owner.on_death(self, "by hand")
+        self.owner.on_death(self, reason)
 
 
 @dataclass

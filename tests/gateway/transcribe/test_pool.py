@@ -99,11 +99,12 @@ def test_restarts_are_bounded_and_resume() -> None:
     bench = Bench(size=1)
     bench.pool.request(Want())
     for _ in range(DEATHS):
-        bench.decoders[-1].die()
+        bench.decoders[-1].die("by hand: /srv/models/tiny")
     assert len(bench.decoders) == DEATHS
     health = bench.pool.health()
     assert health.status is HealthStatus.ERROR
     assert "by hand" in health.detail
+    assert "/srv" not in health.detail, "where files are is for the log"
     bench.clock.advance(DEATHS_WINDOW_S)
     bench.pool.tick()
     assert len(bench.decoders) == DEATHS + 1

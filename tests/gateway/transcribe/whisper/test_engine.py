@@ -1,11 +1,12 @@
 """The engine in this process: the real loading code, the real decoding, a tiny model."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gateway.transcribe.whisper.engine import SHORTEST, Load, Whisper
+from gateway.transcribe.whisper.engine import SHORTEST, Load, Whisper, _credible
 from gateway.transcribe.whisper.hints import MAX_PROMPT, Hints
 from gateway.transcribe.worker import Result
 from tests.gateway.transcribe.fakes import Samples, sound
@@ -16,6 +17,14 @@ SPEECH = sound([(3.0, True)])
 @pytest.fixture(scope="module")
 def engine(tiny_whisper: Path) -> Whisper:
     return Whisper(Load(str(tiny_whisper), "cpu", "float32"))
+
+
+@pytest.mark.parametrize("score", ["avg_logprob", "no_speech_prob", "compression_ratio"])
+def test_what_is_no_number_is_no_word(score: str) -> None:
+    """Sums of 16-bit floats may overflow; a comparison with them says nothing."""
+    sound_one = {"text": " yes", "avg_logprob": -0.2, "no_speech_prob": 0.1, "compression_ratio": 1.0}
+    assert _credible(SimpleNamespace(**sound_one), Hints())
+    assert not _credible(SimpleNamespace(**sound_one | {score: float("nan")}), Hints())
 
 
 def decode(engine: Whisper, samples: Samples, hints: Hints | None = None) -> Result:

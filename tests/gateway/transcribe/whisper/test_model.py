@@ -123,10 +123,10 @@ def test_garbage_in_the_weights_is_never_another_error(copy: Path, garbage: byte
         (copy / "model.bin").write_bytes(whole)
 
 
-@pytest.mark.parametrize("name", ["/nowhere/at/all", "./nowhere", "~/nowhere", "a/b/c"])
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "./nowhere", "~/nowhere", "~nobody-at-all/x", "a/b/c"])
 def test_a_directory_that_isnt_there_is_not_looked_for_on_the_hub(name: str) -> None:
     """A slip in a path isn't told to anybody."""
-    with pytest.raises(ModelUnusable, match="there is no directory"):
+    with pytest.raises(ModelUnusable, match=r"there is no (home )?directory"):
         find(name)
 
 
@@ -173,6 +173,32 @@ def test_the_hub_is_asked_only_where_that_is_allowed(tmp_path: Path, download: b
         if not download:
             socket.create_connection(("127.0.0.1", port)).close()
         thread.join(10)
+
+
+def test_nobody_is_told_who_asks(tmp_path: Path) -> None:
+    """A token that lies about in the cache stays there."""
+    need_module("faster_whisper")
+    (tmp_path / "token").write_text("hf_canary")
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        base = {
+            "HF_HOME": str(tmp_path),
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}",
+            "NO_PROXY": "*",
+        }
+
+        def answer() -> None:
+            peer = hub.accept()[0]
+            heard.append(peer.recv(65_536))
+            peer.close()
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(ModelUnusable, match="isn't here"):
+            find("tiny", download=True, base=base)
+        thread.join(10)
+    assert heard
+    assert b"hf_canary" not in heard[0]
 
 
 def test_a_name_the_hub_cant_have_is_told_with_those_it_has(tmp_path: Path) -> None:

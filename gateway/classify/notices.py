@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from gateway.classify.port import Health
+from gateway.classify.port import Health, HealthStatus
 
 OnNotice: TypeAlias = Callable[[str, Health], None]
 """Called on the event loop with the part's name and how it is now."""
@@ -29,12 +29,17 @@ class Notices:
         if self._parts.get(part) == health:
             return
         self._parts[part] = health
-        for listener in tuple(self._listeners):
-            listener(part, health)
+        self._pass_on(part, health)
 
     def forget(self, part: str) -> None:
-        """There is no such part any more; nobody is told."""
-        self._parts.pop(part, None)
+        """There is no such part any more: listeners hear that nothing is wrong with it, if something was."""
+        before = self._parts.pop(part, None)
+        if before is not None and before.status is not HealthStatus.READY:
+            self._pass_on(part, Health(HealthStatus.READY, f"{part} is over"))
+
+    def _pass_on(self, part: str, health: Health) -> None:
+        for listener in tuple(self._listeners):
+            listener(part, health)
 
     def listen(self, listener: OnNotice) -> Callable[[], None]:
         """Call `listener` at each change from now on; returns the call that ends it."""

@@ -176,9 +176,10 @@ class NoticeBoard:
     async def _tell(self, source: Notices, part: str) -> None:
         """Tell everybody, a few at a time; those that come meanwhile were told when they came."""
         for count, bulletin in enumerate(self._audience(source), 1):
-            health = source.current.get(part)
+            # A part that went troubles nobody: who heard of it hears that.
+            health = source.current.get(part) or Health(HealthStatus.READY, f"{part} is over")
             try:
-                if health is not None and bulletin.tell(source, part, health):
+                if bulletin.tell(source, part, health):
                     self._on_told(health.status.value)
             except Exception:
                 # One session's defect, or its being purged just now, stays in that session.

@@ -300,15 +300,22 @@ class Pipeline:
 
     def window_classified(self, job: WindowJob, observations: list[Observation], timing: Timing) -> None:
         """The classifier's answer to `job`."""
-        if self._settle(job):
-            if not self._own_words:
-                observations = [one for one in observations if not isinstance(one, TranscriptObservation)]
-            self.ledger.classify(job.owned_samples)
-            self._telemetry.windows("classified")
-            self._telemetry.classified(job.owned_samples)
+        try:
+            if self._settle(job):
+                self._hear(job, observations, timing)
+        finally:
+            self._landed()
+
+    def _hear(self, job: WindowJob, observations: list[Observation], timing: Timing) -> None:
+        if not self._own_words:
+            observations = [one for one in observations if not isinstance(one, TranscriptObservation)]
+        self.ledger.classify(job.owned_samples)
+        self._telemetry.windows("classified")
+        self._telemetry.classified(job.owned_samples)
+        try:
             self.announcer.observe(observations, job.cut.owned_start, job.cut.end_sample, self.config, timing)
+        finally:
             self._settled()
-        self._landed()
 
     def window_failed(self, job: WindowJob, error: ClassifierError) -> None:
         """The classifier has no answer to `job`."""

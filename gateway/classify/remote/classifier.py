@@ -40,9 +40,7 @@ PAUSE_S = 0.05
 """Before the same replica is asked again, where there is no other."""
 MOST_ROOM = 1_024
 """More windows than any batch has."""
-MOST_PARTS = 64
-"""Parts that are remembered, whatever names sidecars think of."""
-YIELD_EVERY = 65_536
+YIELD_EVERY = 16_384
 """Bytes of an answer after which the event loop is let have its turn."""
 
 
@@ -174,10 +172,15 @@ class RemoteClassifier:
                     await self._looked.wait()
 
     async def _divide(self, work: Work) -> None:
-        """As many calls as there are to make, as many at once as there is room for."""
-        room = max(one.offer.max if one.offer is not None else 1 for one in self.replicas)
-        calls = min(-(-len(work.todo) // room), self._calls * len(self.replicas))
-        if calls == 1:
+        """As many calls as there are to make, as many at once as there are sidecars that take them: one of
+        the batch contract works on one of them after the other."""
+        now, left_s = self._clock.monotonic(), work.deadline - asyncio.get_running_loop().time()
+        usable = [one for one in self.replicas if one.usable(now)]
+        rooms = [min(one.room(now), one.pace.room(left_s)) for one in usable]
+        room = max(1, int(min(rooms, default=1)))
+        takers = sum(self._calls if one.offer is None else 1 for one in usable)
+        calls = min(-(-len(work.todo) // room), takers)
+        if calls <= 1:
             await self._work(work)
             return
         async with asyncio.TaskGroup() as group:
@@ -363,18 +366,10 @@ class RemoteClassifier:
         told = report.parts(self._seen())
         if any(not one.away for one in self.replicas):
             for part in self._notices.current.keys() - told.keys():
-                self._over(part)
+                self._notices.forget(part)
         for part, health in told.items():
             self._notices.tell(part, health)
         self._pool.wake()
-
-    def _over(self, part: str) -> None:
-        """A model or a warning that isn't told of any more troubles nobody: who heard of it hears that."""
-        known = self._notices.current
-        if known[part].status is HealthStatus.READY or len(known) > MOST_PARTS:
-            self._notices.forget(part)
-        else:
-            self._notices.tell(part, Health(HealthStatus.READY, f"{part} is over"))
 
     def _seen(self) -> list[report.Seen]:
         return [

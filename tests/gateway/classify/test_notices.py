@@ -18,10 +18,12 @@ def test_changes_are_told_once() -> None:
     assert notices.current == {"stt": LOADING}
 
 
-def test_a_part_that_went_is_not_told_of_to_who_comes_later() -> None:
+def test_a_part_that_went_is_over_for_who_heard_of_it_and_not_there_for_who_comes_later() -> None:
     """Forgetting it twice changes nothing."""
-    notices = Notices()
-    notices.tell("replica-1", READY)
-    notices.forget("replica-1")
-    notices.forget("replica-1")
+    notices, heard = Notices(), list[tuple[str, HealthStatus]]()
+    notices.tell("warning 1", LOADING)
+    notices.listen(lambda part, health: heard.append((part, health.status)))
+    notices.forget("warning 1")
+    notices.forget("warning 1")
     assert notices.current == {}
+    assert heard == [("warning 1", HealthStatus.READY)]

@@ -30,6 +30,16 @@ def test_a_slow_sidecar_is_asked_less_and_a_quick_one_soon_more() -> None:
     assert pace.room(DEADLINE_S) >= 32
 
 
+def test_calls_that_take_long_however_little_they_ask_grow() -> None:
+    """More than half a second each: what goes well is tried with one window more."""
+    pace = Pace(DEADLINE_S)
+    pace.took(1, 0.6)
+    for _ in range(30):
+        room = int(pace.room(DEADLINE_S))
+        pace.took(room, 0.6 + 0.002 * room)
+    assert pace.room(DEADLINE_S) >= 24
+
+
 def test_there_is_no_call_for_which_there_is_no_time() -> None:
     """It would be work for nothing."""
     pace = paced([(1, 0.5)] * 20)
@@ -40,8 +50,10 @@ def test_there_is_no_call_for_which_there_is_no_time() -> None:
 def test_what_is_asked_fits_but_for_the_one_to_find_out(
     calls: list[tuple[int, float]], left_s: float
 ) -> None:
-    """With the whole deadline ahead one window may always be asked about, however slow it was."""
+    """With the whole deadline ahead one window may always be asked about, however slow it was, and one more
+    than went well."""
     pace = paced(calls)
     assert pace.room(DEADLINE_S) >= 1
     room = pace.room(left_s)
-    assert room <= 1 or room * pace.window_s <= left_s + 1e-9
+    grown = calls[-1][0] + 1  # tried after a call that went well
+    assert room in (1, grown) or room * pace.window_s <= left_s + 1e-9

@@ -18,6 +18,7 @@ import pybase64
 from gateway.annotate.subtext import subtext
 from gateway.api.problems import Problem
 from gateway.classify.port import SAMPLE_RATE, Hints
+from gateway.classify.sidecar.single import MAX_CONTAINERS, weight
 from protocol.control import MAX_SPEAKERS
 from protocol.events import ShiftDirection
 
@@ -66,6 +67,9 @@ def read(body: bytes) -> Call:
     Raises:
         Problem: 400 for what is no JSON object, 422 for a field that can't be taken.
     """
+    if len(body) > MAX_CONTAINERS and weight(body) > MAX_CONTAINERS:
+        detail = "the body has too many lists and maps"
+        raise Problem(HTTPStatus.BAD_REQUEST, "malformed_body", detail)
     try:
         given = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError) as error:

@@ -140,7 +140,8 @@ def decode_request(body: bytes, *, max_windows: int = 32, max_samples: int = 160
     at = _LENGTH.size + size
     if at > len(body) or size > _HEADER_BYTES * max_windows:
         raise MalformedBatch("the header is longer than it may be")
-    header = _map(_unpack(memoryview(body)[_LENGTH.size : at]), "the header")
+    hooks = _counted() if size > _MAX_CONTAINERS else {}
+    header = _map(_unpack(memoryview(body)[_LENGTH.size : at], **hooks), "the header")
     rows = _windows(header)
     if not 1 <= len(rows) <= max_windows:
         raise MalformedBatch(f"{len(rows)} windows, where 1 to {max_windows} are taken")
@@ -287,7 +288,7 @@ def _counted() -> dict[str, Any]:
         nonlocal left
         left -= 1 + len(found) // _VALUES
         if left < 0:
-            raise MalformedBatch("too many lists and maps are told of one window")
+            raise MalformedBatch("it has too many lists and maps")
         return found
 
     return {"object_hook": one, "list_hook": one}

@@ -47,7 +47,7 @@ def decode_answer(body: bytes) -> list[Any]:
     Raises:
         MalformedEvent: it is not JSON of the agreed shape.
     """
-    if len(body) > MAX_CONTAINERS and _weight(body) > MAX_CONTAINERS:
+    if len(body) > MAX_CONTAINERS and weight(body) > MAX_CONTAINERS:
         raise MalformedEvent("too many lists and maps are told")
     try:
         answer = orjson.loads(body)
@@ -59,6 +59,6 @@ def decode_answer(body: bytes) -> list[Any]:
     return events
 
 
-def _weight(body: bytes) -> int:
+def weight(body: bytes) -> int:
     """Braces, brackets and commas, wherever they stand."""
     return body.count(b"{") + body.count(b"[") + body.count(b",") // 8

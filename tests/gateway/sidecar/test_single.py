@@ -53,7 +53,12 @@ def test_a_field_that_can_not_be_taken(wrong: dict[str, Any], code: str, pointer
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b"null", b'"x"', b"[" * 2000, b'{"audio_chunk": NaN}', b"\xff"], ids=repr
+    "raw",
+    [
+        *(b"", b"{", b"[]", b"null", b'"x"', b"[" * 2000, b'{"audio_chunk": NaN}', b"\xff"),
+        b'{"x": [' + b"[]," * 400_000 + b"1]}",
+    ],
+    ids=lambda raw: repr(raw[:20]),
 )
 def test_what_is_no_json_object(raw: bytes) -> None:
     """400, and no traceback."""

@@ -86,6 +86,14 @@ def test_garbage_is_malformed(data: bytes) -> None:
             read(data)
 
 
+def test_a_header_full_of_nothing_is_malformed() -> None:
+    """Two megabytes of empty maps would take the event loop a third of a second."""
+    row = {"session": "s", "samples": 1, "owned": 1, "end_s": 1.0, "more": [{}] * 60_000}
+    header = msgpack.packb({"v": 1, "windows": [row] * 32})
+    with pytest.raises(MalformedBatch, match="too many"):
+        decode_request(struct.pack("<I", len(header)) + header + bytes(64))
+
+
 @settings(max_examples=300)
 @given(st.lists(asked(), min_size=1, max_size=3), st.data())
 def test_a_request_with_a_byte_wrong(windows: list[Asked], data: st.DataObject) -> None:

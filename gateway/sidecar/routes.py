@@ -36,7 +36,7 @@ T = TypeVar("T")
 BATCH_PATH = "/v1/classify/batch"
 MOST_WINDOWS = 32
 """In one call."""
-MAX_BATCH_BYTES = 8 * 1024 * 1024
+MAX_BATCH_BYTES = 16 * 1024 * 1024
 """So many windows of the gateway's longest, 5 s, with states and header."""
 GONE = 499
 """What is counted of a call whose caller did not wait for the answer; nobody is told."""

@@ -14,11 +14,11 @@ from gateway.classify.port import AnalysisState
 from gateway.classify.sidecar.batch import MAX_STATE_BYTES
 
 MAX_BYTES = MAX_STATE_BYTES
-"""Of one session's state; that of the embedded classifier has one to two KiB."""
-
-
-MAX_CONTAINERS = 4_096
-"""Lists and maps in it: 64 KiB of nothing else would take the event loop several milliseconds."""
+"""Of one session's state; that of the embedded classifier has one to two KiB. A local model that keeps its
+context there adds 32 KB for each second of it."""
+MAX_CONTAINERS, MAX_VALUES = 4_096, 65_536
+"""Lists and maps in it, and what those hold: so many bytes of nothing else would take the event loop several
+milliseconds."""
 
 
 class Found(StrEnum):
@@ -62,14 +62,15 @@ def unpack(name: str, packed: bytes | None) -> tuple[AnalysisState, Found]:
 
 
 def _few() -> dict[str, Any]:
-    """Hooks that end the unpacking where there are too many lists and maps."""
-    left = MAX_CONTAINERS
+    """What ends the unpacking where there are too many lists, maps and values."""
+    left, values = MAX_CONTAINERS, MAX_VALUES
 
     def one(found: Any) -> Any:
-        nonlocal left
+        nonlocal left, values
         left -= 1
-        if left < 0:
-            raise ValueError("too many lists and maps")
+        values -= len(found)
+        if left < 0 or values < 0:
+            raise ValueError("too many lists, maps and values")
         return found
 
-    return {"object_hook": one, "list_hook": one}
+    return {"object_hook": one, "list_hook": one, "max_array_len": MAX_VALUES, "max_map_len": MAX_VALUES}

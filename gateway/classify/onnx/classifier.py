@@ -3,7 +3,8 @@
 A batch goes through in worker threads: each window's context is put together, windows without sound or
 speech are set aside (they are classified, and there is nothing to tell), and the others are run in rows of
 equal length. A row that comes back as no number fails its own window; where a call fails, its rows are tried
-one by one, so that only those fail that make it fail.
+one by one, so that only those fail that make it fail. Whatever else goes wrong with a window fails that
+window.
 
 What is kept of a session (its context and the course of its dimensions) changes when its window was answered,
 and not otherwise.
@@ -64,9 +65,9 @@ class _Done:
     answers: list[_Heard | ClassifierError]
     """In the batch's order."""
     ran: int
-    """Rows that the model answered."""
+    """Rows of which the model had something to tell."""
     failure: Exception | None
-    """What the last call raised that failed."""
+    """Why it had nothing to tell of another, if there is one."""
 
 
 class OnnxClassifier:
@@ -93,6 +94,7 @@ class OnnxClassifier:
         self._health = Health(HealthStatus.LOADING, "not started")
         self._well = Health(HealthStatus.READY)
         self._preparing: asyncio.Task[None] | None = None
+        self._logged: set[type[Exception]] = set()
         self._closed = False
 
     @property
@@ -126,8 +128,7 @@ class OnnxClassifier:
         try:
             done = await loop.run_in_executor(self._pool, work)
         except Exception as error:
-            log.exception("a batch of %d windows failed", len(batch))
-            raise ClassifierError(f"the analysis failed: {type(error).__name__}") from error
+            raise self._unforeseen(error) from error
         self._note(done)
         return [self._settled(one) for one in done.answers]
 
@@ -168,7 +169,7 @@ class OnnxClassifier:
             if self._health.status is HealthStatus.ERROR and not self._closed:
                 self._tell(self._well)
         elif done.failure is not None:
-            said = f"the model fails: {type(done.failure).__name__}"
+            said = _sentence(done.failure)
             if self._health.status is not HealthStatus.ERROR:
                 log.error("%s", said, exc_info=done.failure)
             self._tell(Health(HealthStatus.ERROR, said))
@@ -241,17 +242,21 @@ class OnnxClassifier:
         asked = self._to_ask([one for one in answers if isinstance(one, _Heard)])
         results, failure = self._run(model, [one.context for one in asked])
         outcome = dict(zip(map(id, asked), results, strict=True))
+        ran = 0
         for i, one in enumerate(answers):
             if isinstance(one, _Heard) and id(one) in outcome:
-                answers[i] = self._say(one, outcome[id(one)])
-        return _Done(answers, sum(not isinstance(one, Exception) for one in results), failure)
+                answers[i] = said = self._say(one, outcome[id(one)])
+                ran += isinstance(said, _Heard)
+                if isinstance(said, ClassifierError):
+                    failure = failure or said
+        return _Done(answers, ran, failure)
 
     def _hear(self, window: Window, before: Context | None) -> _Heard | ClassifierError:
         try:
             course = Course.unpack(own(window.state).get(_COURSE))
-        except (TypeError, ValueError):
-            return ClassifierError("the session's state is none of the onnx classifier's")
-        return _Heard(window, extended(before, window, self._spec.context_samples), course, [])
+            return _Heard(window, extended(before, window, self._spec.context_samples), course, [])
+        except Exception as error:
+            return self._unforeseen(error)
 
     def _to_ask(self, heard: list[_Heard]) -> list[_Heard]:
         """Those that the model is to hear: somebody speaks, and the context is long enough."""
@@ -281,13 +286,22 @@ class OnnxClassifier:
     def _say(self, one: _Heard, outputs: Outputs | ClassifierError) -> _Heard | ClassifierError:
         if isinstance(outputs, ClassifierError):
             return outputs
-        numbers = {name: value[0] for name, value in outputs.items()}
-        heard = len(one.context.samples)
         try:
+            numbers = {name: value[0] for name, value in outputs.items()}
+            heard = len(one.context.samples)
             one.told.append(observe(self._spec, numbers, one.course, one.window, heard))
         except ClassifierError as error:
             return error
+        except Exception as error:
+            return self._unforeseen(error)
         return one
+
+    def _unforeseen(self, error: Exception) -> ClassifierError:
+        """What is told of an error that nobody thought of. The log has each kind of it once."""
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            log.error("the analysis failed", exc_info=error)
+        return ClassifierError(f"the analysis failed: {type(error).__name__}")
 
 
 def _call(model: Model, rows: list[Samples]) -> list[Outputs | ClassifierError]:
@@ -302,4 +316,9 @@ def _alone(model: Model, row: Samples, error: Exception | None) -> Outputs | Cla
             return _call(model, [row])[0]
         except Exception as again:
             error = again
-    return ClassifierError(f"the model fails: {type(error).__name__}")
+    return ClassifierError(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    """What is told of a failure."""
+    return str(error) if isinstance(error, ClassifierError) else f"the model fails: {type(error).__name__}"

@@ -36,6 +36,8 @@ IDLE_S = 60.0
 """Seconds after which a session's context is let go: nobody says of every session that it is over."""
 MOST_SESSIONS = 20_000
 """Contexts kept in a process; beyond them the one that was used longest ago goes."""
+MOST_BYTES = 2 * 1024**3
+"""Likewise, of their samples: 16,000 contexts of four seconds, 6,700 of ten."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,11 +84,20 @@ class Contexts(Protocol):
 class InProcess:
     """By the session's name, and no longer than it is needed. Windows without a name stand alone."""
 
-    def __init__(self, clock: Clock, *, most: int = MOST_SESSIONS, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        most: int = MOST_SESSIONS,
+        most_bytes: int = MOST_BYTES,
+        idle_s: float = IDLE_S,
+    ) -> None:
         self._clock = clock
         self._most = most
+        self._most_bytes = most_bytes
         self._idle_s = idle_s
         self._kept: OrderedDict[str, tuple[float, Context]] = OrderedDict()
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -99,17 +110,21 @@ class InProcess:
         if not window.session:
             return
         now = self._clock.monotonic()
+        self.forget(window.session)
         self._kept[window.session] = (now, context)
-        self._kept.move_to_end(window.session)
-        while len(self._kept) > self._most or self._oldest() < now - self._idle_s:
-            self._kept.popitem(last=False)
+        self._bytes += context.samples.nbytes
+        while self._kept and self._is_over(now):
+            self.forget(next(iter(self._kept)))
 
     def forget(self, session: str) -> None:
-        self._kept.pop(session, None)
+        found = self._kept.pop(session, None)
+        if found is not None:
+            self._bytes -= found[1].samples.nbytes
 
-    def _oldest(self) -> float:
-        """When the context that comes first was used."""
-        return next(iter(self._kept.values()))[0]
+    def _is_over(self, now: float) -> bool:
+        """Whether there are too many, or too many bytes of them, or the first was used too long ago."""
+        used, _ = next(iter(self._kept.values()))
+        return len(self._kept) > self._most or self._bytes > self._most_bytes or used < now - self._idle_s
 
 
 class InState:

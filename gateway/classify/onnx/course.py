@@ -58,7 +58,7 @@ class Course:
             valence_delta=None
             if valence is None or self.valence is None
             else round(valence - self.valence, 3),
-            trend=self._trend(arousal, round(end_s, 3)),
+            trend=self._trend(arousal, round(float(end_s), 3)),
         )
         self.arousal, self.valence = arousal, valence
         return moved
@@ -68,11 +68,13 @@ class Course:
 
     @classmethod
     def unpack(cls, packed: Any) -> "Course":
-        """What `pack` gave; new where that was nothing. Raises ValueError or TypeError for anything else."""
-        if packed is None:
-            return cls()
-        fast, slow, arousal, valence, recent = packed
-        return cls(fast, slow, arousal, valence, [[float(at), float(was)] for at, was in recent])
+        """What `pack` gave; new where that was nothing, or is anything else."""
+        match packed:
+            case [fast, slow, arousal, valence, [*recent]]:
+                known = all(one is None or _is_part(one) for one in (fast, arousal, valence))
+                if known and _is_part(slow) and _is_past(recent):
+                    return cls(fast, slow, arousal, valence, [list(point) for point in recent])
+        return cls()
 
     def _shift(self, arousal: float, seconds: float) -> float | None:
         if self.fast is None:
@@ -94,6 +96,23 @@ class Course:
         if abs(slope) < TREND_PER_S:
             return "steady"
         return "rising" if slope > 0.0 else "falling"
+
+
+def _is_part(value: object) -> bool:
+    """Whether it is a number from 0 to 1, as all dimensions and their averages are."""
+    return type(value) in (float, int) and 0.0 <= value <= 1.0  # type: ignore[operator]
+
+
+def _is_past(recent: list[Any]) -> bool:
+    """Whether these are points of a trend: times that rise, and an arousal each."""
+    before = -1.0
+    for point in recent:
+        match point:
+            case [float(at), was] if before < at < math.inf and _is_part(was):
+                before = at
+            case _:
+                return False
+    return len(recent) <= MOST_RECENT
 
 
 def _direction(shift: float) -> str:

@@ -27,6 +27,8 @@ EDGES = (0.32, 0.44, 0.60)
 LABELS = ("Subdued", "Calm", "Neutral", "Animated")
 LOW_VALENCE = 0.4
 """Valence below which high arousal is Tense."""
+ROUNDING = 0.01
+"""By which a score may lie beyond 0..1: graphs of 16 bits round."""
 OPEN_WIDTH = 0.12
 """Arousal beyond the outer edges at which a label is as clear as can be."""
 EDGE_SURE, MOST_SURE = 0.5, 0.9
@@ -62,7 +64,7 @@ def observe(
         heard: samples of context that the model was given.
 
     Raises:
-        ClassifierError: the model gave something that is no number.
+        ClassifierError: the model gave something that is no number, or no score where scores were promised.
     """
     for name, row in outputs.items():
         if not np.isfinite(row).all():
@@ -103,8 +105,14 @@ def dimensions(spec: DimensionsSpec, row: Row) -> Dimensions:
 
 
 def winner(spec: ClassesSpec, row: Row) -> Named:
-    """The class that scores highest."""
+    """The class that scores highest.
+
+    Raises:
+        ClassifierError: the file says that the graph gives scores, and these are none.
+    """
     scores = activated(spec.activation, row)
+    if scores.min() < -ROUNDING or scores.max() > 1.0 + ROUNDING:
+        raise ClassifierError(f"the model's output {spec.output} holds what is no score from 0 to 1")
     best = int(scores.argmax())
     told = spec.tell(best)
     return Named(told.label, told.affect, min(1.0, max(0.0, float(scores[best]))))

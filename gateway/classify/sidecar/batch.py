@@ -31,9 +31,12 @@ ANSWER_TYPE: Final = "application/vnd.undertone.answers"
 
 MAX_WINDOWS: Final = 1_024
 """Windows in one call that any sidecar may offer to take."""
-MAX_STATE_BYTES: Final = 65_536
-"""Bytes of one session's state."""
-MAX_ANSWER_BYTES: Final = 262_144
+MAX_STATE_BYTES: Final = 10 * 32_000 + 16_384
+"""Bytes of one session's state: ten seconds of samples, the longest context that any model here hears, and
+what else there is to remember."""
+MAX_TOLD_BYTES: Final = 262_144
+"""Bytes of one window's answer beside its state."""
+MAX_ANSWER_BYTES: Final = MAX_TOLD_BYTES + MAX_STATE_BYTES
 """Bytes of one window's answer, its state included."""
 MAX_SENTENCE: Final = 300
 """Characters of the sentence that tells why a window failed; a longer one is cut."""
@@ -45,8 +48,8 @@ _MAX_NAME: Final = 256
 """Characters of a session's key and of a language tag."""
 _SWAP: Final = sys.byteorder != "little"
 _MAX_CONTAINERS: Final = 8_192
-"""Maps and lists in what is told of one window: a megabyte of empty ones would take 67 MiB, and hold up the
-event loop for 50 ms."""
+"""Maps and lists in what is told of one window, and in a request's header: a megabyte of empty ones would
+take 67 MiB, and hold up the event loop for 50 ms."""
 _VALUES: Final = 8
 """Values that weigh as much as one of those."""
 
@@ -140,8 +143,7 @@ def decode_request(body: bytes, *, max_windows: int = 32, max_samples: int = 160
     at = _LENGTH.size + size
     if at > len(body) or size > _HEADER_BYTES * max_windows:
         raise MalformedBatch("the header is longer than it may be")
-    hooks = _counted() if size > _MAX_CONTAINERS else {}
-    header = _map(_unpack(memoryview(body)[_LENGTH.size : at], **hooks), "the header")
+    header = _map(_unpack(memoryview(body)[_LENGTH.size : at], **_counted("the header")), "the header")
     rows = _windows(header)
     if not 1 <= len(rows) <= max_windows:
         raise MalformedBatch(f"{len(rows)} windows, where 1 to {max_windows} are taken")
@@ -189,7 +191,8 @@ def encode_answer(replies: Iterable[Reply]) -> bytes:
     """
     rows = [_reply_row(reply) for reply in replies]
     for row in rows:
-        if len(row.get("state") or b"") > MAX_STATE_BYTES or len(_pack(row)) > MAX_ANSWER_BYTES:
+        state = len(row.get("state") or b"")
+        if state > MAX_STATE_BYTES or len(_pack(row)) - state > MAX_TOLD_BYTES:
             raise MalformedBatch("too much is told of one window")
     body: bytes = _pack({"v": VERSION, "windows": rows})
     return body
@@ -256,7 +259,7 @@ def decode_reply(packed: memoryview) -> Reply:
     """
     if len(packed) > MAX_ANSWER_BYTES:
         raise MalformedBatch(f"over {MAX_ANSWER_BYTES} bytes are told of one window")
-    hooks = _counted() if len(packed) > _MAX_CONTAINERS else {}
+    hooks = _counted("what is told of one window") if len(packed) > _MAX_CONTAINERS else {}
     row = _map(_unpack(packed, **hooks), "an answer")
     if "error" in row:
         sentence = row["error"]
@@ -268,7 +271,10 @@ def decode_reply(packed: memoryview) -> Reply:
         raise MalformedBatch("`events` is no list of maps")
     if len(events) > MAX_EVENTS:
         raise MalformedBatch(f"over {MAX_EVENTS} events of one window")
-    return Told(events, _state(row))
+    state = _state(row)
+    if len(packed) - len(state or b"") > MAX_TOLD_BYTES:
+        raise MalformedBatch(f"over {MAX_TOLD_BYTES} bytes are told of one window")
+    return Told(events, state)
 
 
 def decode_answer(body: bytes, count: int) -> list[Reply]:
@@ -280,7 +286,7 @@ def decode_answer(body: bytes, count: int) -> list[Reply]:
     return [decode_reply(packed) for packed in split_answer(body, count)]
 
 
-def _counted() -> dict[str, Any]:
+def _counted(where: str) -> dict[str, Any]:
     """Hooks that end the unpacking where too many maps, lists and values come."""
     left = _MAX_CONTAINERS
 
@@ -288,7 +294,7 @@ def _counted() -> dict[str, Any]:
         nonlocal left
         left -= 1 + len(found) // _VALUES
         if left < 0:
-            raise MalformedBatch("it has too many lists and maps")
+            raise MalformedBatch(f"too many lists and maps in {where}")
         return found
 
     return {"object_hook": one, "list_hook": one}

@@ -4,7 +4,7 @@ import msgpack  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sidecar.states import MAX_BYTES, MAX_CONTAINERS, Found, pack, unpack
+from gateway.sidecar.states import MAX_BYTES, MAX_CONTAINERS, MAX_VALUES, Found, pack, unpack
 
 plain = st.recursive(
     st.none()
@@ -43,5 +43,7 @@ def test_bounds() -> None:
     many: list[list[int]] = [[]] * MAX_CONTAINERS
     assert unpack("acoustic", pack("acoustic", {"x": few})) == ({"x": few}, Found.RESTORED)
     assert unpack("acoustic", pack("acoustic", {"x": many})) == ({}, Found.BROKEN)
+    for numbers in ([0] * (MAX_VALUES + 1), [[0] * (MAX_VALUES // 2)] * 3):
+        assert unpack("acoustic", pack("acoustic", {"x": numbers})) == ({}, Found.BROKEN)
     assert pack("acoustic", {"x": object()}) is None
     assert pack("acoustic", {"x": 2**70}) is None

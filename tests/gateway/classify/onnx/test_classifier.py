@@ -251,13 +251,42 @@ def test_a_failed_window_leaves_nothing_behind(hand: HandModel) -> None:
     assert [length for _, length in hand.calls] == [SECOND * n for n in (1, 2, 1, 2)]
 
 
-def test_a_strange_state_fails_its_window_alone(hand: HandModel) -> None:
-    """A state that this classifier didn't write is an error, not a guess."""
+def test_a_strange_state_begins_anew(hand: HandModel) -> None:
+    """A state that this classifier didn't write tells it nothing, and costs no window."""
     batch = [level(1_000, session=str(i)) for i in range(3)]
     batch[1].state[KEY] = {"course": "rising"}
     (answers,) = run(hand, batch)
-    assert [isinstance(answer, ClassifierError) for answer in answers] == [False, True, False]
-    assert batch[1].state == {KEY: {"course": "rising"}}
+    assert all(tone(answer) == tone(answers[0]) for answer in answers)
+    assert batch[1].state == batch[0].state
+
+
+def test_an_error_nobody_foresaw_is_its_window_s(hand: HandModel, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong with one window, the others are answered, and the log has it once."""
+    one = classifier(hand)
+    batches = [[level(1_000, session=f"{n}{i}", end_s=end_s) for i, end_s in enumerate((1.0, float("nan")))]
+               for n in range(3)]  # fmt: skip
+    for good, bad in run(hand, *batches, made=one):
+        assert tone(good)
+        assert isinstance(bad, ClassifierError)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_nothing_but_nan_is_a_model_that_fails(hand: HandModel) -> None:
+    """A batch of which no row is a number is told of, and so is the first that is well again."""
+    hand.spoils = lambda row: len(hand.calls) < 3
+
+    async def scenario() -> list[Health]:
+        one, told = classifier(hand), list[Health]()
+        one.notices.listen(lambda part, health: told.append(health))
+        await one.start()
+        for i in range(4):
+            await one.classify([level(1_000, session=f"{n}{i}") for n in range(2)])
+        await one.aclose()
+        return told
+
+    ready, error, again = asyncio.run(scenario())
+    assert error == Health(HealthStatus.ERROR, "the model's output logits holds what is no number")
+    assert ready == again == Health(HealthStatus.READY, "tiny on cpu")
 
 
 @pytest.mark.parametrize("keep", list(Keep))

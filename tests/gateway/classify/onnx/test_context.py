@@ -163,6 +163,22 @@ def test_there_is_a_bound() -> None:
     assert [contexts.get(one) is not None for one in named] == [True, False, True, True]
 
 
+def test_there_is_a_bound_of_bytes() -> None:
+    """However few contexts they are; what was forgotten or replaced counts no more."""
+    contexts = InProcess(ManualClock(), most_bytes=1_000)
+    named = [Window(SOUND[:100], 100, 1.0, {}, str(i)) for i in range(4)]
+    for one in (*named[:3], named[0], named[0]):
+        contexts.put(one, Context(1, SOUND[:160]))
+    contexts.forget("1")
+    contexts.forget("1")
+    contexts.put(named[3], Context(1, SOUND[:180]))
+    assert [contexts.get(one) is not None for one in named] == [True, False, True, True]
+    contexts.put(named[1], Context(1, SOUND[:1]))
+    assert [contexts.get(one) is not None for one in named] == [True, True, False, True]
+    contexts.put(named[2], Context(1, SOUND[:501]))
+    assert len(contexts) == 0
+
+
 @given(st.lists(st.integers(1, 4), max_size=40), st.integers(1, 8))
 def test_rows_of_one_length_go_together(lengths: list[int], most: int) -> None:
     """Each context is in one group, with others of its length, and no group is too large."""

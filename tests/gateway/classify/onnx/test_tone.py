@@ -106,11 +106,25 @@ def test_scores_of_any_finite_numbers(values: list[float], activation: Activatio
     """However large, nothing overflows, and the largest number wins."""
     scores = activated(activation, row(*values))
     assert np.isfinite(scores).all()
+    if activation is Activation.NONE and not all(0.0 <= value <= 1.0 for value in values):
+        return
     named = winner(replace(CLASSES, activation=activation), row(*values))
     assert 0.0 <= named.score <= 1.0
     if activation is Activation.SOFTMAX:
         assert scores.sum() == pytest.approx(1.0)
     assert scores.max() == scores[int(row(*values).argmax())]
+
+
+@pytest.mark.parametrize("bad", [-4.0, -0.1, 1.1, 7.5])
+def test_scores_that_are_none_are_refused(bad: float) -> None:
+    """Raw outputs of a graph that is said to end with an activation fail; a rounding error doesn't."""
+    spec = replace(BOTH, classes=replace(CLASSES, activation=Activation.NONE))
+    course = Course()
+    with pytest.raises(ClassifierError, match="logits holds what is no score"):
+        observe(spec, {"dims": row(0.5, 0.5, 0.5), "logits": row(0.2, bad, 0.1)}, course, WINDOW, 64_000)
+    assert course == Course()
+    one = told(spec, dims=(0.5, 0.5, 0.5), logits=(0.2, 1.001, -0.001))
+    assert (one.label, one.confidence) == ("Happy", 1.0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -16,6 +16,7 @@ import pytest
 
 from gateway.classify.port import ToneObservation
 from gateway.classify.remote.access import Access
+from gateway.classify.sidecar.batch import MAX_STATE_BYTES
 from tests.gateway.classify.remote.kit import asking, failed, outcomes, run, windows
 from tests.sidecars.hostile import TONE, Behave, Call, hangs_up, hostile, http, never, says, tells, well
 
@@ -196,7 +197,7 @@ ODD_WINDOWS: dict[str, Any] = {
     "both": {"events": [], "error": "?"},
     "an error that is no sentence": {"error": 7},
     "a state that is text": {"events": [], "state": "text"},
-    "a state that is too large": {"events": [], "state": bytes(70_000)},
+    "a state that is too large": {"events": [], "state": bytes(MAX_STATE_BYTES + 1)},
     "keys that are bytes": {b"events": []},
     "keys of an event that are numbers": {"events": [{**TONE, 7: 7}]},
     "an extension type": {"events": [{**TONE, "when": msgpack.ExtType(5, b"x")}]},

@@ -198,6 +198,21 @@ def test_a_request_of_another_shape(body: bytes) -> None:
         decode_request(body)
 
 
+def test_a_header_of_nothing_but_lists() -> None:
+    """It is not taken apart: that would take much more memory than it has bytes."""
+    with pytest.raises(MalformedBatch, match="too many lists"):
+        decode_request(request({**WINDOW, "more": [[]] * 20_000}))
+
+
+def test_the_largest_state_goes_there_and_back() -> None:
+    """With as much told beside it as ever."""
+    state = bytes(MAX_STATE_BYTES)
+    (asked,) = decode_request(request({**WINDOW, "state": state}))
+    assert asked.state == state
+    told = Told([{"note": "x" * 200_000}], state)
+    assert decode_answer(encode_answer([told]), 1) == [told]
+
+
 def test_more_windows_or_samples_than_are_taken() -> None:
     """Are refused, before anything is done with them."""
     window = Asked("s", np.zeros(100, np.int16), 100, 1.0)

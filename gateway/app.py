@@ -333,7 +333,7 @@ def _kserve(settings: Settings, clock: Clock) -> Classifier:
     spec = read_spec(Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
     (url,) = settings.classifier_url
     access = _access(settings, tls=url.startswith("https:"))
-    asked = KServeClassifier(spec, url, clock, trust=access.trust, token=access.token)
+    asked = KServeClassifier(spec, url, clock, trust=access.trust, token=access.token, talking=speaking)
     if spec.events is not None:
         return asked
     return BlendedClassifier(asked, AcousticClassifier(workers=settings.classify_workers))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeAlias
 
-from gateway.classify.kserve.model import InputSpec
+from gateway.classify.kserve.model import GateKind, InputSpec
 from gateway.classify.port import Classifier
 from tests.gateway.classify.kserve.kit import asking, spec
 from tests.gateway.classify.kserve.peer import Infer, Peer, plain, serving, well
@@ -49,7 +49,7 @@ def kserve(infer: Infer) -> Factory:
 
     @asynccontextmanager
     async def made() -> AsyncIterator[Classifier]:
-        model = spec(input=InputSpec(silence_dbfs=-60.0), deadline_s=20.0)
+        model = spec(input=InputSpec(gate=GateKind.ENERGY), deadline_s=20.0)
         with aside(infer) as url:
             async with asking(url, model) as classifier:
                 yield classifier

@@ -19,6 +19,7 @@ from tests.peers import ask
 from tests.triton_models import REPOSITORY, deployed, graph
 
 MODEL = REPOSITORY / "undertone_tone"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _PARSE = """
 import sys
@@ -111,6 +112,8 @@ def arguments(folder: Path, classes: int = 4, **parameters: str) -> dict[str, st
         "model_config": json.dumps(config),
         "model_repository": str(folder / "repository" / "undertone_tone"),
         "model_version": "1",
+        "model_instance_kind": "CPU",
+        "model_instance_device_id": "0",
     }
 
 
@@ -128,6 +131,41 @@ def test_requests_of_a_batch_are_one_run_and_have_their_own_back(model: Any, tmp
     np.testing.assert_allclose(tensor.values, [[0.5, 1.0, 1.5, 2.0], [0.0] * 4])
     np.testing.assert_allclose(second.outputs[0].values, [[0.25, 0.5, 0.75, 1.0]])
     assert tensor.values.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("kind", "available", "chosen"),
+    [
+        ("GPU", ["TensorrtExecutionProvider", CUDA, CPU], [(CUDA, {"device_id": "1"}), CPU]),
+        ("KIND_GPU", [CUDA, CPU], [(CUDA, {"device_id": "1"}), CPU]),
+        ("GPU", ["TensorrtExecutionProvider", CPU], [CPU]),
+        ("CPU", ["TensorrtExecutionProvider", CUDA, CPU], [CPU]),
+    ],
+)
+def test_the_graph_runs_where_triton_says(
+    model: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    available: list[str],
+    chosen: list[Any],
+) -> None:
+    """An instance's own GPU, or the CPU: never each provider that happens to be there."""
+    import onnxruntime
+
+    given: list[Any] = []
+    session = onnxruntime.InferenceSession
+
+    def opened(path: str, providers: list[Any]) -> Any:
+        given.extend(providers)
+        return session(path, providers=[CPU])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    deployed(tmp_path)
+    placed = {"model_instance_kind": kind, "model_instance_device_id": "1"}
+    model.initialize(arguments(tmp_path) | placed)
+    assert given == chosen
 
 
 def test_windows_are_normalised_each_by_itself(model: Any, tmp_path: Path) -> None:

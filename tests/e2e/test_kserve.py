@@ -16,6 +16,7 @@ from gateway.classify.kserve.model import (
     ClassesSpec,
     DimensionsSpec,
     EventsSpec,
+    GateKind,
     InputSpec,
     ModelSpec,
     SampleType,
@@ -147,7 +148,7 @@ class TestMLServer:
 class TestTriton:
     """The binary extension and dynamic batching, with the repository that we ship."""
 
-    SPEC = read_spec(REPOSITORY.parent / "undertone.toml")
+    SPEC = replace(read_spec(REPOSITORY.parent / "undertone.toml"), input=InputSpec(gate=GateKind.NONE))
 
     @pytest.mark.parametrize("wire", list(Wire))
     def test_a_batch_in_binary_and_in_json(self, triton_url: str, wire: Wire) -> None:
@@ -198,6 +199,8 @@ class TestTriton:
 MODEL_FILE = """
 model = "tone"
 licence = "none needed"
+[input]
+gate = "energy"
 [classes]
 output = "logits"
 labels = ["Calm", "Tense"]

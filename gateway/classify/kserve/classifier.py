@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.classify.breaker import Breaker
 from gateway.classify.kserve import mapping, samples
 from gateway.classify.kserve.agreement import Agreement, DisagreementError, agree
-from gateway.classify.kserve.model import ModelSpec, Wire
+from gateway.classify.kserve.model import GateKind, ModelSpec, Wire
 from gateway.classify.kserve.protocol import (
     BINARY_EXTENSION,
     binary_request,
@@ -39,8 +39,14 @@ COMPLAIN_EVERY_S = 60.0
 """Failures are logged once in this time, and how many there were."""
 HERE = 160_000
 """Samples of a call up to which they are made ready on the event loop: it takes less than to ask a thread."""
+HERE_BYTES = 32_768
+"""Of an answer up to which it is read on the event loop."""
 UNFIT = range(400, 600)
 """Statuses with which servers refuse a request that they can't read."""
+
+
+Talking = Callable[[Sequence[Window]], Sequence[bool]]
+"""Whether somebody speaks, for each window in order. Called in a worker thread."""
 
 
 @dataclass(slots=True)
@@ -64,6 +70,7 @@ class KServeClassifier:
         *,
         trust: ssl.SSLContext | None = None,
         token: str | None = None,
+        talking: Talking | None = None,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         """Ask the model that `spec` describes at `url`; opens nothing before `start`.
@@ -74,10 +81,12 @@ class KServeClassifier:
             clock: its monotonic time.
             trust: whose certificates are good for https; None trusts whom the system trusts.
             token: sent as `Authorization: Bearer`.
+            talking: hears whether somebody speaks, where the model file wants its windows gated by that.
             look_every_s: between two looks at a server that is well.
         """
         self._spec = spec
         self._server = ModelServer(url, trust=trust, token=token)
+        self._talking = talking if spec.input.gate is GateKind.SPEECH else None
         self._clock = clock
         self._look_every_s = look_every_s
         self._breaker = Breaker(clock)
@@ -112,13 +121,13 @@ class KServeClassifier:
         """Ask the model; a call for each group of windows of one length.
 
         Raises:
-            ClassifierError: it is closed. All else that goes wrong is the windows' own.
+            ClassifierError: it is closed, or can't hear whether somebody speaks. All else that goes wrong is
+                the windows' own.
         """
         if self._closed:
             raise ClassifierError("the kserve classifier is closed")
         answers: list[Answer] = [[] for _ in batch]
-        gate = self._spec.input.silence_dbfs
-        asked = [i for i, window in enumerate(batch) if gate is None or not samples.is_silent(window, gate)]
+        asked = await self._to_ask(batch)
         try:
             agreement = await self._agreed() if asked else None
         except ClassifierError as error:
@@ -156,6 +165,27 @@ class KServeClassifier:
 
     # Asking -----------------------------------------------------------------------------------------------
 
+    async def _to_ask(self, batch: Sequence[Window]) -> list[int]:
+        """Which of the windows the model is to hear."""
+        if self._spec.input.gate is GateKind.NONE:
+            return list(range(len(batch)))
+        if self._talking is None and sum(len(window.samples) for window in batch) <= HERE:
+            return self._gated(batch)
+        try:
+            return await asyncio.to_thread(self._gated, batch)
+        except Exception as error:
+            log.exception("whether somebody speaks could not be heard in %d windows", len(batch))
+            raise ClassifierError(f"the analysis failed: {type(error).__name__}") from error
+
+    def _gated(self, batch: Sequence[Window]) -> list[int]:
+        """Those that hold sound and, where that is asked for, a voice."""
+        below = self._spec.input.silence_dbfs
+        loud = [i for i, window in enumerate(batch) if not samples.is_silent(window, below)]
+        if self._talking is None or not loud:
+            return loud
+        talking = self._talking([batch[i] for i in loud])
+        return [i for i, speaks in zip(loud, talking, strict=True) if speaks]
+
     async def _agreed(self) -> Agreement:
         """What to send, once the server has been looked at for the first time."""
         try:
@@ -183,11 +213,14 @@ class KServeClassifier:
             self._breaker.release(permit)
             raise
         else:
-            self._breaker.succeeded(permit)
+            unread = [answer for answer in answers if isinstance(answer, ClassifierError)]
+            if len(unread) < len(answers):
+                self._breaker.succeeded(permit)
+            else:
+                self._breaker.failed(permit)
             self._tell_breaker()
-            for answer in answers:
-                if isinstance(answer, ClassifierError):
-                    self._complain(str(answer))
+            for one in unread:
+                self._complain(str(one))
             return answers
         self._breaker.failed(permit)
         self._tell_breaker()
@@ -201,15 +234,16 @@ class KServeClassifier:
             rows = samples.rows(windows, agreement.input, whole=agreement.whole)
         outputs, path = self._spec.outputs, f"{self._spec.at.path}/infer"
         wire = self._wire  # another call may find out meanwhile
+        limit = mapping.most_bytes(self._spec, len(windows))
         reply: Reply | None = None
         if wire is not Wire.JSON:
-            reply = await self._server.post(path, *binary_request(agreement.name, rows, outputs))
+            reply = await self._server.post(path, *binary_request(agreement.name, rows, outputs), limit=limit)
         if reply is None or (wire is Wire.AUTO and reply.status in UNFIT):
             parts: list[bytes] = []
             for part in json_request(agreement.name, rows, outputs):
                 parts.append(part)
                 await asyncio.sleep(0)  # a part is short, all of them are not
-            reply = await self._server.post(path, parts, {"content-type": "application/json"})
+            reply = await self._server.post(path, parts, {"content-type": "application/json"}, limit=limit)
             works = Wire.JSON
         else:
             works = Wire.BINARY
@@ -217,10 +251,19 @@ class KServeClassifier:
             if 400 <= reply.status < 500:
                 self._doubted = True  # perhaps it is another model by now
             raise ServerError(f"the model server refused the windows: {reply.told()}")
-        answers = mapping.observe(self._spec, read_answer(reply.body, reply.header_length), len(windows))
+        if len(reply.body) > HERE_BYTES:
+            answers = await asyncio.to_thread(self._read, reply, len(windows))
+        else:
+            answers = self._read(reply, len(windows))
         if self._wire is Wire.AUTO:
             self._wire = works
         return answers
+
+    def _read(self, reply: Reply, windows: int) -> list[Answer]:
+        """What the model says of so many windows."""
+        wanted = mapping.expected(self._spec, windows)
+        outputs = read_answer(reply.body, reply.header_length, wanted)
+        return mapping.observe(self._spec, outputs, windows)
 
     # Looking ----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import orjson
 
 from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, ModelSpec
-from gateway.classify.kserve.tensors import MalformedError, Tensor
+from gateway.classify.kserve.tensors import NUMBERS, TEXTS, MalformedError, Tensor, Wanted
 from gateway.classify.port import Answer, ClassifierError, Observation, ToneObservation
 from gateway.classify.sidecar.events import MalformedEvent, heard
 
@@ -21,6 +21,12 @@ ROUNDING = 1e-6
 """How far a score of 32-bit floats may be outside 0..1."""
 MAX_EVENTS_BYTES = 65_536
 """JSON of one window's events."""
+MAX_ANSWER_BYTES = 1_048_576
+"""Of a whole answer, whatever was asked."""
+NUMBER_BYTES = 64
+"""More than any number takes, as JSON with the space round it."""
+HEAD_BYTES = 65_536
+"""What stands in an answer beside its outputs' data."""
 
 EDGES = (0.32, 0.44, 0.60)
 """Arousals that part the labels, where a model has no classes; the embedded classifier's own."""
@@ -33,18 +39,43 @@ EDGE_SURE, MOST_SURE = 0.5, 0.9
 """Confidence of such a label at its range's edge, and in its middle."""
 
 
+def expected(spec: ModelSpec, windows: int) -> dict[str, Wanted]:
+    """What the outputs for so many windows must be, by name.
+
+    Texts are of shape [windows], or [windows, 1] where a server knows no other.
+    """
+    found: dict[str, Wanted] = {}
+    if spec.classes is not None:
+        found[spec.classes.output] = Wanted(NUMBERS, ((windows, len(spec.classes.labels)),))
+    if spec.dimensions is not None:
+        found[spec.dimensions.output] = Wanted(NUMBERS, ((windows, len(spec.dimensions.order)),))
+    if spec.events is not None:
+        found[spec.events.output] = Wanted(TEXTS, ((windows,), (windows, 1)))
+    return found
+
+
+def most_bytes(spec: ModelSpec, windows: int) -> int:
+    """The most that the answer for so many windows may have; what is longer needn't be read."""
+    width = (len(spec.classes.labels) if spec.classes else 0) + (
+        len(spec.dimensions.order) if spec.dimensions else 0
+    )
+    each = NUMBER_BYTES * width + (MAX_EVENTS_BYTES if spec.events else 0)
+    return min(MAX_ANSWER_BYTES, windows * each + HEAD_BYTES)
+
+
 def observe(spec: ModelSpec, outputs: Mapping[str, Tensor], windows: int) -> list[Answer]:
     """What was heard in each of `windows`.
 
     Raises:
         MalformedError: the outputs are not what was agreed, and no window has an answer.
     """
-    classes = dimensions = None
-    if spec.classes is not None:
-        classes = _matrix(outputs, spec.classes.output, windows, len(spec.classes.labels))
-    if spec.dimensions is not None:
-        dimensions = _matrix(outputs, spec.dimensions.output, windows, len(spec.dimensions.order))
-    events = _texts(outputs, spec.events.output, windows) if spec.events else None
+    for name, wanted in expected(spec, windows).items():
+        if name not in outputs:
+            raise MalformedError("an output that was asked for is missing")
+        wanted.check(outputs[name].datatype, outputs[name].shape)
+    classes = _matrix(outputs[spec.classes.output]) if spec.classes else None
+    dimensions = _matrix(outputs[spec.dimensions.output]) if spec.dimensions else None
+    events = _texts(outputs[spec.events.output]) if spec.events else None
     answers: list[Answer] = []
     for row in range(windows):
         try:
@@ -59,19 +90,8 @@ def observe(spec: ModelSpec, outputs: Mapping[str, Tensor], windows: int) -> lis
     return answers
 
 
-def _tensor(outputs: Mapping[str, Tensor], name: str) -> Tensor:
-    found = outputs.get(name)
-    if found is None:
-        raise MalformedError("an output that was asked for is missing")
-    return found
-
-
-def _matrix(outputs: Mapping[str, Tensor], name: str, windows: int, width: int) -> Scores:
-    found = _tensor(outputs, name)
-    if found.shape != (windows, width):
-        raise MalformedError(f"an output has shape {list(found.shape)} and not {[windows, width]}")
-    if isinstance(found.values, tuple) or found.datatype == "BOOL":
-        raise MalformedError(f"an output that should be numbers is {found.datatype}")
+def _matrix(found: Tensor) -> Scores:
+    assert not isinstance(found.values, tuple)  # its datatype was looked at
     return found.values.astype(np.float64)
 
 
@@ -79,13 +99,8 @@ def _row(matrix: Scores | None, number: int) -> Scores | None:
     return None if matrix is None else np.asarray(matrix[number])
 
 
-def _texts(outputs: Mapping[str, Tensor], name: str, windows: int) -> tuple[bytes, ...]:
-    """Of shape [windows], or [windows, 1] where a server knows no other."""
-    found = _tensor(outputs, name)
-    if found.shape not in ((windows,), (windows, 1)):
-        raise MalformedError(f"an output has shape {list(found.shape)} and not {[windows]}")
-    if not isinstance(found.values, tuple):
-        raise MalformedError(f"an output that should be BYTES is {found.datatype}")
+def _texts(found: Tensor) -> tuple[bytes, ...]:
+    assert isinstance(found.values, tuple)  # its datatype was looked at
     return found.values
 
 

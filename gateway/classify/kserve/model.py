@@ -73,6 +73,17 @@ class Normalize(StrEnum):
     ZERO_MEAN_UNIT_VARIANCE = "zero-mean-unit-variance"
 
 
+class GateKind(StrEnum):
+    """What decides whether there is anything for the model to hear."""
+
+    SPEECH = "speech"
+    """Sound, in which somebody speaks."""
+    ENERGY = "energy"
+    """Any sound."""
+    NONE = "none"
+    """Nothing does: it hears all windows."""
+
+
 class Activation(StrEnum):
     """What makes scores of a model's outputs."""
 
@@ -80,6 +91,10 @@ class Activation(StrEnum):
     SIGMOID = "sigmoid"
     NONE = "none"
     """They are scores already."""
+
+
+SILENCE_DBFS = -60.0
+"""Below it nobody speaks, and an emotion model would still say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +109,9 @@ class InputSpec:
     pad: Pad = Pad.AFTER
     keep: Keep = Keep.NEWEST
     normalize: Normalize = Normalize.NONE
-    silence_dbfs: float | None = None
-    """Windows quieter than this are not sent; None: all are."""
+    gate: GateKind = GateKind.NONE
+    silence_dbfs: float = SILENCE_DBFS
+    """Quieter windows hold no sound, for the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +163,6 @@ class ModelSpec:
         """The names of the outputs that are read."""
         parts = (self.classes, self.dimensions, self.events)
         return tuple(part.output for part in parts if part is not None)
-
-
-SILENCE_DBFS = -60.0
-"""Below it nobody speaks, and an emotion model would still say something."""
 
 
 def read_spec(path: Path, *, most_s: float = 60.0) -> ModelSpec:
@@ -242,7 +254,7 @@ def _spec(top: _Table) -> ModelSpec:
     source = top.table("input") or _Table("input", {}, top.path, top.problems)
     spec = ModelSpec(
         at=Named(model, version),
-        input=_input(source, gated=events is None),
+        input=_input(source, tonal=events is None),
         classes=_classes(classes) if classes else None,
         dimensions=_dimensions(dimensions) if dimensions else None,
         events=_events(events) if events else None,
@@ -257,7 +269,10 @@ def _spec(top: _Table) -> ModelSpec:
     return spec
 
 
-def _input(table: _Table, *, gated: bool) -> InputSpec:
+def _input(table: _Table, *, tonal: bool) -> InputSpec:
+    """The table's fields; a model that is `tonal` says something of any noise."""
+    silence_dbfs = table.take("silence_dbfs", Number(-100, 0))
+    gate = GateKind.SPEECH if tonal else GateKind.NONE if silence_dbfs is None else GateKind.ENERGY
     spec = InputSpec(
         name=table.take("name", _LINE),
         type=table.take("type", Choice(SampleType), SampleType.AUTO),
@@ -265,9 +280,12 @@ def _input(table: _Table, *, gated: bool) -> InputSpec:
         pad=table.take("pad", Choice(Pad), Pad.AFTER),
         keep=table.take("keep", Choice(Keep), Keep.NEWEST),
         normalize=table.take("normalize", Choice(Normalize), Normalize.NONE),
-        silence_dbfs=table.take("silence_dbfs", Number(-100, 0), SILENCE_DBFS if gated else None),
+        gate=table.take("gate", Choice(GateKind), gate),
+        silence_dbfs=SILENCE_DBFS if silence_dbfs is None else silence_dbfs,
     )
     table.finish()
+    if spec.gate is GateKind.NONE and silence_dbfs is not None:
+        table.blame("silence_dbfs", "goes with a gate alone", 'leave it out, or set gate = "energy"')
     if spec.type is SampleType.INT16 and spec.normalize is not Normalize.NONE:
         table.blame("normalize", "goes with no int16 samples", 'leave it out, or set type = "float32"')
     return spec

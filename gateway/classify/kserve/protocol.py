@@ -23,6 +23,7 @@ from gateway.classify.kserve.tensors import (
     NUMERIC,
     MalformedError,
     Tensor,
+    Wanted,
     from_json,
     read_shape,
     unpack,
@@ -34,6 +35,10 @@ BINARY_EXTENSION = "binary_tensor_data"
 """Its name among a server's extensions."""
 MOST_TENSORS = 64
 """In one answer, or in one description of a model."""
+
+MOST_NESTED = 40_000
+"""Lists and objects in the JSON of an answer: more than a thousand for each of 32 windows. No thread but the
+one that makes them of a text gets a turn meanwhile, and of so many it is some ten milliseconds."""
 
 PART_SAMPLES = 16_384
 """Samples that are written as JSON at a time: some hundred microseconds."""
@@ -109,29 +114,37 @@ def json_request(name: str, rows: Rows, outputs: Sequence[str]) -> Iterator[byte
     yield b']}],"outputs":' + orjson.dumps([{"name": one} for one in outputs]) + b"}"
 
 
-def read_answer(body: bytes, header_length: str | None) -> dict[str, Tensor]:
-    """The outputs of an answer, by name.
+def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
+    """The outputs of an answer that are wanted, by name; others are passed over.
+
+    What says that it is something else than what is wanted is refused before its data is looked at.
 
     Args:
         body: all of it.
         header_length: the value of `Inference-Header-Content-Length`, where the answer has one.
+        wanted: what was asked for, by name.
 
     Raises:
         MalformedError: it is not what the protocol says.
     """
     head, raw = _split(body, header_length)
+    if head.count(b"[") + head.count(b"{") > MOST_NESTED:
+        raise MalformedError("the answer has too many lists")
     document = _document(head)
     listed = document.get("outputs")
     if not isinstance(listed, list) or not len(listed) <= MOST_TENSORS:
         raise MalformedError("the answer has no list of outputs")
     found: dict[str, Tensor] = {}
+    names: set[str] = set()
     at = 0
     for one in listed:
-        tensor, size = _tensor(one, raw[at:])
-        at += size
-        if tensor.name in found:
+        told = _head(one, len(raw) - at)
+        if told.name in names:
             raise MalformedError("an output comes twice")
-        found[tensor.name] = tensor
+        names.add(told.name)
+        if told.name in wanted:
+            found[told.name] = _tensor(told, raw[at : at + (told.size or 0)], wanted[told.name])
+        at += told.size or 0
     if at != len(raw):
         raise MalformedError("there are bytes left behind the last output")
     return found
@@ -169,22 +182,21 @@ def read_error(body: bytes) -> str:
     return "".join(char for char in text if char.isprintable())[:200]
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
     if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 12:
         raise MalformedError(f"{HEADER_LENGTH} is no number")
     if int(header_length) > len(body):
         raise MalformedError(f"{HEADER_LENGTH} is more than there is")
-    view = memoryview(body)
-    return view[: int(header_length)], view[int(header_length) :]
+    return body[: int(header_length)], memoryview(body)[int(header_length) :]
 
 
-def _document(body: bytes | memoryview) -> Mapping[str, Any]:
+def _document(body: bytes) -> Mapping[str, Any]:
     try:
         value = orjson.loads(body)
     except ValueError:
-        value = _lenient(bytes(body))
+        value = _lenient(body)
     if not isinstance(value, dict):
         raise MalformedError("the answer is no JSON object")
     return value
@@ -200,8 +212,21 @@ def _lenient(body: bytes) -> Any:
         raise MalformedError("the answer is no JSON") from None
 
 
-def _tensor(value: object, raw: memoryview) -> tuple[Tensor, int]:
-    """A tensor, and how many of the raw bytes are its own."""
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What an output says of itself, in front of its data."""
+
+    name: str
+    datatype: str
+    told: Mapping[str, Any]
+    """All of it."""
+    parameters: Mapping[str, Any]
+    size: int | None
+    """How many of the raw bytes are its own; None where its data is JSON."""
+
+
+def _head(value: object, left: int) -> _Head:
+    """The head of an output, which has at most `left` raw bytes."""
     if not isinstance(value, dict):
         raise MalformedError("an output is no JSON object")
     name, datatype = value.get("name"), value.get("datatype")
@@ -210,16 +235,24 @@ def _tensor(value: object, raw: memoryview) -> tuple[Tensor, int]:
     parameters = value.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise MalformedError("an output's parameters are no JSON object")
-    shape, size = read_shape(value.get("shape")), parameters.get("binary_data_size")
-    if size is None:
-        texts = datatype == BYTES and parameters.get("content_type") == "base64"
-        values = from_json(value.get("data"), datatype, shape, base64_texts=texts)
-        return Tensor(name, datatype, shape, values), 0
-    if type(size) is not int or not 0 <= size <= len(raw):
+    size = parameters.get("binary_data_size")
+    if size is not None and (type(size) is not int or not 0 <= size <= left):
         raise MalformedError("an output says it has more bytes than there are")
-    if "data" in value:
+    return _Head(name, datatype, value, parameters, size)
+
+
+def _tensor(head: _Head, raw: memoryview, wanted: Wanted) -> Tensor:
+    """The output behind `head`, whose raw bytes are `raw`, where it is what is wanted."""
+    name, datatype, shape = head.name, head.datatype, read_shape(head.told.get("shape"))
+    wanted.check(datatype, shape)
+    if head.size is None:
+        texts = datatype == BYTES and head.parameters.get("content_type") == "base64"
+        return Tensor(
+            name, datatype, shape, from_json(head.told.get("data"), datatype, shape, base64_texts=texts)
+        )
+    if "data" in head.told:
         raise MalformedError("an output has data twice")
-    return Tensor(name, datatype, shape, unpack(raw[:size], datatype, shape)), size
+    return Tensor(name, datatype, shape, unpack(raw, datatype, shape))
 
 
 def _specs(value: object) -> tuple[TensorSpec, ...]:

@@ -16,8 +16,12 @@ _FULL_SCALE = np.float32(1.0 / 32768.0)
 
 
 def is_silent(window: Window, below_dbfs: float) -> bool:
-    """Whether the window as a whole has less power than that; a full-scale square wave has 0 dBFS."""
+    """Whether the window as a whole has less power than that; a full-scale square wave has 0 dBFS.
+
+    A constant offset counts for nothing.
+    """
     samples = window.samples.astype(np.float32)
+    samples -= samples.mean()
     power = float(np.dot(samples, samples)) / len(samples) * float(_FULL_SCALE) ** 2
     return bool(power < 10.0 ** (below_dbfs / 10.0))
 

@@ -14,9 +14,10 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from gateway.classify.kserve.protocol import HEADER_LENGTH, read_error
+from gateway.classify.retry import RetryBudget
 
-MAX_ANSWER_BYTES = 1_048_576
-"""Of a whole answer: more than 32 windows give, and no more than can be read in a few milliseconds."""
+TOLD_BYTES = 65_536
+"""Of what a server says of itself, its models, and what went wrong: read in a millisecond or two."""
 CONNECTIONS = 16
 KEEP_ALIVE_S = 4.0
 """Seconds an idle connection is kept: less than the five after which common servers close theirs."""
@@ -63,6 +64,8 @@ class ModelServer:
             token: sent as `Authorization: Bearer`.
         """
         parts = urlsplit(url)
+        # Idle connections are closed by anybody's server, also before much was asked.
+        self._budget = RetryBudget.full()
         self._socket = parts.path if parts.scheme == "unix" else None
         self._base = "http://localhost" if self._socket else url
         self._headers = {"host": urlsplit(self._base).netloc, "accept-encoding": "identity"}
@@ -80,16 +83,18 @@ class ModelServer:
         Raises:
             ServerError: there was no answer.
         """
-        return await self._exchange("GET", path, (), {})
+        return await self._exchange("GET", path, (), {}, TOLD_BYTES)
 
-    async def post(self, path: str, parts: Sequence[bytes], headers: Mapping[str, str]) -> Reply:
-        """Send a body of `parts` to `path`.
+    async def post(
+        self, path: str, parts: Sequence[bytes], headers: Mapping[str, str], *, limit: int
+    ) -> Reply:
+        """Send a body of `parts` to `path`; an answer of status 200 has at most `limit` bytes.
 
         Raises:
             ServerError: there was no answer.
         """
         length = {"content-length": str(sum(map(len, parts)))}
-        return await self._exchange("POST", path, parts, {**headers, **length})
+        return await self._exchange("POST", path, parts, {**headers, **length}, limit)
 
     async def aclose(self) -> None:
         """Close every connection. Safe to call again."""
@@ -111,19 +116,20 @@ class ModelServer:
         )
 
     async def _exchange(
-        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str]
+        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str], limit: int
     ) -> Reply:
+        self._budget.earn()
         try:
             try:
                 response = await self._send(method, path, parts, headers)
             except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                if not _lost(error):
+                if not _lost(error) or not self._budget.spend():
                     raise
                 # A connection that the server had just closed looks like this; nothing has been answered yet,
                 # and to ask again what is heard in a window changes nothing.
                 response = await self._send(method, path, parts, headers)
             try:
-                return await _whole(response)
+                return await _whole(response, limit)
             finally:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
@@ -167,13 +173,17 @@ def _lost(error: Exception) -> bool:
     return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError)
 
 
-async def _whole(response: httpx.Response) -> Reply:
+async def _whole(response: httpx.Response, limit: int) -> Reply:
+    """The answer; of one that is none, what is over the limit for those is left out."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise ServerError("the model server's answer is compressed, which nobody asked for")
     body = bytearray()
     assert isinstance(response.stream, httpx.AsyncByteStream)
     async for part in response.stream:
         body += part
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ServerError(f"the model server's answer is over {MAX_ANSWER_BYTES} bytes")
+        if response.status_code != 200 and len(body) > TOLD_BYTES:
+            del body[TOLD_BYTES:]
+            break
+        if len(body) > limit:
+            raise ServerError(f"the model server's answer is over {limit} bytes")
     return Reply(response.status_code, bytes(body), response.headers.get(HEADER_LENGTH))

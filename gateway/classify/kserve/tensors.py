@@ -36,6 +36,10 @@ NUMERIC: dict[str, "np.dtype[Any]"] = {
 }
 """Datatypes of numbers; BYTES is the other one. BF16 has no numpy type and is not supported."""
 
+NUMBERS = frozenset(NUMERIC) - {"BOOL"}
+"""Datatypes of what may be a score."""
+TEXTS = frozenset({BYTES})
+
 MOST_ELEMENTS = 2**24
 """In one tensor of an answer."""
 MOST_DIMENSIONS = 16
@@ -53,6 +57,31 @@ class Tensor:
     datatype: str
     shape: tuple[int, ...]
     values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a tensor of an answer must be."""
+
+    datatypes: frozenset[str]
+    shapes: tuple[tuple[int, ...], ...]
+    """Any of them will do."""
+
+    def check(self, datatype: str, shape: tuple[int, ...]) -> None:
+        """Compare it with what a tensor says it is.
+
+        Raises:
+            MalformedError: it is something else.
+        """
+        if shape not in self.shapes:
+            raise MalformedError(f"an output has shape {list(shape)} and not {list(self.shapes[0])}")
+        if datatype not in self.datatypes:
+            known = datatype if datatype in NUMERIC or datatype == BYTES else "of a datatype not supported"
+            raise MalformedError(f"an output that should be {self._kind} is {known}")
+
+    @property
+    def _kind(self) -> str:
+        return BYTES if self.datatypes == TEXTS else "numbers"
 
 
 def count_of(shape: Sequence[int]) -> int:

@@ -26,8 +26,8 @@ from gateway.classify.remote.observer import Observer, Silent
 from gateway.classify.remote.pace import Pace
 from gateway.classify.remote.pool import Lease, NobodyThere, Pool
 from gateway.classify.remote.replica import Replica
-from gateway.classify.remote.retry import RetryBudget
 from gateway.classify.remote.work import Work
+from gateway.classify.retry import RetryBudget
 from gateway.classify.sidecar import batch as batches
 from gateway.classify.sidecar import single
 from gateway.classify.sidecar.batch import Asked, Failed, MalformedBatch, Told

@@ -5,6 +5,8 @@ import json
 import logging
 import ssl
 import subprocess
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 import pytest
 
 from gateway.classify.kserve.classifier import KServeClassifier
-from gateway.classify.kserve.model import InputSpec, SampleType, Wire
-from gateway.classify.kserve.server import MAX_ANSWER_BYTES
-from gateway.classify.port import Answer, ClassifierError, HealthStatus, ToneObservation
+from gateway.classify.kserve.mapping import MAX_ANSWER_BYTES
+from gateway.classify.kserve.model import GateKind, InputSpec, SampleType, Wire
+from gateway.classify.port import Answer, ClassifierError, HealthStatus, ToneObservation, Window
+from gateway.classify.retry import SAVED
 from gateway.clock import ManualClock
 from tests.gateway.classify.kserve import peer as peers
 from tests.gateway.classify.kserve.kit import asking, becomes, labels, run, spec, until, window
@@ -79,10 +82,65 @@ def test_a_model_that_takes_few_windows_gets_few() -> None:
 
 
 def test_silence_is_not_sent() -> None:
-    """It counts as classified, with nothing to tell; the others are asked for."""
-    answers, peer = answers_of(peers.well, 0, 900, 1, input=InputSpec(silence_dbfs=-60.0))
-    assert labels(answers) == ["-", "Tense", "-"]
-    assert [len(asked.rows) for asked in peer.asked] == [1]
+    """It counts as classified, with nothing to tell; the others are asked for. An offset is no sound."""
+
+    async def main() -> None:
+        model = spec(input=InputSpec(gate=GateKind.ENERGY))
+        async with serving() as peer, asking(peer.url, model) as classifier:
+            batch = [window(0), speech(900), window(900)]
+            assert labels(await classifier.classify(batch)) == ["-", "Tense", "-"]
+            assert [len(asked.rows) for asked in peer.asked] == [1]
+
+    run(main())
+
+
+def speech(level: int) -> Window:
+    """Samples with a level, above zero."""
+    made = window(level)
+    made.samples[::2] = level // 2
+    return made
+
+
+@pytest.mark.parametrize("gate", list(GateKind))
+def test_a_model_of_tones_hears_only_who_speaks(gate: GateKind) -> None:
+    """Where the file wants that; who speaks is asked of sound alone, and not on the event loop."""
+    heard: list[int] = []
+
+    def talking(windows: Sequence[Window]) -> list[bool]:
+        assert threading.current_thread() is not threading.main_thread()
+        heard.extend(int(one.samples[1]) for one in windows)
+        return [one.samples[1] == 900 for one in windows]
+
+    async def main() -> list[str | None]:
+        async with serving() as peer:
+            model = spec(input=InputSpec(gate=gate))
+            classifier = KServeClassifier(model, peer.url, ManualClock(), talking=talking)
+            await classifier.start()
+            try:
+                return labels(await classifier.classify([window(0), speech(900), speech(800), speech(900)]))
+            finally:
+                await classifier.aclose()
+
+    told = run(main())
+    assert told[1:] == ["Tense", "-" if gate is GateKind.SPEECH else "Tense", "Tense"]
+    assert told[0] == ("Calm" if gate is GateKind.NONE else "-")
+    assert heard == ([900, 800, 900] if gate is GateKind.SPEECH else [])
+
+
+def test_speech_that_cannot_be_heard_fails_the_batch() -> None:
+    """It is no silence."""
+
+    def talking(windows: Sequence[Window]) -> list[bool]:
+        raise ValueError("no")
+
+    async def main() -> None:
+        model = spec(input=InputSpec(gate=GateKind.SPEECH))
+        classifier = KServeClassifier(model, "http://127.0.0.1:9", ManualClock(), talking=talking)
+        with pytest.raises(ClassifierError, match="ValueError"):
+            await classifier.classify([speech(900)])
+        await classifier.aclose()
+
+    run(main())
 
 
 @pytest.mark.parametrize("wire", list(Wire))
@@ -162,6 +220,9 @@ BAD_ANSWERS: dict[str, Infer] = {
     "no object": saying(http(200, b"[]")),
     "deep JSON": saying(http(200, b"[" * 100_000 + b"NaN")),
     "no outputs": saying(http(200, b"{}")),
+    "nothing but lists": saying(
+        http(200, b'{"outputs":[' + b"[]," * 20_000 + json.dumps(FINE).encode() + b"]}")
+    ),
     "another output": saying(http(200, tensors({**FINE, "name": "other"}))),
     "wrong count": saying(http(200, tensors({**FINE, "shape": [1, 2], "data": [1, 2]}))),
     "too few labels": saying(http(200, tensors({**FINE, "shape": [2, 1], "data": [1, 2]}))),
@@ -180,6 +241,8 @@ BAD_ANSWERS: dict[str, Infer] = {
     "redirect": saying(http(302, location="http://127.0.0.1:9/")),
     "compressed": saying(http(200, tensors(FINE), Content_Encoding="gzip")),
     "10 MB": saying(http(200, tensors(FINE) + b" " * (10 * MAX_ANSWER_BYTES))),
+    "more than was asked for": saying(http(200, tensors(FINE) + b" " * 70_000)),
+    "400 at length": saying(http(400, b'{"detail": "' + b"x" * 2_000_000 + b'"}')),
     "disconnect": saying(b"", close=True),
     "disconnect in the headers": saying(b"HTTP/1.1 200 OK\r\ncontent-le", close=True),
     "disconnect mid-body": saying(http(200, tensors(FINE))[:-5], close=True),
@@ -229,6 +292,38 @@ def test_a_connection_the_server_has_closed_is_not_noticed() -> None:
             assert labels(await classifier.classify([window()])) == ["Tense"]
 
     run(main())
+
+
+def test_a_server_that_drops_every_call_is_not_asked_twice_as_often() -> None:
+    """Retries have a budget: what was saved up, and a tenth of the calls."""
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with serving(BAD_ANSWERS["disconnect"]) as peer:
+            async with asking(peer.url, clock=clock, look_every_s=60) as classifier:
+                for _ in range(100):
+                    assert labels(await classifier.classify([window()])) == [None]
+                    clock.advance(60)
+            assert 100 + SAVED <= len(peer.asked) <= 100 + SAVED + 10
+
+    run(main())
+
+
+def test_long_answers_are_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And short ones where they are."""
+    where: list[bool] = []
+    read = KServeClassifier._read
+
+    def noted(self: KServeClassifier, *given: Any) -> list[Answer]:
+        where.append(threading.current_thread() is threading.main_thread())
+        return read(self, *given)
+
+    monkeypatch.setattr(KServeClassifier, "_read", noted)
+    one = {**FINE, "shape": [1, 2], "data": [1, 2]}
+    for spaces in (0, 40_000):
+        answers, _ = answers_of(saying(http(200, tensors(one) + b" " * spaces)), 900)
+        assert labels(answers) == ["Tense"]
+    assert where == [True, False]
 
 
 def test_connections_are_kept() -> None:
@@ -281,6 +376,22 @@ def test_a_server_that_only_says_it_is_ready_is_left_alone_for_a_while() -> None
             clock.advance(60)
             assert labels(await classifier.classify([window()])) == ["Tense"]
             assert classifier.notices.current["tone"].status == "ready"
+
+    run(main())
+
+
+def test_answers_that_nobody_can_read_are_failures() -> None:
+    """A model that says nothing but NaN is no better than none; one window's is that window's affair."""
+
+    async def main() -> None:
+        async with serving() as peer, asking(peer.url, look_every_s=60) as classifier:
+            for _ in range(8):
+                assert labels(await classifier.classify([window(-1), window(900)])) == [None, "Tense"]
+            assert classifier.health().status == "ready"
+            for _ in range(8):
+                assert labels(await classifier.classify([window(-1), window(-1)])) == [None, None]
+            assert len(peer.asked) == 8 + 5
+            assert classifier.health().status == "warning"
 
     run(main())
 

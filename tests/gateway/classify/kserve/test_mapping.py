@@ -166,6 +166,21 @@ def test_events_that_cannot_be_read_fail_their_window_alone(bad: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "windows", "most"),
+    [
+        (classes(), 1, 65_536 + 192),
+        (classes(), 32, 65_536 + 32 * 192),
+        (DIMENSIONS, 2, 65_536 + 384),
+        (EVENTS, 1, 131_072),
+        (EVENTS, 32, mapping.MAX_ANSWER_BYTES),
+    ],
+)
+def test_an_answer_is_as_long_as_the_question_allows(spec: ModelSpec, windows: int, most: int) -> None:
+    """Room for each number and each list, and never more than a whole answer may have."""
+    assert mapping.most_bytes(spec, windows) == most
+
+
+@pytest.mark.parametrize(
     ("spec", "outputs"),
     [
         (classes(), {}),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.classify.kserve.model import (
     Activation,
+    GateKind,
     Keep,
     Normalize,
     Pad,
@@ -34,6 +35,7 @@ samples = 64_000
 pad = "before"
 keep = "oldest"
 normalize = "zero-mean-unit-variance"
+gate = "speech"
 silence_dbfs = -50
 
 [classes]
@@ -76,7 +78,8 @@ def test_every_field(tmp_path: Path) -> None:
     )
     heard = spec.input
     assert (heard.name, heard.type, heard.samples) == ("signal", SampleType.FLOAT32, 64_000)
-    assert (heard.pad, heard.keep, heard.silence_dbfs) == (Pad.BEFORE, Keep.OLDEST, -50)
+    assert (heard.pad, heard.keep) == (Pad.BEFORE, Keep.OLDEST)
+    assert (heard.gate, heard.silence_dbfs) == (GateKind.SPEECH, -50)
     assert heard.normalize is Normalize.ZERO_MEAN_UNIT_VARIANCE
     assert spec.classes is not None
     assert (spec.classes.labels, spec.classes.activation) == (("Neutral", "Happy"), Activation.SIGMOID)
@@ -92,11 +95,15 @@ def test_every_field(tmp_path: Path) -> None:
 
 
 def test_the_least(tmp_path: Path) -> None:
-    """A name and what one output means; silence isn't sent to a model of tones, but to one of events."""
+    """A name and what one output means; a model of tones hears speech alone, and one of events all."""
     spec = read_spec(written(tmp_path, 'model = "m"\n[classes]\noutput = "o"\nlabels = ["a", "b"]\n'))
-    assert spec.input.silence_dbfs == -60
+    assert (spec.input.gate, spec.input.silence_dbfs) == (GateKind.SPEECH, -60)
     assert spec.at.version is None
-    assert read_spec(written(tmp_path, 'model = "m"\n[events]\n')).input.silence_dbfs is None
+    assert read_spec(written(tmp_path, 'model = "m"\n[events]\n')).input.gate is GateKind.NONE
+    quiet = read_spec(written(tmp_path, 'model = "m"\n[input]\nsilence_dbfs = -40\n[events]\n')).input
+    assert (quiet.gate, quiet.silence_dbfs) == (GateKind.ENERGY, -40)
+    every = read_spec(written(tmp_path, 'model = "m"\n[input]\ngate = "none"\n' + CLASSES)).input
+    assert every.gate is GateKind.NONE
 
 
 def test_the_file_in_deploy_is_good() -> None:
@@ -126,6 +133,11 @@ CLASSES = '[classes]\noutput = "o"\nlabels = ["a", "b"]\n'
         (
             'model = "m"\n[input]\ntype = "int16"\nnormalize = "zero-mean-unit-variance"\n' + CLASSES,
             "input.normalize goes with no int16 samples",
+        ),
+        ('model = "m"\n[input]\ngate = "voice"\n' + CLASSES, "input.gate must be speech, energy or none"),
+        (
+            'model = "m"\n[input]\ngate = "none"\nsilence_dbfs = -50\n' + CLASSES,
+            "input.silence_dbfs goes with a gate alone",
         ),
         ('model = "m"\n[classes]\nlabels = ["a"]', "classes.output is missing"),
         ('model = "m"\n[classes]\noutput = "o"', "classes.labels or labels_file must be given"),

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from gateway.classify.kserve.protocol import (
     HEADER_LENGTH,
+    MOST_NESTED,
     PART_SAMPLES,
     Named,
     Rows,
@@ -23,7 +24,16 @@ from gateway.classify.kserve.protocol import (
     read_extensions,
     read_metadata,
 )
-from gateway.classify.kserve.tensors import BYTES, NUMERIC, MalformedError, Tensor, pack
+from gateway.classify.kserve.tensors import (
+    BYTES,
+    NUMBERS,
+    NUMERIC,
+    TEXTS,
+    MalformedError,
+    Tensor,
+    Wanted,
+    pack,
+)
 from tests.gateway.classify.kserve.test_tensors import tensors
 from tests.peers import ask
 
@@ -31,6 +41,9 @@ SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=5)
 ROWS: "st.SearchStrategy[Any]" = hnp.arrays(np.int16, SHAPES) | hnp.arrays(
     np.float32, SHAPES, elements=st.floats(-1, 1, width=32)
 )
+
+
+ONE = {"x": Wanted(NUMBERS, ((1,),))}
 
 
 def test_where_a_model_is() -> None:
@@ -95,6 +108,14 @@ def _answer(outputs: list[tuple[str, tuple[int, ...], Any]], binary: list[bool])
     return head + raw, str(len(head))
 
 
+def wanted(outputs: list[tuple[str, tuple[int, ...], Any]]) -> dict[str, Wanted]:
+    """Just these."""
+    return {
+        f"o{number}": Wanted(frozenset({datatype}), (shape,))
+        for number, (datatype, shape, _) in enumerate(outputs)
+    }
+
+
 @given(st.lists(st.tuples(tensors(), st.booleans()), max_size=4))
 def test_answers_round_trip_tensor_by_tensor(parts: list[tuple[Any, bool]]) -> None:
     """In binary and JSON, mixed."""
@@ -104,7 +125,7 @@ def test_answers_round_trip_tensor_by_tensor(parts: list[tuple[Any, bool]]) -> N
         for (datatype, _, values), bare in parts
     ]
     body, length = _answer(outputs, binary)
-    found = read_answer(body, length)
+    found = read_answer(body, length, wanted(outputs))
     assert list(found) == [f"o{number}" for number in range(len(outputs))]
     for (datatype, shape, values), tensor in zip(outputs, found.values(), strict=True):
         assert (tensor.datatype, tensor.shape) == (datatype, shape)
@@ -118,7 +139,7 @@ def test_answers_round_trip_tensor_by_tensor(parts: list[tuple[Any, bool]]) -> N
 def test_any_bytes_are_an_answer_or_refused(body: bytes, length: str | None) -> None:
     """And so as a description of a model, of a server and of an error."""
     with suppress(MalformedError):
-        read_answer(body, length)
+        read_answer(body, length, ONE)
     for read in (read_metadata, read_extensions):
         with suppress(MalformedError):
             read(body)
@@ -128,11 +149,15 @@ def test_any_bytes_are_an_answer_or_refused(body: bytes, length: str | None) -> 
 @given(st.data())
 def test_a_changed_answer_is_read_or_refused(data: st.DataObject) -> None:
     """One byte of a good answer is another: never another error."""
-    body, length = _answer([("FP32", (2,), np.array([1, 2], "<f4")), (BYTES, (1,), (b"[]",))], [True, True])
+    outputs: list[tuple[str, tuple[int, ...], Any]] = [
+        ("FP32", (2,), np.array([1, 2], "<f4")),
+        (BYTES, (1,), (b"[]",)),
+    ]
+    body, length = _answer(outputs, [True, True])
     at = data.draw(st.integers(0, len(body) - 1))
     changed = body[:at] + bytes([data.draw(st.integers(0, 255))]) + body[at + 1 :]
     try:
-        found = read_answer(changed, length)
+        found = read_answer(changed, length, wanted(outputs))
     except MalformedError:
         return
     assert all(isinstance(tensor, Tensor) for tensor in found.values())
@@ -141,7 +166,7 @@ def test_a_changed_answer_is_read_or_refused(data: st.DataObject) -> None:
 def test_a_number_that_json_cannot_say() -> None:
     """Some servers write it all the same; the batch is not lost for it."""
     body = b'{"outputs": [{"name": "x", "datatype": "FP32", "shape": [3], "data": [NaN, -Infinity, 1]}]}'
-    values = read_answer(body, None)["x"].values
+    values = read_answer(body, None, {"x": Wanted(NUMBERS, ((3,),))})["x"].values
     np.testing.assert_array_equal(values, np.array([np.nan, -np.inf, 1], np.float32))
 
 
@@ -163,23 +188,73 @@ def test_a_tensor_that_is_none_is_refused(output: dict[str, Any]) -> None:
     """Whatever is missing, of another type, or there twice."""
     head = json.dumps({"outputs": [output]}).encode()
     with pytest.raises(MalformedError):
-        read_answer(head + b"\0" * 4, str(len(head)))
+        read_answer(head + b"\0" * 4, str(len(head)), ONE)
 
 
 def test_an_output_comes_once() -> None:
     """Which of two would be right?"""
     one = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}
     with pytest.raises(MalformedError, match="twice"):
-        read_answer(json.dumps({"outputs": [one, one]}).encode(), None)
+        read_answer(json.dumps({"outputs": [one, one]}).encode(), None, ONE)
 
 
 def test_texts_as_base64() -> None:
     """How some servers say bytes in JSON."""
     one = {"name": "x", "datatype": "BYTES", "shape": [1], "data": ["W10="]}
     body = json.dumps({"outputs": [{**one, "parameters": {"content_type": "base64"}}]}).encode()
-    assert read_answer(body, None)["x"].values == (b"[]",)
+    asked = {"x": Wanted(TEXTS, ((1,),))}
+    assert read_answer(body, None, asked)["x"].values == (b"[]",)
     with pytest.raises(MalformedError):
-        read_answer(body.replace(b"W10=", b"!!!!"), None)
+        read_answer(body.replace(b"W10=", b"!!!!"), None, asked)
+
+
+class Untouched(list[Any]):
+    """Data that nobody may look at."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("the data was looked at")
+
+    __len__ = __iter__
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"shape": [40_000]}, r"shape \[40000\] and not \[1, 2\]"),
+        ({"shape": [2, 1]}, r"shape \[2, 1\]"),
+        ({"datatype": "BYTES"}, "should be numbers is BYTES"),
+        ({"datatype": "BOOL"}, "should be numbers is BOOL"),
+        ({"datatype": "a\nb"}, "is of a datatype not supported"),
+    ],
+)
+def test_what_is_not_wanted_is_refused_by_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], told: str
+) -> None:
+    """However much data there is: none of it is looked at."""
+    one = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": Untouched(), **said}
+    monkeypatch.setattr("gateway.classify.kserve.protocol._document", lambda _: {"outputs": [one]})
+    with pytest.raises(MalformedError, match=told):
+        read_answer(b"", None, {"x": Wanted(NUMBERS, ((1, 2),))})
+
+
+def test_more_lists_than_any_answer_has_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make them would stop everything else for as long."""
+    monkeypatch.setattr("gateway.classify.kserve.protocol._document", lambda _: pytest.fail("it was read"))
+    for piece in (b"[],", b"{},"):
+        with pytest.raises(MalformedError, match="too many lists"):
+            read_answer(b"[" + piece * (MOST_NESTED + 1), None, ONE)
+
+
+def test_outputs_that_nobody_asked_for_are_passed_over() -> None:
+    """Some servers answer with all that a model gives; their bytes are still their own."""
+    outputs: list[tuple[str, tuple[int, ...], Any]] = [
+        ("FP32", (3,), np.ones(3, "<f4")),
+        ("FP32", (2,), np.array([1, 2], "<f4")),
+    ]
+    body, length = _answer(outputs, [True, True])
+    found = read_answer(body, length, {"o1": wanted(outputs)["o1"]})
+    assert list(found) == ["o1"]
+    np.testing.assert_array_equal(found["o1"].values, [1, 2])
 
 
 def test_errors_are_told_short_and_on_one_line() -> None:
@@ -213,7 +288,7 @@ def test_another_client_reads_the_same_in_our_answers() -> None:
     outputs.append((BYTES, (2, 1), (b"[]", b'{"a": "b"}')))
     body, length = _answer(outputs, [True] * len(outputs))
     theirs = json.loads(ask(_THEIR_ANSWER, length, data=body))
-    ours = read_answer(body, length)
+    ours = read_answer(body, length, wanted(outputs))
     assert list(theirs) == list(ours)
     for name, (values, shape, dtype) in theirs.items():
         mine = ours[name].values

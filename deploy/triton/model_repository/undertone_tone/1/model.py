@@ -16,6 +16,18 @@ NORMALIZE = ("none", "zero-mean-unit-variance")
 VARIANCE_FLOOR = 1e-7
 
 
+def providers(args):
+    """Where the graph runs: on the GPU that Triton gave to this instance, else on the CPU.
+
+    Nothing else that onnxruntime may bring is taken: TensorRT would build an engine for each new shape.
+    """
+    on_gpu = args.get("model_instance_kind", "").endswith("GPU")
+    if on_gpu and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        gpu = {"device_id": args["model_instance_device_id"]}
+        return [("CUDAExecutionProvider", gpu), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
+
+
 class TritonPythonModel:
     """One instance of the model."""
 
@@ -30,9 +42,7 @@ class TritonPythonModel:
         file = folder / (given.get("onnx_file") or "model.onnx")
         if not file.is_file():
             raise pb_utils.TritonModelException(f"there is no model at {file}: put the ONNX graph there")
-        self.session = onnxruntime.InferenceSession(
-            str(file), providers=onnxruntime.get_available_providers()
-        )
+        self.session = onnxruntime.InferenceSession(str(file), providers=providers(args))
         inputs = {one.name: one for one in self.session.get_inputs()}
         outputs = {one.name: one for one in self.session.get_outputs()}
         self.input = given.get("onnx_input") or next(iter(inputs))

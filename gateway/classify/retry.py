@@ -1,6 +1,6 @@
 """How often may be asked again: at most once a call, and over all calls at most one time in ten.
 
-A sidecar that is down or overloaded gets no second helping of the load that it can't take.
+A peer that is down or overloaded gets no second helping of the load that it can't take.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,14 @@ SAVED: Final = 10
 
 @dataclass(slots=True)
 class RetryBudget:
-    """Earned by calls, spent by retries. There are never more retries than a tenth of the calls."""
+    """Earned by calls, spent by retries: never more than a tenth of the calls, and what it began with."""
 
     _tenths: int = 0
+
+    @classmethod
+    def full(cls) -> "RetryBudget":
+        """One that begins with as many retries as may be saved up."""
+        return cls(EVERY * SAVED)
 
     def earn(self) -> None:
         """A call is made, the first of its kind."""

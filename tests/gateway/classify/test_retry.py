@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.classify.remote.retry import EVERY, SAVED, RetryBudget
+from gateway.classify.retry import EVERY, SAVED, RetryBudget
 
 
 @given(st.lists(st.booleans(), max_size=400))
@@ -24,4 +24,10 @@ def test_what_is_saved_is_bounded() -> None:
     budget = RetryBudget()
     for _ in range(10_000):
         budget.earn()
+    assert sum(budget.spend() for _ in range(100)) == SAVED
+
+
+def test_one_may_begin_with_all_that_can_be_saved() -> None:
+    """For peers that are asked rarely."""
+    budget = RetryBudget.full()
     assert sum(budget.spend() for _ in range(100)) == SAVED

@@ -173,8 +173,11 @@ class TextFormatter(logging.Formatter):
 
 _FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"json": JsonFormatter, "text": TextFormatter}
 
-_NEVER_BELOW_INFO = ("websockets", "httpx", "httpcore", "asyncio")
+_NEVER_BELOW_INFO = ("websockets", "httpcore", "asyncio")
 """At debug level these write out frames and headers: transcripts and credentials."""
+
+_NEVER_BELOW_WARNING = ("httpx",)
+"""At info level it writes out every address, with the ids in it."""
 
 
 def logging_config(level: str, format: str) -> dict[str, Any]:
@@ -211,7 +214,11 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
 def _library_levels(number: int) -> dict[str, int]:
     # What uvicorn says of each connection the gateway says itself, so that is for debugging only.
     own = logging.INFO if number <= logging.DEBUG else logging.WARNING
-    return {"uvicorn": max(number, own)} | dict.fromkeys(_NEVER_BELOW_INFO, max(number, logging.INFO))
+    return (
+        {"uvicorn": max(number, own)}
+        | dict.fromkeys(_NEVER_BELOW_INFO, max(number, logging.INFO))
+        | dict.fromkeys(_NEVER_BELOW_WARNING, max(number, logging.WARNING))
+    )
 
 
 def configure(level: str, format: str) -> None:

@@ -7,17 +7,18 @@ time, and what becomes of one says nothing about the others.
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import random
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.classify.notices import Notices
 from gateway.classify.orchestrator.client import Grant, OrchestratorError, UnusableGrant
+from gateway.classify.orchestrator.connections import ANSWERING, Connect, Connections
 from gateway.classify.orchestrator.desk import Allocation, Desk
-from gateway.classify.port import Answer, Classifier, ClassifierError, Health, HealthStatus, Window, room_of
+from gateway.classify.port import Answer, Classifier, ClassifierError, Health, HealthStatus, Window
 from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ CLOSE_S = 5.0
 """Seconds that giving everything back may take at the end."""
 
 MEANWHILE = "the embedded classifier listens meanwhile"
-_ANSWERING = (HealthStatus.READY, HealthStatus.WARNING)
+ELSEWHERE = "the embedded classifier listens where a session has no sidecar"
 
 
 class Orchestrator(Protocol):
@@ -43,20 +44,6 @@ class Orchestrator(Protocol):
     async def release(self, allocation_id: str) -> None: ...
 
     async def aclose(self) -> None: ...
-
-
-Connect = Callable[[str], Classifier]
-"""Makes a classifier for the sidecar at a URL; it is started and closed here."""
-
-
-@dataclass(slots=True, eq=False)
-class _Sidecar:
-    """A connection, shared by the allocations of one URL."""
-
-    classifier: Classifier
-    starting: "asyncio.Future[None]"
-    allocations: int = 0
-    unlisten: Callable[[], None] = lambda: None
 
 
 class OrchestratedClassifier:
@@ -87,18 +74,17 @@ class OrchestratedClassifier:
         on_outcome: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._orchestrator = orchestrator
-        self._connect = connect
         self._fallback = fallback
         self._clock = clock
         self._per_session = per_session
         self._ttl_s = ttl_s
         self._desk = Desk(ttl_s, jitter)
-        self._sidecars: dict[str, _Sidecar] = {}
-        self._caller = f"undertone-{secrets.token_hex(4)}"
+        self._secret = secrets.token_bytes(16)
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._notices = Notices()
+        self._connections = Connections(connect, self._notices)
         self._on_outcome = on_outcome
 
     # The port ------------------------------------------------------------------------------------------
@@ -110,9 +96,8 @@ class OrchestratedClassifier:
 
     @property
     def room(self) -> int | None:
-        """As of the sidecar that has most."""
-        rooms = [room for one in self._sidecars.values() if (room := room_of(one.classifier)) is not None]
-        return max(rooms, default=None)
+        """As of the sidecar that has most, among those that answer."""
+        return self._connections.room
 
     async def start(self) -> None:
         """Start the fallback, and ask for the node's sidecar."""
@@ -150,8 +135,7 @@ class OrchestratedClassifier:
     def forget(self, session: str) -> None:
         """The session is over, and so is the need for its sidecar."""
         self._fallback.forget(session)
-        for sidecar in self._sidecars.values():
-            sidecar.classifier.forget(session)
+        self._connections.forget(session)
         if self._per_session:
             self._desk.drop(session)
             self._changed.set()
@@ -160,13 +144,13 @@ class OrchestratedClassifier:
         """It always listens, if not always by what it should."""
         fallback = self._fallback.health()
         if self._desk.failing:
-            status = HealthStatus.WARNING if fallback.status in _ANSWERING else fallback.status
-            return Health(status, f"no sidecar; {MEANWHILE}")
+            status = HealthStatus.WARNING if fallback.status in ANSWERING else fallback.status
+            return Health(status, f"no sidecar; {ELSEWHERE if self._per_session else MEANWHILE}")
         if self._per_session:
             return fallback
         allocation = self._desk.route(NODE, self._clock.monotonic())
-        if allocation is not None and self._answers(allocation):
-            return self._sidecars[allocation.url].classifier.health()
+        if allocation is not None and self._connections.answers(allocation.url):
+            return self._connections.to(allocation.url).health()
         return Health(HealthStatus.WARNING, f"no sidecar yet; {MEANWHILE}")
 
     async def aclose(self) -> None:
@@ -185,8 +169,7 @@ class OrchestratedClassifier:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for url in tuple(self._sidecars):
-            await self._close_sidecar(url)
+        await self._connections.aclose()
         await self._fallback.aclose()
         await self._orchestrator.aclose()
 
@@ -204,14 +187,23 @@ class OrchestratedClassifier:
     def _route(self, scope: str) -> Allocation | None:
         if self._desk.want(scope):
             self._changed.set()
+        self._change_over(scope)
         allocation = self._desk.route(scope, self._clock.monotonic())
         if allocation is None:
             return None
-        if self._answers(allocation):
+        if self._connections.answers(allocation.url):
             return allocation
-        if self._sidecars[allocation.url].classifier.health().status is HealthStatus.ERROR:
+        if self._connections.to(allocation.url).health().status is HealthStatus.ERROR:
             self._failed(allocation)
         return None
+
+    def _change_over(self, scope: str) -> None:
+        """What renews an allocation is used as soon as it answers, and not before."""
+        coming = self._desk.coming(scope)
+        if coming is not None and self._connections.answers(coming.url):
+            self._desk.change_over(scope)
+            self._follow()
+            self._changed.set()
 
     async def _ask(self, allocation: Allocation | None, batch: Sequence[Window]) -> Sequence[Answer]:
         """An answer for each window, whatever happens."""
@@ -219,7 +211,7 @@ class OrchestratedClassifier:
             return await _answers(self._fallback, batch)
         failed = True
         try:
-            answers = await _answers(self._sidecars[allocation.url].classifier, batch)
+            answers = await _answers(self._connections.to(allocation.url), batch)
             failed = all(isinstance(answer, ClassifierError) for answer in answers)
             return answers
         finally:
@@ -228,28 +220,28 @@ class OrchestratedClassifier:
             else:
                 allocation.failures = 0
 
-    def _answers(self, allocation: Allocation) -> bool:
-        return self._sidecars[allocation.url].classifier.health().status in _ANSWERING
-
     def _failed(self, allocation: Allocation) -> None:
         allocation.failures += 1
         if allocation.failures >= MOST_FAILURES and allocation.scopes:
             self._desk.suspect(allocation, self._clock.monotonic())
+            self._follow()
             self._changed.set()
-            self._warn("the sidecar does not answer, so another one is asked for")
+            if not self._per_session and not self._has_one(NODE):
+                self._warn("the sidecar does not answer, so another one is asked for")
 
     # Allocations ---------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:
             due = self._desk.due(self._clock.monotonic())
+            self._follow()
             for scope in due.ask:
                 self._spawn(self._allocate(scope))
             for allocation in due.release:
                 self._spawn(self._release(allocation))
             for allocation in due.gone:
                 self._on_outcome("left")
-                self._spawn(self._part_with(allocation.url))
+                self._spawn(self._connections.part_with(allocation.url))
             wait_s = self._desk.wait_s(self._clock.monotonic())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -258,36 +250,46 @@ class OrchestratedClassifier:
 
     async def _allocate(self, scope: str) -> None:
         asked_at = self._clock.monotonic()
-        caller = f"{self._caller}-{secrets.token_hex(4)}" if self._per_session else self._caller
         try:
-            grant = await self._orchestrator.allocate(caller, self._ttl_s)
+            grant = await self._orchestrator.allocate(self._caller(scope), self._ttl_s)
         except UnusableGrant as error:
-            self._refuse(scope, error, self._desk.made(error.allocation_id, "", asked_at))
-        except OrchestratorError as error:
-            self._refuse(scope, error)
+            self._refuse(scope, str(error), self._desk.made(error.allocation_id, "", asked_at))
+        except Exception as error:
+            self._refuse(scope, _why(error))
         else:
             await self._take(scope, self._desk.made(grant.id, grant.url, asked_at))
         self._changed.set()
 
+    def _caller(self, scope: str) -> str:
+        """Who asks: always the same for a scope, and nothing that tells of it."""
+        return f"undertone-{hashlib.blake2s(scope.encode(), key=self._secret, digest_size=8).hexdigest()}"
+
     async def _take(self, scope: str, allocation: Allocation) -> None:
         """Connect to what was granted, and send windows there from now on."""
         try:
-            await self._open_sidecar(allocation.url)
+            await self._connections.open(allocation.url)
         except Exception as error:
-            told = OrchestratorError(f"the sidecar can't be used ({type(error).__name__})")
             allocation.url = ""  # nothing is connected there
-            self._refuse(scope, told, allocation)
+            why = f"the sidecar can't be used ({type(error).__name__})"
+            self._refuse(scope, why, allocation, told=not self._per_session)
             return
         before = self._desk.held
-        self._desk.granted(scope, allocation, self._clock.monotonic())
-        if self._desk.held == before:  # it was held already, or can't be: that is no second use
-            self._on_outcome("extended")
-            await self._part_with(allocation.url)
-        else:
-            self._on_outcome("granted")
-        self._notices.tell(PART, Health(HealthStatus.READY))
+        taken = self._desk.granted(scope, allocation, self._clock.monotonic())
+        again = self._desk.held == before
+        self._change_over(scope)
+        self._follow()
+        self._on_outcome("refused" if not taken else "extended" if again else "granted")
+        if again:  # it was held already, or can't be: that is no second use
+            await self._connections.part_with(allocation.url)
+        if not self._has_one(scope):
+            if not taken:
+                self._warn("the orchestrator gave one that is given back already")
+        elif not self._desk.failing:
+            self._notices.tell(PART, Health(HealthStatus.READY))
 
-    def _refuse(self, scope: str, error: OrchestratorError, allocation: Allocation | None = None) -> None:
+    def _refuse(
+        self, scope: str, why: str, allocation: Allocation | None = None, *, told: bool = True
+    ) -> None:
         now = self._clock.monotonic()
         if allocation is None:
             self._desk.refused(scope, now)
@@ -297,63 +299,36 @@ class OrchestratedClassifier:
             if self._desk.held > before:
                 self._on_outcome("granted")
         self._on_outcome("refused")
-        self._warn(str(error))
+        if told and not self._has_one(scope):
+            self._warn(why)
 
     async def _release(self, allocation: Allocation) -> None:
         try:
             await self._orchestrator.release(allocation.id)
-        except OrchestratorError as error:
+        except Exception as error:
             again = self._desk.kept(allocation, self._clock.monotonic())
             if not again:
-                log.warning("a sidecar was not given back: %s", error)
+                log.warning("a sidecar was not given back: %s", _why(error))
                 self._on_outcome("left")
-                await self._part_with(allocation.url)
+                await self._connections.part_with(allocation.url)
         else:
             self._desk.released(allocation)
             self._on_outcome("released")
-            await self._part_with(allocation.url)
+            await self._connections.part_with(allocation.url)
         self._changed.set()
 
+    def _has_one(self, scope: str) -> bool:
+        return self._desk.route(scope, self._clock.monotonic()) is not None
+
     def _warn(self, why: str) -> None:
-        self._notices.tell(PART, Health(HealthStatus.WARNING, f"{why}; {MEANWHILE}"))
+        listens = ELSEWHERE if self._per_session else MEANWHILE
+        self._notices.tell(PART, Health(HealthStatus.WARNING, f"{why}; {listens}"))
 
-    # Connections ---------------------------------------------------------------------------------------
-
-    async def _open_sidecar(self, url: str) -> None:
-        sidecar = self._sidecars.get(url)
-        if sidecar is None:
-            classifier = self._connect(url)
-            starting = asyncio.ensure_future(classifier.start())
-            sidecar = self._sidecars[url] = _Sidecar(classifier, starting)
-            if not self._per_session:
-                sidecar.unlisten = classifier.notices.listen(self._notices.tell)
-        sidecar.allocations += 1
-        try:
-            await asyncio.shield(sidecar.starting)
-        except BaseException:
-            await self._part_with(url)
-            raise
-
-    async def _part_with(self, url: str) -> None:
-        """One allocation less is at that URL."""
-        sidecar = self._sidecars.get(url)
-        if sidecar is None:
-            return
-        sidecar.allocations -= 1
-        if not sidecar.allocations:
-            await self._close_sidecar(url)
-
-    async def _close_sidecar(self, url: str) -> None:
-        sidecar = self._sidecars.pop(url)
-        sidecar.unlisten()
-        for part in sidecar.classifier.notices.current:
-            if part != PART:
-                self._notices.forget(part)
-        sidecar.starting.cancel()
-        try:
-            await sidecar.classifier.aclose()
-        except Exception:
-            log.exception("a sidecar's connections could not be closed")
+    def _follow(self) -> None:
+        """Where all sessions share one sidecar, they are told what it says of itself."""
+        if not self._per_session:
+            allocation = self._desk.route(NODE, self._clock.monotonic())
+            self._connections.follow(None if allocation is None else allocation.url)
 
     # Tasks ---------------------------------------------------------------------------------------------
 
@@ -374,6 +349,10 @@ class OrchestratedClassifier:
             await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(0.02)
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, OrchestratorError) else f"unexpected: {type(error).__name__}"
 
 
 async def _answers(classifier: Classifier, batch: Sequence[Window]) -> Sequence[Answer]:

@@ -61,7 +61,9 @@ class OrchestratorClient:
         self._timeout_s = timeout_s
         limits = httpx.Limits(max_connections=16, max_keepalive_connections=4)
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits), timeout=timeout_s
+            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits),
+            timeout=timeout_s,
+            headers={"accept-encoding": "identity"},
         )
 
     async def allocate(self, caller: str, ttl_s: float) -> Grant:
@@ -96,15 +98,20 @@ class OrchestratorClient:
                 asyncio.timeout(self._timeout_s),
                 self._http.stream(method, self._base + path, json=given) as answer,
             ):
-                async for piece in answer.aiter_bytes():
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise OrchestratorError("the orchestrator's answer is compressed")
+                async for piece in answer.aiter_raw():
                     body += piece
                     if len(body) > MAX_ANSWER:
                         raise OrchestratorError(f"the orchestrator's answer is over {MAX_ANSWER} bytes")
                 return answer.status_code, bytes(body)
+        except OrchestratorError:
+            raise
         except TimeoutError:
             raise OrchestratorError("the orchestrator did not answer in time") from None
-        except httpx.HTTPError as error:
-            # Not what it says: that may hold the address.
+        except Exception as error:
+            # More than HTTP's own: an answer that leads to an impossible address, for one. Not what it says:
+            # that may hold the address.
             raise OrchestratorError(f"the orchestrator can't be reached ({type(error).__name__})") from None
 
 

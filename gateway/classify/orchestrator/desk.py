@@ -1,15 +1,15 @@
 """Which sidecars are asked for, used and given back: decisions only, with time handed in.
 
     wanted ──ask──► granted ──► in use ──renew_at──► a new one is asked for, the old one serves on
-       ▲               │                              └─► the old one is given back once nobody uses it
-       └── refused ◄───┘ unusable, or its sidecar fails
+       ▲               │                              └─► the new one answers, or the old one's time is over:
+       └── refused ◄───┘ unusable, or its sidecar fails    the old one is given back once nobody uses it
 
 Whoever wants one (the node, or a session: a *scope*) has at most one that windows are sent to. The contract
-has no verb for a renewal, so before one ends a new one is asked for, and the old one is given back when the
-last call that went to it is over: for a moment two are held, and only the newer one is used anew.
+has no verb for a renewal, so before one ends a new one is asked for. That one is coming until it answers, and
+the old one is given back when the last call that went to it is over: meanwhile two are held, one is used.
 
-Failures are the orchestrator's, not a scope's: after one all wait, longer each time, and then a single scope
-tries for all of them.
+Failures are the orchestrator's, not a scope's: after one all that have none wait, longer each time, and then
+a single scope tries for all of them. Renewals go first, wait for nobody, and are tried again each by itself.
 """
 
 import heapq
@@ -55,7 +55,14 @@ class _Place:
     """What one scope has."""
 
     live: Allocation | None = None
+    """Where its windows go."""
+    coming: Allocation | None = None
+    """Where they will go; only beside a live one."""
     asking: bool = False
+    failures: int = 0
+    """Renewals in a row that came to nothing."""
+    look_at: float = float("-inf")
+    """When it may be time for a new one, or its time be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class Desk:
         self._jitter = jitter or random.Random()
         self._places: dict[str, _Place] = {}
         self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._renewing: OrderedDict[str, None] = OrderedDict()
         self._renewals: list[tuple[float, str]] = []
         self._held: dict[str, Allocation] = {}
         self._leaving: list[Allocation] = []
@@ -92,7 +100,7 @@ class Desk:
 
     @property
     def failing(self) -> bool:
-        """Whether the latest attempt to have a sidecar failed."""
+        """Whether the latest attempt to have a sidecar, where there was none, failed."""
         return self._failures > 0
 
     @property
@@ -118,9 +126,9 @@ class Desk:
     def drop(self, scope: str) -> None:
         """`scope` needs none any more."""
         place = self._places.pop(scope, None)
-        self._waiting.pop(scope, None)
-        if place is not None and place.live is not None:
-            self._retire(place.live, scope)
+        self._unlist(scope)
+        for one in (place.live, place.coming) if place is not None else ():
+            self._retire(one, scope)
 
     def close(self) -> None:
         """Nobody needs any, now and later. What is asked for still is given back when it is granted."""
@@ -137,6 +145,17 @@ class Desk:
             return None
         return place.live
 
+    def coming(self, scope: str) -> Allocation | None:
+        """Where they will go as soon as it answers; that is told by `change_over`."""
+        place = self._places.get(scope)
+        return None if place is None else place.coming
+
+    def change_over(self, scope: str) -> None:
+        """Windows of `scope` go to the coming one from now on, and its old one is given back."""
+        place = self._places[scope]
+        before, place.live, place.coming = place.live, place.coming, None
+        self._retire(before, scope)
+
     def enter(self, allocation: Allocation) -> None:
         """A call to it begins."""
         allocation.users += 1
@@ -146,26 +165,38 @@ class Desk:
         allocation.users -= 1
 
     def suspect(self, allocation: Allocation, now: float) -> None:
-        """Its sidecar doesn't answer: it is given back, and another is asked for after a pause."""
+        """Its sidecar doesn't answer: it is given back. Another, if none is coming, is asked for after a
+        pause."""
+        alone = False
         for scope in tuple(allocation.scopes):
-            self._places[scope].live = None
-            self._wait(scope)
-            self._retire(allocation, scope)
-        self._pause(now)
+            place = self._places[scope]
+            if place.live is allocation:
+                self.change_over(scope)
+            else:
+                place.coming = None
+                self._retire(allocation, scope)
+            if place.live is None:
+                self._wait(scope)
+                alone = True
+            elif place.live.renew_at <= now:
+                self._again(scope, now)
+        if alone:
+            self._pause(now)
 
     # What is to be done --------------------------------------------------------------------------------
 
     def due(self, now: float) -> Due:
         """What to ask for and to give back now; it is taken as begun."""
         while self._renewals and self._renewals[0][0] <= now:
-            _, scope = heapq.heappop(self._renewals)
-            self._renew(scope, now)
+            at, scope = heapq.heappop(self._renewals)
+            place = self._places.get(scope)
+            if place is not None and place.look_at == at:
+                self._renew(place, scope, now)
         ask: list[str] = []
+        while self._renewing and self._asking < MOST_ASKS:
+            ask.append(self._ask(self._renewing))
         while self._waiting and self._may_ask(now):
-            scope, _ = self._waiting.popitem(last=False)
-            self._places[scope].asking = True
-            self._asking += 1
-            ask.append(scope)
+            ask.append(self._ask(self._waiting))
         gone = [one for one in self._leaving if not one.users and not one.releasing and now >= one.expires_at]
         for one in gone:
             self._forget(one)
@@ -185,35 +216,46 @@ class Desk:
 
     # What became of it ---------------------------------------------------------------------------------
 
-    def granted(self, scope: str, allocation: Allocation, now: float) -> None:
+    def granted(self, scope: str, allocation: Allocation, now: float) -> bool:
         """The orchestrator gave `allocation`, for `scope` where that still wants it; else it is given back.
 
         One that is held already may be given again: then its time is longer, or several scopes share it.
+
+        Returns:
+            Whether it could be taken.
         """
         self._asked(scope)
         known = self._held.get(allocation.id)
         if known is not None and (known.releasing or known.url != allocation.url):
-            self._wait(scope)  # it is gone in a moment, or not what it was
-            self._pause(now)
-            return
+            self._again(scope, now)  # it is gone in a moment, or not what it was
+            return False
         if known is None:
             known = self._held[allocation.id] = allocation
         else:
             known.expires_at, known.renew_at = allocation.expires_at, allocation.renew_at
-        self._failures, self._retry_at = 0, float("-inf")
         place = self._places.get(scope)
+        if not _served(place, now):
+            self._failures, self._retry_at = 0, float("-inf")
         if place is None:
             self._retire(known, scope)
-            return
-        self._waiting.pop(scope, None)
-        before, place.live = place.live, known
+            return True
+        self._unlist(scope)
+        place.failures = 0
+        live = place.live
+        if live is None or live is known or not _served(place, now):
+            old = (live, place.coming)
+            place.live, place.coming = known, None
+        else:
+            old = (place.coming, None)
+            place.coming = known
         known.scopes.add(scope)
         if known in self._leaving:
             self._leaving.remove(known)
-        if before is not None and before is not known:
-            self._retire(before, scope)
-        for at in (known.renew_at, known.expires_at):
-            heapq.heappush(self._renewals, (at, scope))
+        for one in old:
+            if one is not known:
+                self._retire(one, scope)
+        self._look(place, scope, known.renew_at)
+        return True
 
     def unusable(self, scope: str, allocation: Allocation, now: float) -> None:
         """The orchestrator gave one that can't be used: it is given back."""
@@ -221,14 +263,12 @@ class Desk:
         if allocation.id not in self._held:
             self._held[allocation.id] = allocation
             self._retire(allocation, scope)
-        self._wait(scope)
-        self._pause(now)
+        self._again(scope, now)
 
     def refused(self, scope: str, now: float) -> None:
         """The orchestrator gave none."""
         self._asked(scope)
-        self._wait(scope)
-        self._pause(now)
+        self._again(scope, now)
 
     def released(self, allocation: Allocation) -> None:
         """It was given back."""
@@ -251,15 +291,26 @@ class Desk:
 
     # Inside --------------------------------------------------------------------------------------------
 
-    def _renew(self, scope: str, now: float) -> None:
+    def _renew(self, place: _Place, scope: str, now: float) -> None:
         """It may be time for a new one; what has run out isn't used any more."""
-        place = self._places.get(scope)
-        if place is None or place.live is None or place.live.renew_at > now:
-            return
-        self._wait(scope)
-        if place.live.expires_at <= now:
-            before, place.live = place.live, None
-            self._retire(before, scope)
+        while place.live is not None and place.live.expires_at <= now:
+            self.change_over(scope)
+        newest = place.coming or place.live
+        if newest is None or newest.renew_at <= now:
+            self._wait(scope)
+        self._look(place, scope, newest.renew_at if newest and newest.renew_at > now else None)
+
+    def _look(self, place: _Place, scope: str, at: float | None) -> None:
+        """Look after `scope` at that time, or when its live one is over; sooner than that nothing is due."""
+        if place.live is not None:
+            place.look_at = place.live.expires_at if at is None else min(at, place.live.expires_at)
+            heapq.heappush(self._renewals, (place.look_at, scope))
+
+    def _ask(self, line: "OrderedDict[str, None]") -> str:
+        scope, _ = line.popitem(last=False)
+        self._places[scope].asking = True
+        self._asking += 1
+        return scope
 
     def _may_ask(self, now: float) -> bool:
         if self._failures:
@@ -276,10 +327,31 @@ class Desk:
 
     def _wait(self, scope: str) -> None:
         place = self._places.get(scope)
-        if place is not None and not place.asking:
+        if place is None or place.asking:
+            return
+        if place.live is None:
+            self._renewing.pop(scope, None)
             self._waiting.setdefault(scope)
+        else:
+            self._renewing.setdefault(scope)
 
-    def _retire(self, allocation: Allocation, scope: str) -> None:
+    def _unlist(self, scope: str) -> None:
+        self._waiting.pop(scope, None)
+        self._renewing.pop(scope, None)
+
+    def _again(self, scope: str, now: float) -> None:
+        """It came to nothing. Who has one that serves tries for itself, the others wait together."""
+        place = self._places.get(scope)
+        if place is not None and _served(place, now):
+            place.failures += 1
+            self._look(place, scope, now + self._pause_s(place.failures))
+        else:
+            self._wait(scope)
+            self._pause(now)
+
+    def _retire(self, allocation: Allocation | None, scope: str) -> None:
+        if allocation is None:
+            return
         allocation.scopes.discard(scope)
         if not allocation.scopes and allocation not in self._leaving:
             self._leaving.append(allocation)
@@ -296,3 +368,7 @@ class Desk:
     def _pause_s(self, failures: int) -> float:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16))
         return longest * self._jitter.uniform(0.5, 1.0)
+
+
+def _served(place: _Place | None, now: float) -> bool:
+    return place is not None and place.live is not None and now < place.live.expires_at

@@ -176,13 +176,21 @@ def test_a_broken_format_string_loses_no_line_and_no_secret(emit: Callable[[str]
     assert CANARY not in written
 
 
-@pytest.mark.parametrize("name", ["uvicorn.error", "websockets.server", "httpx", "httpcore.http11"])
+@pytest.mark.parametrize("name", ["uvicorn.error", "websockets.server", "httpcore.http11"])
 def test_libraries_never_write_frames_and_headers(emit: Callable[..., Emit], name: str) -> None:
     """At debug level they would log what people say and the credentials they send."""
     log = emit("json", "debug")
     assert log("< TEXT %s", CANARY, name=name, at=logging.DEBUG) == ""
     assert log("mine", at=logging.DEBUG) != ""
     assert log("theirs", name=name) != ""
+
+
+def test_no_address_that_is_asked_for_is_written(emit: Callable[..., Emit]) -> None:
+    """They hold ids in full: whoever reads the logs could give an allocation back."""
+    for level in ("debug", "info"):
+        log = emit("json", level)
+        assert log("HTTP Request: DELETE http://x/allocations/%s", CANARY, name="httpx") == ""
+        assert log("theirs", name="httpx", at=logging.WARNING) != ""
 
 
 def test_configure_sets_the_process_up(restored: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ class FakeSidecar:
     name: str = "fake"
     notices: Notices = field(default_factory=Notices)
     now: Health = WELL
+    room: int | None = None
     fails: bool = False
     gate: asyncio.Event | None = None
     life: list[str] = field(default_factory=list)
@@ -70,6 +71,11 @@ class Fleet:
     asked_at: list[float] = field(default_factory=list)
     sidecars: list[FakeSidecar] = field(default_factory=list)
     error: str | None = None
+    broken: bool = False
+    """Whether both verbs fail as nobody thought of."""
+    same: tuple[str, str] | None = None
+    """What is granted again and again."""
+    loading: set[str] = field(default_factory=set)
     keeps: int = 0
     """How many times giving back fails."""
     takes_s: float = 0.0
@@ -84,13 +90,20 @@ class Fleet:
         await asyncio.sleep(self.takes_s)
         if self.error is not None:
             raise OrchestratorError(self.error)
+        if self.broken:
+            raise ZeroDivisionError
         self.made += 1
+        if self.same is not None:
+            self.allocated[self.same[0]] = self.same[1]
+            return Grant(*self.same)
         id, url = f"a{self.made}", f"http://sidecar-{self.made}"
         self.allocated[id] = url
         return Grant(id, url)
 
     async def release(self, allocation_id: str) -> None:
         await asyncio.sleep(self.takes_s)
+        if self.broken:
+            raise ZeroDivisionError
         if self.keeps:
             self.keeps -= 1
             raise OrchestratorError("not now")
@@ -100,7 +113,8 @@ class Fleet:
         self.closed = True
 
     def connect(self, url: str) -> Classifier:
-        self.sidecars.append(FakeSidecar(url, self))
+        now = Health(HealthStatus.LOADING) if url in self.loading else WELL
+        self.sidecars.append(FakeSidecar(url, self, now=now))
         return self.sidecars[-1]
 
     def used(self, url: str) -> None:

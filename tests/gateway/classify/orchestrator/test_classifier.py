@@ -1,83 +1,12 @@
 """Windows go to the sidecar allocated for them, and to the embedded classifier while there is none."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.classify.orchestrator.classifier import MOST_FAILURES, PART, OrchestratedClassifier
-from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, QueueObservation
-from tests import virtual_time
-from tests.gateway.classify.orchestrator.sidecars import FakeSidecar, Fleet, window
-from tests.virtual_time import VirtualLoop
-
-TTL_S = 100.0
-EMBEDDED = "embedded"
-
-
-class Stand:
-    """A classifier under test, its orchestrator, and its fallback."""
-
-    def __init__(self, clock: VirtualLoop, per_session: bool) -> None:
-        self.clock = clock
-        self.fleet = Fleet()
-        self.outcomes: Counter[str] = Counter()
-        self.fallback = FakeSidecar(EMBEDDED, self.fleet)
-        self.classifier = OrchestratedClassifier(
-            self.fleet,
-            self.fleet.connect,
-            self.fallback,
-            clock,
-            per_session=per_session,
-            ttl_s=TTL_S,
-            on_outcome=lambda outcome: self.outcomes.update([outcome]),
-        )
-        self.told: list[tuple[str, Health]] = []
-        self.classifier.notices.listen(lambda part, health: self.told.append((part, health)))
-
-    async def hear(self, *sessions: str) -> list[str]:
-        """Who answered each window; `-` where nobody did."""
-        answers = await self.classifier.classify([window(session) for session in sessions])
-        assert len(answers) == len(sessions)
-        return [_who(answer) for answer in answers]
-
-    @property
-    def statuses(self) -> list[str]:
-        """Of the allocation, as told."""
-        return [health.status.value for part, health in self.told if part == PART]
-
-
-def _who(answer: Answer) -> str:
-    if isinstance(answer, ClassifierError):
-        return "-"
-    (one,) = answer
-    assert isinstance(one, QueueObservation)
-    return one.label
-
-
-def run(scenario: Callable[[Stand], Awaitable[None]], *, per_session: bool = False) -> Stand:
-    stands: list[Stand] = []
-
-    async def steps(loop: VirtualLoop) -> None:
-        stand = Stand(loop, per_session)
-        stands.append(stand)
-        await stand.classifier.start()
-        try:
-            await scenario(stand)
-        finally:
-            await stand.classifier.aclose()
-            await stand.classifier.aclose()
-        assert stand.fleet.closed
-        assert stand.fallback.life[-1] == "close"
-        assert all(one.life[-1] == "close" for one in stand.fleet.sidecars)
-
-    virtual_time.run(steps)
-    return stands[0]
-
-
-async def settled() -> None:
-    await asyncio.sleep(0.1)
+from gateway.classify.orchestrator.classifier import MOST_FAILURES
+from gateway.classify.port import Health, HealthStatus
+from tests.gateway.classify.orchestrator.stands import EMBEDDED, TTL_S, Stand, run, settled
 
 
 def test_a_node_shares_one_sidecar_and_gives_it_back_at_the_end() -> None:
@@ -298,3 +227,27 @@ def test_a_call_that_is_cancelled_uses_nothing_any_more() -> None:
         assert on.fleet.allocated == {}
 
     run(scenario, per_session=True)
+
+
+def test_whatever_asking_and_giving_back_fail_with_they_are_tried_again() -> None:
+    """Nothing is under way for good."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.broken = True
+        await asyncio.sleep(10)
+        assert len(on.fleet.callers) > 2
+        assert on.statuses == ["loading", "warning"]
+        assert "unexpected: ZeroDivisionError" in on.told[-1][1].detail
+        on.fleet.broken = False
+        await asyncio.sleep(20)
+        assert await on.hear("a") == ["http://sidecar-1"]
+        on.fleet.sidecars[0].now = Health(HealthStatus.ERROR, "gone")
+        on.fleet.broken = True
+        for _ in range(MOST_FAILURES):
+            await on.hear("a")
+        await asyncio.sleep(1)
+        on.fleet.broken = False
+        await asyncio.sleep(20)
+        assert sorted(on.fleet.allocated) == ["a2"]
+
+    run(scenario)

@@ -1,8 +1,10 @@
 """The orchestrator's contract over real sockets: what is sent, and what is taken for an answer."""
 
 import asyncio
+import contextlib
+import gzip
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -116,3 +118,51 @@ def test_nobody_there_and_nobody_who_answers() -> None:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         run(address, scenario, timeout_s=0.2)
     run(address, scenario)
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """One that says `answer`, byte by byte, to everything; and the heads of what it was asked."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+
+
+@pytest.mark.parametrize("location", ["http://xn--a.com/x", "http://x:99999999/", "http://[", "\xff"])
+def test_an_answer_that_leads_to_an_impossible_address_is_a_refusal(location: str) -> None:
+    """It isn't followed; looking at it alone can fail."""
+
+    async def main() -> None:
+        answer = f"HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode("latin-1")
+        async with answering(answer) as (url, _):
+            client = OrchestratorClient(url, 5.0)
+            with pytest.raises(OrchestratorError):
+                await client.allocate("undertone-test", 30.0)
+            with pytest.raises(OrchestratorError):
+                await client.release("1")
+            await client.aclose()
+
+    asyncio.run(main())
+
+
+def test_nothing_is_unpacked() -> None:
+    """No compressed answer is asked for, and what is small on the way stays so."""
+
+    async def main() -> None:
+        body = gzip.compress(b'{"url": "%s", "allocation_id": "1"}' % SIDECAR.encode())
+        head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
+        async with answering(head + body) as (url, heads):
+            client = OrchestratorClient(url, 5.0)
+            with pytest.raises(OrchestratorError, match="compressed"):
+                await client.allocate("undertone-test", 30.0)
+            await client.aclose()
+        assert b"accept-encoding: identity" in heads[0].lower()
+
+    asyncio.run(main())

@@ -1,11 +1,6 @@
-"""Allocations as a state machine: none leaked, none used after it was given back, one in use per scope."""
+"""What is asked for, used and given back, step by step."""
 
 import random
-from typing import Any
-
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
 
 from gateway.classify.orchestrator.desk import (
     LONGEST_PAUSE_S,
@@ -15,10 +10,8 @@ from gateway.classify.orchestrator.desk import (
     Allocation,
     Desk,
 )
-from gateway.clock import ManualClock
 
 TTL_S = 100.0
-SCOPES = ("a", "b", "c")
 
 
 def desk() -> Desk:
@@ -45,7 +38,7 @@ def test_a_scope_asks_once_and_its_windows_go_there_when_granted() -> None:
 
 
 def test_it_is_renewed_before_its_time_is_over_and_the_old_one_goes_when_nobody_uses_it() -> None:
-    """For a moment two are held, and windows go to the newer one."""
+    """Until the newer one answers two are held, and windows go to the old one."""
     its = desk()
     its.want("a")
     its.due(0.0)
@@ -57,12 +50,105 @@ def test_it_is_renewed_before_its_time_is_over_and_the_old_one_goes_when_nobody_
     assert its.route("a", wait) is old
     its.enter(old)
     new = grant(its, "a", wait, "2", "http://two")
-    assert its.route("a", wait) is new
+    assert (its.route("a", wait), its.coming("a")) == (old, new)
+    assert its.due(wait).release == ()
+    its.change_over("a")
+    assert (its.route("a", wait), its.coming("a")) == (new, None)
     assert its.due(wait).release == ()
     its.leave(old)
     assert its.due(wait).release == (old,)
     its.released(old)
     assert its.held == 1
+
+
+def test_what_renews_is_used_when_the_old_time_is_over_whether_it_answers_or_not() -> None:
+    """Or when the old one's sidecar fails; nothing more is asked for then, and nobody pauses."""
+    for fails in (False, True):
+        its = desk()
+        its.want("a")
+        its.due(0.0)
+        old = grant(its, "a", 0.0)
+        its.due(80.0)
+        new = grant(its, "a", 80.0, "2", "http://two")
+        assert its.route("a", 99.0) is old
+        if fails:
+            its.suspect(old, 99.0)
+        due = its.due(99.0 if fails else TTL_S)
+        assert (due.ask, due.release, due.gone) == ((), (old,) if fails else (), () if fails else (old,))
+        assert its.route("a", TTL_S) is new
+        assert not its.failing
+
+
+def test_a_session_that_ends_gives_back_what_was_coming_too() -> None:
+    """Both at once."""
+    its = desk()
+    its.want("a")
+    its.due(0.0)
+    both = (grant(its, "a", 0.0), *(grant(its, scope, 80.0, "2") for scope in its.due(80.0).ask))
+    its.drop("a")
+    assert its.due(80.0).release == both
+
+
+def test_renewals_go_first_and_wait_for_no_refusal_of_others() -> None:
+    """One that is refused is tried again by itself, and says nothing of the others."""
+    its = desk()
+    its.want("rich")
+    its.due(0.0)
+    grant(its, "rich", 0.0)
+    for number in range(30):
+        its.want(f"poor {number}")
+    for scope in its.due(1.0).ask:
+        its.refused(scope, 1.0)
+    renewal = RENEWAL[1] * TTL_S
+    while "rich" not in (asked := its.due(renewal).ask):
+        assert asked == ()
+    assert asked[0] == "rich"
+    its.refused("rich", renewal)
+    wait = its.wait_s(renewal)
+    assert wait is not None
+    assert wait <= 1.01
+    assert its.due(renewal + 1.0).ask[0] == "rich"
+    grant(its, "rich", renewal + 1.0)
+    assert its.failing
+
+
+def test_a_renewal_that_is_refused_is_no_failure_of_the_others() -> None:
+    """Who has none is asked for at once."""
+    its = desk()
+    its.want("rich")
+    its.due(0.0)
+    grant(its, "rich", 0.0)
+    assert its.due(80.0).ask == ("rich",)
+    its.refused("rich", 80.0)
+    its.want("poor")
+    assert its.due(80.0).ask == ("poor",)
+    assert not its.failing
+
+
+def test_who_shares_one_looks_after_it_when_another_made_its_time_longer() -> None:
+    """And renews it when that other is over."""
+    its = desk()
+    for scope in ("a", "b"):
+        its.want(scope)
+    its.due(0.0)
+    grant(its, "a", 0.0)
+    grant(its, "b", 0.0)
+    assert set(its.due(80.0).ask) == {"a", "b"}
+    grant(its, "a", 80.0)
+    its.refused("b", 80.0)
+    its.drop("a")
+    assert its.due(85.0).ask == ()
+    assert its.due(170.0).ask == ("b",)
+
+
+def test_a_grant_that_is_not_what_it_was_is_none() -> None:
+    """The same id at another address."""
+    its = desk()
+    its.want("a")
+    its.due(0.0)
+    grant(its, "a", 0.0)
+    its.due(80.0)
+    assert not its.granted("a", its.made("1", "http://elsewhere", 80.0), 80.0)
 
 
 def test_a_renewal_that_gives_the_same_one_again_makes_its_time_longer() -> None:
@@ -146,153 +232,3 @@ def test_one_whose_sidecar_fails_is_given_back_and_another_is_asked_for() -> Non
     assert its.route("a", 1.0) is None
     assert its.due(1.0).release == (made,)
     assert set(its.due(3.0).ask) < {"a", "b"}
-
-
-class DeskMachine(RuleBasedStateMachine):
-    """A desk before an orchestrator that grants, refuses, shares, loses requests and forgets nothing."""
-
-    asks: Bundle[str] = Bundle("asks")
-    releases: Bundle[Allocation] = Bundle("releases")
-    calls: Bundle[Allocation] = Bundle("calls")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = ManualClock()
-        self.desk = Desk(TTL_S, random.Random(1))
-        self.theirs: dict[str, float] = {}
-        """What the orchestrator holds, and until when."""
-        self.open: list[str] = []
-        self.given_up: set[str] = set()
-        self.closed = False
-        self.made = 0
-
-    @property
-    def now(self) -> float:
-        return self.clock.monotonic()
-
-    @rule(scope=st.sampled_from(SCOPES))
-    def want(self, scope: str) -> None:
-        self.desk.want(scope)
-
-    @rule(scope=st.sampled_from(SCOPES))
-    def drop(self, scope: str) -> None:
-        self.desk.drop(scope)
-
-    @rule(seconds=st.floats(0.01, 80))
-    def wait(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        for id in [id for id, until in self.theirs.items() if until <= self.now]:
-            del self.theirs[id]
-
-    @rule(target=asks)
-    def ask(self) -> Any:
-        due = self.desk.due(self.now)
-        for one in due.release:
-            assert not one.users
-            assert not one.scopes
-            assert one.id in self.theirs or one.expires_at <= self.now
-            self.pending.append(one)
-        for one in due.gone:
-            assert one.expires_at <= self.now
-        self.open += due.ask
-        return multiple(*due.ask)
-
-    @property
-    def pending(self) -> list[Allocation]:
-        found: list[Allocation] = self.__dict__.setdefault("_pending", [])
-        return found
-
-    def _answer(self) -> str | None:
-        return self.open.pop(0) if self.open else None
-
-    @rule(took=st.floats(0, 5))
-    def grant(self, took: float) -> None:
-        scope = self._answer()
-        if scope is None:
-            return
-        self.made += 1
-        asked_at = self.now
-        self.clock.advance(took)
-        self.theirs[str(self.made)] = self.now + TTL_S
-        self.desk.granted(
-            scope, self.desk.made(str(self.made), f"http://{self.made % 3}", asked_at), self.now
-        )
-
-    @rule()
-    def refuse(self) -> None:
-        scope = self._answer()
-        if scope is not None:
-            self.desk.refused(scope, self.now)
-
-    @rule()
-    def grant_something_useless(self) -> None:
-        scope = self._answer()
-        if scope is None:
-            return
-        self.made += 1
-        self.theirs[str(self.made)] = self.now + TTL_S
-        self.desk.unusable(scope, self.desk.made(str(self.made), "", self.now), self.now)
-
-    @rule(works=st.booleans())
-    def give_back(self, works: bool) -> None:
-        if not self.pending:
-            return
-        one = self.pending.pop(0)
-        if works:
-            self.theirs.pop(one.id, None)
-            self.desk.released(one)
-        elif not self.desk.kept(one, self.now):
-            self.given_up.add(one.id)
-
-    @rule(target=calls, scope=st.sampled_from(SCOPES))
-    def call(self, scope: str) -> Any:
-        found = self.desk.route(scope, self.now)
-        if found is None:
-            return multiple()
-        assert found.id in self.theirs, "used after it was given back, or its time was over"
-        assert found not in self.pending
-        self.desk.enter(found)
-        return found
-
-    @rule(one=calls)
-    def call_ends(self, one: Allocation) -> None:
-        if one.users:
-            self.desk.leave(one)
-
-    @rule(one=calls)
-    def sidecar_fails(self, one: Allocation) -> None:
-        if one.scopes:
-            self.desk.suspect(one, self.now)
-
-    @precondition(lambda self: not self.closed)
-    @rule()
-    def close(self) -> None:
-        self.closed = True
-        self.desk.close()
-
-    @invariant()
-    def one_in_use_per_scope(self) -> None:
-        for scope in SCOPES:
-            live = self.desk.route(scope, self.now)
-            assert live is None or scope in live.scopes
-            held = self.desk._held.values()
-            assert sum(scope in one.scopes for one in held) <= 1
-
-    def teardown(self) -> None:
-        """Whatever happened: at the end everything is given back, but for what could not be."""
-        self.desk.close()
-        for _ in range(200):
-            for one in tuple(self.desk._held.values()):
-                one.users = 0
-            self.ask()
-            self.grant(0.0)
-            self.give_back(True)
-            if self.desk.settled:
-                break
-            self.clock.advance(0.5)
-        assert self.desk.settled
-        assert set(self.theirs) <= self.given_up
-
-
-TestDesk = DeskMachine.TestCase
-TestDesk.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -19,6 +19,7 @@ from gateway.classify.acoustic.baseline import Cues
 from gateway.classify.acoustic.flags import RATE_SPOKEN_S, flags
 from gateway.classify.acoustic.prosody import Prosody, theil_sen
 from gateway.classify.acoustic.state import MOST_RECENT, Memory, Voice
+from gateway.classify.arousal import EDGES, inside
 from gateway.classify.port import SAMPLE_RATE, ToneObservation, Window
 
 LEAST_VOICED_S = 0.08
@@ -28,10 +29,6 @@ USUAL_VOICED_S = 0.2
 USUAL_EVERY_S = 0.95
 """Seconds of audio between two entries, so that overlapping windows count no more than others."""
 
-EDGES = (0.32, 0.44, 0.60)
-"""Arousals that part Subdued, Calm, Neutral and the labels above."""
-OPEN_WIDTH = 0.12
-"""Arousal beyond the outer edges at which a label is as clear as can be."""
 TENSE_Z = 0.8
 """Spectral balance, in spreads, that makes high arousal Tense if pitch rose less."""
 
@@ -124,11 +121,7 @@ def _label(arousal: float, deviations: Cues, heard: Prosody) -> tuple[str, float
 
 def _margin(arousal: float) -> float:
     """0.5 at a label's edge, 1 in the middle of its range or well beyond the outer edges."""
-    below = [edge for edge in EDGES if edge <= arousal]
-    above = [edge for edge in EDGES if edge > arousal]
-    width = 0.5 * (above[0] - below[-1]) if below and above else OPEN_WIDTH
-    distance = min(abs(arousal - edge) for edge in (*below[-1:], *above[:1]))
-    return 0.5 + 0.5 * min(1.0, distance / width)
+    return 0.5 + 0.5 * inside(arousal)
 
 
 def _shift(voice: Voice, arousal: float, seconds: float) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from gateway.classify.arousal import led_by
 from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, ModelSpec
 from gateway.classify.kserve.tensors import NUMBERS, TEXTS, MalformedError, Tensor, Wanted
 from gateway.classify.port import Answer, ClassifierError, Observation, ToneObservation
@@ -27,16 +28,6 @@ NUMBER_BYTES = 64
 """More than any number takes, as JSON with the space round it."""
 HEAD_BYTES = 65_536
 """What stands in an answer beside its outputs' data."""
-
-EDGES = (0.32, 0.44, 0.60)
-"""Arousals that part the labels, where a model has no classes; the embedded classifier's own."""
-LABELS = ("Subdued", "Calm", "Neutral", "Animated")
-LOW_VALENCE = 0.4
-"""Valence below which high arousal is Tense."""
-OPEN_WIDTH = 0.12
-"""Arousal beyond an outer edge at which a label is as clear as can be."""
-EDGE_SURE, MOST_SURE = 0.5, 0.9
-"""Confidence of such a label at its range's edge, and in its middle."""
 
 
 def expected(spec: ModelSpec, windows: int) -> dict[str, Wanted]:
@@ -150,16 +141,6 @@ def _dimensions(spec: DimensionsSpec, row: Scores) -> dict[str, float]:
         raise MalformedError("a dimension is no number")
     within = np.clip((row - spec.low) / (spec.high - spec.low), 0.0, 1.0)
     return dict(zip(spec.order, within.tolist(), strict=True))
-
-
-def led_by(arousal: float, valence: float | None) -> tuple[str, float]:
-    """The label of a range of arousal, and how far inside the range it is."""
-    place = sum(arousal >= edge for edge in EDGES)
-    tense = place == len(EDGES) and valence is not None and valence < LOW_VALENCE
-    around = EDGES[max(0, place - 1) : place + 1]
-    width = 0.5 * (around[1] - around[0]) if len(around) == 2 else OPEN_WIDTH
-    inside = min(1.0, min(abs(arousal - edge) for edge in around) / width)
-    return "Tense" if tense else LABELS[place], EDGE_SURE + (MOST_SURE - EDGE_SURE) * inside
 
 
 def _events(text: bytes) -> list[Observation]:

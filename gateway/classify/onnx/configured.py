@@ -1,6 +1,5 @@
 """The classifier that the settings name."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from gateway.classify.onnx.model import load
 from gateway.classify.onnx.spec import ModelSpec, read_spec
 from gateway.clock import Clock
 from gateway.config.options import variable
+from gateway.eventloop import on_event_loop
 from gateway.settings import Problem, Settings, SettingsError
 
 _NAME = "onnx_model_file"
@@ -47,7 +47,7 @@ def configured_onnx(settings: Settings, clock: Clock, talking: Talking) -> OnnxC
     with _translated(settings.onnx_model_file):
         spec = _spec(settings.onnx_model_file)
         later = partial(load, spec, threads=_threads(settings))
-        model = Deferred(spec, later) if _is_serving() else later()
+        model = Deferred(spec, later) if on_event_loop() else later()
     return OnnxClassifier(model, clock, talking=talking, workers=settings.classify_workers)
 
 
@@ -58,14 +58,6 @@ def _spec(file: str) -> ModelSpec:
 def _threads(settings: Settings) -> int:
     """The cores, shared among the workers."""
     return max(1, len(os.sched_getaffinity(0)) // settings.classify_workers)
-
-
-def _is_serving() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 @contextmanager

@@ -16,23 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.classify.arousal import led_by
 from gateway.classify.onnx.course import Course, Moved
 from gateway.classify.onnx.spec import Activation, ClassesSpec, DimensionsSpec, ModelSpec
 from gateway.classify.port import SAMPLE_RATE, ClassifierError, ToneObservation, Window
 
 Row = npt.NDArray[np.float32]
 
-EDGES = (0.32, 0.44, 0.60)
-"""Arousals that part Subdued, Calm, Neutral and the labels above."""
-LABELS = ("Subdued", "Calm", "Neutral", "Animated")
-LOW_VALENCE = 0.4
-"""Valence below which high arousal is Tense."""
 ROUNDING = 0.01
 """By which a score may lie beyond 0..1: graphs of 16 bits round."""
-OPEN_WIDTH = 0.12
-"""Arousal beyond the outer edges at which a label is as clear as can be."""
-EDGE_SURE, MOST_SURE = 0.5, 0.9
-"""Confidence of dimensions at a label's edge, and in its middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +125,8 @@ def activated(activation: Activation, row: Row) -> npt.NDArray[np.float64]:
 
 def arousal_led(found: Dimensions) -> Named:
     """The label of a range of arousal, and how far inside the range it is."""
-    arousal = found.arousal
-    place = sum(arousal >= edge for edge in EDGES)
-    label = LABELS[place]
-    if place == len(EDGES) and found.valence is not None and found.valence < LOW_VALENCE:
-        label = "Tense"
-    around = EDGES[max(0, place - 1) : place + 1]
-    width = 0.5 * (around[1] - around[0]) if len(around) == 2 else OPEN_WIDTH
-    inside = min(1.0, min(abs(arousal - edge) for edge in around) / width)
-    return Named(label, None, EDGE_SURE + (MOST_SURE - EDGE_SURE) * inside)
+    label, score = led_by(found.arousal, found.valence)
+    return Named(label, None, score)
 
 
 def _rounded(value: float | None) -> float | None:

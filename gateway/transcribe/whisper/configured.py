@@ -1,10 +1,10 @@
 """The Whisper transcriber as the settings describe it."""
 
-import asyncio
 import importlib.util
 import logging
 
 from gateway.config.options import variable
+from gateway.eventloop import on_event_loop
 from gateway.settings import Problem, Settings, SettingsError, TranscriberKind
 from gateway.transcribe.port import TranscriberUnavailable
 from gateway.transcribe.whisper.model import WhisperModelFiles, find
@@ -67,18 +67,10 @@ def check_whisper(settings: Settings) -> None:
 def _find(settings: Settings, name: str) -> WhisperModelFiles:
     key = (name, settings.whisper_download)
     if key not in _FOUND:
-        if _is_serving():
+        if on_event_loop():
             raise TranscriberUnavailable("the model was not there when the gateway started; start it anew")
         _FOUND[key] = find(name, download=settings.whisper_download)
     return _FOUND[key]
-
-
-def _is_serving() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _model(settings: Settings) -> str:

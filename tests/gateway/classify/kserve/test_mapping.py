@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.classify import arousal as arousals
+from gateway.classify.arousal import led_by
 from gateway.classify.kserve import mapping
-from gateway.classify.kserve.mapping import activate, led_by, observe
+from gateway.classify.kserve.mapping import activate, observe
 from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, EventsSpec, ModelSpec
 from gateway.classify.kserve.protocol import Named
 from gateway.classify.kserve.tensors import MalformedError, Tensor
@@ -118,11 +120,11 @@ def test_classes_and_dimensions_together_are_one_tone() -> None:
 def test_labels_by_arousal_claim_nothing_more(arousal: float, valence: float | None) -> None:
     """The embedded classifier's ranges; `Tense` only where valence is heard to be low."""
     label, confidence = led_by(arousal, valence)
-    edges = mapping.EDGES
+    edges = arousals.EDGES
     place = sum(arousal >= edge for edge in edges)
-    tense = place == len(edges) and valence is not None and valence < mapping.LOW_VALENCE
-    assert label == ("Tense" if tense else mapping.LABELS[place])
-    assert mapping.EDGE_SURE <= confidence <= mapping.MOST_SURE + 1e-9
+    tense = place == len(edges) and valence is not None and valence < arousals.LOW_VALENCE
+    assert label == ("Tense" if tense else arousals.LABELS[place])
+    assert arousals.EDGE_SURE <= confidence <= arousals.MOST_SURE + 1e-9
 
 
 def test_events_are_a_sidecars() -> None:

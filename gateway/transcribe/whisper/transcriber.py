@@ -4,19 +4,18 @@ Its confidence is the geometric mean of the tokens' probabilities, exp(avg_logpr
 utterances, and no calibrated probability of being right. A word's is the mean of its tokens' probabilities.
 """
 
-import asyncio
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.classify.port import Health
 from gateway.clock import Clock, SystemClock
 from gateway.transcribe.decoder import Decoder
 from gateway.transcribe.pool import Bounds, Pool
+from gateway.transcribe.pooled import PooledTranscriber
 from gateway.transcribe.port import Emit, TranscriberUnavailable, TranscriptStream, Warn
 from gateway.transcribe.process import DecoderProcess
 from gateway.transcribe.segmenter import Detector, PowerDetector
@@ -40,7 +39,6 @@ BOUNDS: Final = Bounds(
 
 _INHERITS: Final = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 _WORKER: Final = (sys.executable, "-P", "-m", "gateway.transcribe.whisper.worker")
-_TICK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class WhisperOptions:
     """Whether the model may be fetched from the hub."""
 
 
-class WhisperTranscriber:
+class WhisperTranscriber(PooledTranscriber):
     """A `Transcriber`. The constructor finds the model, and may take long where it is to be downloaded.
 
     Args:
@@ -95,19 +93,17 @@ class WhisperTranscriber:
         self._options = options
         self._model = model or find(options.model, download=options.download)
         command = _command(self._model, options)
-        self._pool = Pool(
-            lambda: make(command), size=options.decoders or 1, clock=clock or SystemClock(), bounds=BOUNDS
-        )
+        size = options.decoders or 1
+        super().__init__(Pool(lambda: make(command), size=size, clock=clock or SystemClock(), bounds=BOUNDS))
         self._flush_s = flush_s
         self._cutter = Cutter(detector or _detector())
-        self._ticker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the first decoder, and begin to watch deadlines."""
         if self._ticker is None:
             self._cutter.start()
             self._pool.warm()
-            self._ticker = asyncio.create_task(self._tick(), name="transcriber")
+        await super().start()
 
     def open(self, *, emit: Emit, warn: Warn, language: str | None) -> TranscriptStream:
         """A stream.
@@ -127,29 +123,9 @@ class WhisperTranscriber:
 
     async def aclose(self) -> None:
         """End the decoders and the thread; open utterances are abandoned. May be called twice."""
-        ticker, self._ticker = self._ticker, None
-        if ticker is not None:
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
+        await self._look_no_more()
         await self._cutter.aclose()
-        await self._pool.aclose()
-
-    def health(self) -> Health:
-        """See `Pool.health`."""
-        return self._pool.health()
-
-    def decoders(self) -> Mapping[str, int]:
-        """Decoder processes by state."""
-        return self._pool.decoders()
-
-    def utterances(self) -> Mapping[str, int]:
-        """Utterances so far, by outcome."""
-        return {str(outcome): count for outcome, count in self._pool.outcomes.items()}
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_S)
-            self._pool.tick()
+        await super().aclose()
 
 
 def _command(model: WhisperModelFiles, options: WhisperOptions) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.classify.http1.address import Address
 from gateway.classify.notices import Notices
 from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, Window
 from gateway.classify.remote import report
 from gateway.classify.remote.access import Access
-from gateway.classify.remote.address import Address
 from gateway.classify.remote.breaker import State
 from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.remote.http import CallFailed, Endpoint, Kind
@@ -84,8 +84,7 @@ class RemoteClassifier:
         self.replicas: Sequence[Replica] = [
             Replica(
                 index,
-                # One connection more, so that a look at its health never waits for calls.
-                Endpoint(Address.of(url), access, connections=calls + 1),
+                Endpoint(Address.of(url), access),
                 self._clock,
                 calls=calls,
                 pace=Pace(deadline_s),
@@ -289,7 +288,7 @@ class RemoteClassifier:
             deadline=work.deadline,
         )
         try:
-            rows = batches.split_answer(body, len(taken))
+            rows = await _split(body, len(taken))
         except MalformedBatch as error:
             raise CallFailed(Kind.MALFORMED, str(error)) from None
         bad: list[str] = []
@@ -375,6 +374,18 @@ class RemoteClassifier:
         return [
             report.Seen(one.told, one.away, one.breaker.state is not State.CLOSED) for one in self.replicas
         ]
+
+
+async def _split(body: bytes, count: int) -> list[memoryview]:
+    """The answers in `body`; other work has its turn in between."""
+    steps = batches.splitting(body, count)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows: list[memoryview] = done.value
+            return rows
+        await asyncio.sleep(0)
 
 
 def _asked(window: Window) -> Asked:

@@ -14,7 +14,7 @@ not know are passed over; everything that it knows is checked, and what is wrong
 import math
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -52,6 +52,11 @@ _MAX_CONTAINERS: Final = 8_192
 take 67 MiB, and hold up the event loop for 50 ms."""
 _VALUES: Final = 8
 """Values that weigh as much as one of those."""
+
+_MAX_KEYS: Final = 16
+"""Of an answer as a whole; the contract has two, and who adds to it needs few more."""
+STEP_BYTES: Final = 131_072
+"""Of an answer that are gone through at once: a millisecond of the worst there can be."""
 
 _pack = msgpack.Packer(autoreset=True).pack
 
@@ -210,20 +215,61 @@ def split_answer(body: bytes, count: int) -> list[memoryview]:
     Raises:
         MalformedBatch: it is not an answer, or one to another number of windows.
     """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(body)), **_strict(len(body)))
-    unpacker.feed(body)
+    steps = splitting(body, count)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows: list[memoryview] = done.value
+            return rows
+
+
+def splitting(body: bytes, count: int, *, step: int = STEP_BYTES) -> Generator[None, None, list[memoryview]]:
+    """The same in steps of so many bytes, for an event loop that has other things to do in between."""
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=max(1, len(body)),
+        object_hook=_no_container,
+        list_hook=_no_container,
+        **_strict(len(body)),
+    )
     view = memoryview(body)
+    fed = 0
+
+    def come(read: Callable[[], Any]) -> Generator[None, None, Any]:
+        """What `read` reads, once enough is there."""
+        nonlocal fed
+        while True:
+            try:
+                return read()
+            except msgpack.OutOfData:
+                if fed >= len(body):
+                    raise
+            if fed:
+                yield
+            unpacker.feed(view[fed : fed + step])
+            fed += step
+
     rows: list[memoryview] | None = None
     version: object = None
     try:
-        for _ in range(unpacker.read_map_header()):
-            key = unpacker.unpack()
+        keys = yield from come(unpacker.read_map_header)
+        if keys > _MAX_KEYS:
+            raise MalformedBatch(f"over {_MAX_KEYS} keys")
+        for _ in range(keys):
+            key = yield from come(unpacker.unpack)
             if key == "v":
-                version = unpacker.unpack()
+                version = yield from come(unpacker.unpack)
             elif key == "windows":
-                rows = _packed_rows(unpacker, view, count)
+                told = yield from come(unpacker.read_array_header)
+                if told != count:
+                    raise MalformedBatch(f"{told} answers to {count} windows")
+                rows = []
+                for _ in range(count):
+                    start = unpacker.tell()
+                    yield from come(unpacker.skip)
+                    rows.append(view[start : unpacker.tell()])
             else:
-                unpacker.skip()
+                yield from come(unpacker.skip)
         end = unpacker.tell()
     except MalformedBatch:
         raise
@@ -234,20 +280,6 @@ def split_answer(body: bytes, count: int) -> list[memoryview]:
         raise MalformedBatch("`windows` is missing")
     if end != len(body):
         raise MalformedBatch("something follows the answer")
-    return rows
-
-
-def _packed_rows(unpacker: Any, view: memoryview, count: int) -> list[memoryview]:
-    told = unpacker.read_array_header()
-    if told != count:
-        raise MalformedBatch(f"{told} answers to {count} windows")
-    rows = []
-    start = unpacker.tell()
-    for _ in range(count):
-        unpacker.skip()
-        end = unpacker.tell()
-        rows.append(view[start:end])
-        start = end
     return rows
 
 
@@ -314,6 +346,10 @@ def _strict(size: int) -> dict[str, Any]:
         "max_map_len": min(size, _VALUES * _MAX_CONTAINERS),
         "max_ext_len": 0,
     }
+
+
+def _no_container(found: Any) -> Any:
+    raise MalformedBatch("a list or map stands where none is agreed on")
 
 
 def _no_extension(code: int, data: bytes) -> Any:

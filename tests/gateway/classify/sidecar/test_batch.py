@@ -25,6 +25,7 @@ from gateway.classify.sidecar.batch import (
     encode_answer,
     encode_request,
     split_answer,
+    splitting,
 )
 
 short = st.text(max_size=20)
@@ -239,6 +240,55 @@ def test_one_odd_answer_leaves_the_others_readable() -> None:
     assert decode_reply(other) == Told([{}])
     with pytest.raises(MalformedBatch):
         decode_reply(odd)
+
+
+VALUES = st.one_of(st.none(), st.binary(max_size=40), st.lists(st.integers(0, 2**40), max_size=4))
+OTHER_KEYS = st.text(max_size=3).filter(lambda key: key not in ("v", "windows"))
+
+
+@given(
+    rows=st.lists(VALUES, max_size=6),
+    more=st.dictionaries(OTHER_KEYS, st.lists(st.text(max_size=9), max_size=4), max_size=12),
+    step=st.integers(1, 40),
+    cut=st.integers(0, 3),
+)
+def test_an_answer_in_steps_is_the_answer(rows: list[Any], more: dict[str, Any], step: int, cut: int) -> None:
+    """Each window's bytes are the same, and what is cut off is refused, however small the steps."""
+    body = msgpack.packb({**more, "windows": rows, "v": 1})
+    body = body[: len(body) - cut]
+
+    def split(size: int) -> tuple[list[bytes], int]:
+        steps, taken = splitting(body, len(rows), step=size), 0
+        while True:
+            try:
+                next(steps)
+                taken += 1
+            except StopIteration as done:
+                return [bytes(row) for row in done.value], taken
+
+    if cut:
+        with pytest.raises(MalformedBatch):
+            split(step)
+        return
+    found, steps = split(step)
+    assert found == [msgpack.packb(row) for row in rows]
+    assert steps == (len(body) - 1) // step
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"v": [], "windows": []},
+        {"v": {"v": [1]}, "windows": []},
+        {"windows": [], "v": True},
+        {**{str(number): None for number in range(15)}, "v": 1, "windows": []},
+    ],
+    ids=["a list as version", "a map as version", "a truth as version", "too many keys"],
+)
+def test_an_answer_of_an_odd_shape(answer: dict[str, Any]) -> None:
+    """Is refused before much is made of it."""
+    with pytest.raises(MalformedBatch):
+        split_answer(msgpack.packb(answer), 0)
 
 
 def test_too_much_of_one_window_is_not_told() -> None:

@@ -32,6 +32,7 @@ FAULTS = {
     "storm": ("benchmarks.storm", "Connections cut every few seconds"),
     "overload": ("benchmarks.overload", "A classifier three times slower than real time"),
     "hostile": ("benchmarks.hostile", "Hostile peers, and their neighbours"),
+    "stalls": ("benchmarks.stalls", "The longest turn of each backend on the event loop"),
     "kills": ("benchmarks.kills", "A classify node that is killed again and again"),
     "soak": ("benchmarks.soak", "Five minutes of coming and going"),
 }
@@ -113,6 +114,7 @@ def _head(title: str, command: str) -> str:
         "starlette",
         "httpx",
         "aiohttp",
+        "httptools",
     )
     versions = [f"| Python | {platform.python_version()} |"]
     versions += [f"| {name} | {version(name)} |" for name in names]

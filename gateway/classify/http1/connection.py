@@ -18,6 +18,7 @@ MAX_FIELDS: Final = 128
 MAX_PIECES: Final = 4_096
 """Pieces of a body, such as chunks: one byte at a time it would hold up the event loop."""
 
+Body: TypeAlias = bytes | bytearray
 Part: TypeAlias = bytes | memoryview
 Admit: TypeAlias = Callable[[int, Mapping[bytes, bytes]], int]
 """Looks at a status and header fields (names in lower case) before the body is read, and says how many bytes
@@ -43,7 +44,7 @@ class Response:
     status: int
     headers: Mapping[bytes, bytes]
     """By name in lower case; of a repeated field the last counts."""
-    body: bytes
+    body: Body
 
 
 class Connection(asyncio.Protocol):
@@ -136,8 +137,9 @@ class Connection(asyncio.Protocol):
         self._headed = self._interim = False
         self._headers = {}
         self._status = 0
-        self._body: list[bytes] = []
+        self._body: Body = b""
         self._body_left = 0
+        self._pieces_left = MAX_PIECES
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
@@ -192,12 +194,18 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         self._body_left -= len(piece)
+        self._pieces_left -= 1
         if self._body_left < 0:
             self._fail(TooLarge())
-        elif len(self._body) == MAX_PIECES:
+        elif self._pieces_left < 0:
             self._fail(NotHttp("the answer comes in too many pieces"))
+        elif not self._body:
+            self._body = piece
         else:
-            self._body.append(piece)
+            # Grows as it comes: to join many megabytes in the end would take as many milliseconds.
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += piece
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -208,7 +216,7 @@ class Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(Response(self._status, self._headers, b"".join(self._body)))
+            self._waiter.set_result(Response(self._status, self._headers, self._body))
         self.resume_writing()
 
     def _fail(self, error: Exception) -> None:

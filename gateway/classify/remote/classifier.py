@@ -376,7 +376,7 @@ class RemoteClassifier:
         ]
 
 
-async def _split(body: bytes, count: int) -> list[memoryview]:
+async def _split(body: bytes | bytearray, count: int) -> list[memoryview]:
     """The answers in `body`; other work has its turn in between."""
     steps = batches.splitting(body, count)
     while True:

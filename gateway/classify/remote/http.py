@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.classify.http1.address import Address
-from gateway.classify.http1.connection import Lost, NotHttp, Part, Response, TooLarge
+from gateway.classify.http1.connection import Body, Lost, NotHttp, Part, Response, TooLarge
 from gateway.classify.http1.connections import Connections, Unreachable, Untrusted
 from gateway.classify.remote.access import Access
 
@@ -76,7 +76,7 @@ class Endpoint:
         accept: str,
         limit: int,
         deadline: float,
-    ) -> bytes:
+    ) -> Body:
         """The body of the answer, which has status 200 and the type `accept`.
 
         Args:

@@ -224,7 +224,9 @@ def split_answer(body: bytes, count: int) -> list[memoryview]:
             return rows
 
 
-def splitting(body: bytes, count: int, *, step: int = STEP_BYTES) -> Generator[None, None, list[memoryview]]:
+def splitting(
+    body: bytes | bytearray, count: int, *, step: int = STEP_BYTES
+) -> Generator[None, None, list[memoryview]]:
     """The same in steps of so many bytes, for an event loop that has other things to do in between."""
     unpacker = msgpack.Unpacker(
         max_buffer_size=max(1, len(body)),

@@ -38,6 +38,8 @@ class Captions:
         self._audio = audio
         self._spawn = spawn
         self._stream: TranscriptStream | None = None
+        self._retiring: dict[TranscriptStream, asyncio.Task[None]] = {}
+        """Those that finish what was said in a former language."""
         self._wanted = Feature.TRANSCRIPT in config.features
         self._language = config.language
         self._patient = config.delivery is Delivery.LOSSLESS
@@ -56,20 +58,21 @@ class Captions:
     @property
     def pending_from(self) -> int | None:
         """Sample at which the oldest words begin that are not told yet; None where none are awaited."""
-        pending = self._stream.pending_from16k if self._stream is not None else None
-        return self._client(pending) if pending is not None else None
+        pending = (stream.pending_from16k for stream in self._streams)
+        oldest = min((start for start in pending if start is not None), default=None)
+        return self._client(oldest) if oldest is not None else None
 
     def configure(self, config: SessionConfig) -> None:
         """Follow a change of configuration; an open utterance is finished in the old language."""
         self._min_confidence = config.min_confidence
         self._patient = config.delivery is Delivery.LOSSLESS
-        if self._stream is not None:
-            self._stream.patient = self._patient
+        for stream in self._streams:
+            stream.patient = self._patient
         wanted = Feature.TRANSCRIPT in config.features
         if wanted != self._wanted or config.language != self._language:
             self._wanted, self._language = wanted, config.language
             if self._stream is not None:
-                self._spawn(_retire(self._stream))
+                self._retiring[self._stream] = self._spawn(self._retire(self._stream))
                 self._stream = None
 
     def feed(self, block: Block) -> None:
@@ -84,17 +87,35 @@ class Captions:
         self._stream.feed(block.samples16k, block.start16k)
 
     async def flush(self) -> None:
-        """Return when every word said so far has been told."""
+        """Return when every word said so far has been told, in whatever language."""
+        retiring = tuple(self._retiring.values())
         if self._stream is not None:
             await self._stream.flush()
+        if retiring:
+            await asyncio.wait(retiring)
 
     async def aclose(self) -> None:
         """Give up what is not decoded yet. May be called twice."""
         self._closed = True
         self.on_progress = _nobody
-        stream, self._stream = self._stream, None
-        if stream is not None:
+        streams = self._streams
+        self._stream = None
+        self._retiring.clear()
+        for stream in streams:
             await stream.aclose()
+
+    @property
+    def _streams(self) -> tuple[TranscriptStream, ...]:
+        """All that may have words to tell."""
+        return tuple(self._retiring) if self._stream is None else (*self._retiring, self._stream)
+
+    async def _retire(self, stream: TranscriptStream) -> None:
+        try:
+            await stream.flush()
+            await stream.aclose()
+        finally:
+            self._retiring.pop(stream, None)
+        self.on_progress()
 
     def _on_update(self, update: TranscriptUpdate) -> None:
         if not self._closed:
@@ -140,8 +161,3 @@ class Captions:
 
 def _nobody() -> None:
     """Is told of progress that nobody waits for."""
-
-
-async def _retire(stream: TranscriptStream) -> None:
-    await stream.flush()
-    await stream.aclose()

@@ -26,6 +26,8 @@ LOAD_S: Final = 30.0
 DEATHS: Final = 5
 DEATHS_WINDOW_S: Final = 60.0
 """So many deaths within so many seconds, and none is launched until the oldest is past."""
+FAILED_LOADS: Final = 3
+"""So many loads in a row that failed, however long each took: none is expected to succeed any more."""
 HELD_BYTES: Final = 32 << 20
 """Audio of all streams together that waits for a decoder: 17 minutes of speech."""
 
@@ -82,6 +84,24 @@ class Claim(Protocol):
         ...
 
 
+class _Nobody:
+    """Has a result that nobody waits for any more."""
+
+    deadline: float | None = None
+
+    def on_granted(self, lease: "Lease") -> None:
+        """It never asks for one."""
+
+    def on_partial(self, partial: Partial) -> None:
+        """Ignore it."""
+
+    def on_final(self, final: FinalResult) -> None:
+        """Ignore it."""
+
+    def on_lost(self, outcome: Outcome) -> None:
+        """Nothing is lost."""
+
+
 class Lease:
     """The right to a decoder for one utterance."""
 
@@ -108,7 +128,13 @@ class Lease:
         self._decoder.finish()
 
     def drop(self) -> None:
-        """Give the decoder back without a result."""
+        """Give the decoder back without a result.
+
+        One that was asked for a result has it to finish first, and is replaced where it never does.
+        """
+        if self.due is not None:
+            self.claim = _Nobody()
+            return
         self._decoder.drop()
         self._pool.give_back(self._decoder)
 
@@ -135,9 +161,13 @@ class Pool:
         self._loading: dict[Decoder, float] = {}
         self._idle: list[Decoder] = []
         self._busy: dict[Decoder, Lease] = {}
-        self._dying: set[Decoder] = set()
+        self._dying: dict[Decoder, str] = {}
+        """Those that were killed, and why."""
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._last_death = ""
+        self._failed_loads = 0
+        """Since one was loaded."""
+        self._last_failure = ""
         self._closed = False
 
     # Asked by streams
@@ -188,6 +218,7 @@ class Pool:
     def on_ready(self, decoder: Decoder) -> None:
         """It has loaded."""
         if self._loading.pop(decoder, None) is not None:
+            self._failed_loads = 0
             self._idle.append(decoder)
             self._match()
 
@@ -207,11 +238,12 @@ class Pool:
 
     def on_death(self, decoder: Decoder, reason: str) -> None:
         """Count it, and lose the utterance it was busy with."""
+        reason = self._dying.pop(decoder, reason)
         self._deaths.append(self.clock.monotonic())
         self._last_death = reason
         log.warning("a decoder process ended: %s", reason)
-        self._loading.pop(decoder, None)
-        self._dying.discard(decoder)
+        if self._loading.pop(decoder, None) is not None:
+            self._load_failed(reason)
         if decoder in self._idle:
             self._idle.remove(decoder)
         lease = self._busy.pop(decoder, None)
@@ -229,11 +261,12 @@ class Pool:
             claim.on_lost(Outcome.NO_DECODER)
         for decoder in [d for d, since in self._loading.items() if now >= since + self.bounds.load_s]:
             del self._loading[decoder]
-            self._kill(decoder)
+            self._load_failed("it took too long")
+            self._kill(decoder, "it took too long to load")
         for decoder, lease in list(self._busy.items()):
             if lease.due is not None and now >= lease.due:
                 del self._busy[decoder]
-                self._kill(decoder)
+                self._kill(decoder, "it didn't answer")
                 lease.claim.on_lost(Outcome.DECODER_STUCK)
         self._match()
         self._keep()
@@ -261,13 +294,21 @@ class Pool:
         }
 
     def health(self) -> Health:
-        """Ready unless decoders die; loading while the first one loads."""
+        """Ready unless decoders die or can't be loaded; loading while the first one loads.
+
+        Without a decoder a load that failed is told until one succeeds, however long ago it was.
+        """
         working = len(self._idle) + len(self._busy)
-        died_of = self._last_death.partition(":")[0]  # what follows may name files, which is for the log
-        if self._recent_deaths() >= DEATHS and not working:
-            return Health(HealthStatus.ERROR, f"no decoder stays alive: {died_of}")
+        given_up = not working and self._recent_deaths() >= DEATHS
+        if self._failed_loads and not working:
+            why = _in_public(self._last_failure)
+            if given_up or self._failed_loads >= FAILED_LOADS:
+                return Health(HealthStatus.ERROR, f"no decoder can be loaded: {why}")
+            return Health(HealthStatus.WARNING, f"a decoder could not be loaded: {why}")
+        if given_up:
+            return Health(HealthStatus.ERROR, f"no decoder stays alive: {_in_public(self._last_death)}")
         if self._recent_deaths():
-            return Health(HealthStatus.WARNING, f"a decoder ended lately: {died_of}")
+            return Health(HealthStatus.WARNING, f"a decoder ended lately: {_in_public(self._last_death)}")
         if self._loading and not working:
             return Health(HealthStatus.LOADING, "the first decoder is loading")
         return Health(HealthStatus.READY, f"{working} of at most {self._size} decoders are running")
@@ -312,6 +353,15 @@ class Pool:
         self._loading[decoder] = self.clock.monotonic()
         decoder.launch(self)
 
-    def _kill(self, decoder: Decoder) -> None:
-        self._dying.add(decoder)
+    def _load_failed(self, reason: str) -> None:
+        self._failed_loads += 1
+        self._last_failure = reason
+
+    def _kill(self, decoder: Decoder, reason: str) -> None:
+        self._dying[decoder] = reason
         decoder.kill()
+
+
+def _in_public(reason: str) -> str:
+    """What follows a colon may name files, which is for the log."""
+    return reason.partition(":")[0]

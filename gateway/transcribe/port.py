@@ -66,11 +66,13 @@ class TranscriptStream(Protocol):
     patient: bool
     """Whether its utterances wait for a decoder as long as it takes: a recording's do, a talker's don't."""
     on_settled: Callable[[], None]
-    """Called on the event loop after an utterance was told or given up, be it that there were no words."""
+    """Called on the event loop when `pending_from16k` may have moved on: an utterance was told or given up,
+    be it that it had no words, or audio was searched for utterances."""
 
     @property
     def pending_from16k(self) -> int | None:
-        """Start of the oldest utterance whose final hasn't been emitted; None when nothing is open."""
+        """Start of the oldest utterance whose final hasn't been emitted, or of audio that isn't searched for
+        utterances yet where that is older; None when nothing is open."""
         ...
 
     def feed(self, samples: npt.NDArray[np.int16], start16k: int) -> None:

@@ -35,6 +35,8 @@ _LOSSES: Final = {
 }
 _DROUGHT: Final = frozenset({Outcome.NO_DECODER, Outcome.OVERFLOW, Outcome.LATE})
 """Losses that come in series: told once, and again only after an utterance was decoded in between."""
+_SERVED: Final = frozenset({Outcome.DECODED, Outcome.EMPTY, Outcome.DECODER_DIED, Outcome.DECODER_STUCK})
+"""What becomes of an utterance that had a decoder to itself until then."""
 
 
 def _nobody() -> None:
@@ -57,7 +59,7 @@ class PooledStream:
         self.patience_s = PATIENCE_S
         self.profile: str | None = None
         self.served_at = float("-inf")
-        """Monotonic seconds at which one of its utterances was last decoded."""
+        """Monotonic seconds at which a decoder was last done with one of its utterances, or broke off."""
         self._pool = pool
         self._emit = emit
         self._warn = warn
@@ -126,6 +128,10 @@ class PooledStream:
         if not self._closed:
             self._tell(lambda: self._emit(update))
 
+    def served(self) -> None:
+        """A decoder is done with its utterance, or broke off: who waited for that is patient from now on."""
+        self.served_at = self._pool.clock.monotonic()
+
     def settled(self, utterance: Utterance, outcome: Outcome) -> None:
         """Count it, tell a loss, and let the next one queue for a decoder."""
         self._pool.outcomes[outcome] += 1
@@ -135,9 +141,10 @@ class PooledStream:
             self._queue.remove(utterance)
         if outcome in (Outcome.DECODED, Outcome.EMPTY):
             self._drought = False
-            self.served_at = self._pool.clock.monotonic()
         else:
             self._tell_loss(outcome)
+        if outcome in _SERVED:
+            self.served()
         if was_head and self._queue:
             self._queue[0].on_turn()
         if not self._closed:

@@ -1,14 +1,17 @@
 """Cuts the streams of all sessions into utterances, in one thread beside the event loop.
 
 A stream's samples are cut in order, and the actions come back to the event loop in order. While the thread is
-busy, what arrives waits at its stream and goes along with the next round; the bound is the stream's.
+busy, what arrives waits at its stream, which bounds it. A round takes a second of each stream at most: nobody
+waits for all of a recording that came at once.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, TypeAlias
 
 from gateway.transcribe.segmenter import Action, Detector, PowerDetector, Samples, Segmenter
@@ -17,9 +20,14 @@ log = logging.getLogger(__name__)
 
 STREAMS_A_ROUND: Final = 64
 """So that the first of a round don't wait for very many others."""
+TOLD_AT_ONCE: Final = 16
+"""Streams told before others have their turn at the event loop: about a millisecond where all have speech."""
+SAMPLES_A_ROUND: Final = 16_000
+"""Of one stream: 1 s, about 3 ms of the thread's time."""
 
 MakeDetector: TypeAlias = Callable[[], Detector]
-Waiting: TypeAlias = list[tuple[int, Samples] | asyncio.Event]
+Piece: TypeAlias = tuple[int, Samples] | asyncio.Event
+"""Samples with the index of their first, or an event to be set when the open utterance was ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,13 +36,22 @@ class Cut:
 
     on_actions: Callable[[Sequence[Action]], None]
     """Called on the event loop."""
-    waiting: Waiting = field(default_factory=list)
-    """Samples with the index of their first, and events to be set at the end of an utterance then."""
+    on_progress: Callable[[], None]
+    """Called on the event loop after `on_actions`, when `uncut_from16k` has moved on; it doesn't raise."""
+    waiting: deque[Piece] = field(default_factory=deque)
     waiting_samples: int = 0
+    cutting: Sequence[Piece] = ()
+    """What the thread has, until its actions were told."""
     segmenter: Segmenter | None = None
     """The thread's."""
     failed: bool = False
     """Its detector broke down, and the power detector stands in for it."""
+
+    @property
+    def uncut_from16k(self) -> int | None:
+        """Index of the oldest sample whose actions weren't told yet; None where there is none."""
+        pieces = chain(self.cutting, self.waiting)
+        return next((piece[0] for piece in pieces if isinstance(piece, tuple)), None)
 
 
 class Cutter:
@@ -73,7 +90,8 @@ class Cutter:
         """The stream is closed; who waits for a flush of it waits no longer."""
         self._ready.pop(cut, None)
         _release(cut.waiting)
-        cut.waiting, cut.waiting_samples = [], 0
+        cut.waiting.clear()
+        cut.waiting_samples, cut.cutting = 0, ()
 
     async def aclose(self) -> None:
         """End the thread; what waits isn't cut any more."""
@@ -93,47 +111,66 @@ class Cutter:
         loop = asyncio.get_running_loop()
         while True:
             await self._news.wait()
-            round_ = [self._take(cut) for cut in list(self._ready)[:STREAMS_A_ROUND]]
+            round_ = [(cut, self._take(cut)) for cut in list(self._ready)[:STREAMS_A_ROUND]]
             if not self._ready:
                 self._news.clear()
             try:
-                told = await loop.run_in_executor(self._thread, self._cut_all, round_)
-                for (cut, _), actions in zip(round_, told, strict=True):
+                found = await loop.run_in_executor(self._thread, self._cut_all, round_)
+                for count, ((cut, _), actions) in enumerate(zip(round_, found, strict=True), 1):
                     _tell(cut, actions)
+                    if count % TOLD_AT_ONCE == 0:
+                        await asyncio.sleep(0)
             finally:
-                for _, waiting in round_:
-                    _release(waiting)
+                for cut, pieces in round_:
+                    cut.cutting = ()
+                    _release(pieces)
 
-    def _take(self, cut: Cut) -> tuple[Cut, Waiting]:
+    def _take(self, cut: Cut) -> Sequence[Piece]:
+        """The oldest of what waits; a stream with more than that goes to the end of the line."""
         del self._ready[cut]
-        waiting, cut.waiting, cut.waiting_samples = cut.waiting, [], 0
-        return cut, waiting
+        pieces: list[Piece] = []
+        room = SAMPLES_A_ROUND
+        while cut.waiting and room:
+            piece = cut.waiting.popleft()
+            if isinstance(piece, tuple):
+                start16k, samples = piece
+                if len(samples) > room:
+                    cut.waiting.appendleft((start16k + room, samples[room:]))
+                    samples = samples[:room]
+                    piece = start16k, samples
+                room -= len(samples)
+            pieces.append(piece)
+        cut.waiting_samples -= SAMPLES_A_ROUND - room
+        cut.cutting = pieces
+        if cut.waiting:
+            self._ready[cut] = None
+        return pieces
 
     # In the thread
 
-    def _cut_all(self, round_: Sequence[tuple[Cut, Waiting]]) -> list[list[Action]]:
-        told = []
-        for cut, waiting in round_:
+    def _cut_all(self, round_: Sequence[tuple[Cut, Sequence[Piece]]]) -> list[list[Action]]:
+        found = []
+        for cut, pieces in round_:
             actions: list[Action] = []
-            told.append(actions)
+            found.append(actions)
             try:
-                self._cut(cut, waiting, actions)
+                self._cut(cut, pieces, actions)
             except Exception:
                 log.exception("a stream could not be cut")
-        return told
+        return found
 
-    def _cut(self, cut: Cut, waiting: Waiting, actions: list[Action]) -> None:
-        for one in waiting:
-            if not isinstance(one, tuple):
+    def _cut(self, cut: Cut, pieces: Sequence[Piece], actions: list[Action]) -> None:
+        for piece in pieces:
+            if not isinstance(piece, tuple):
                 actions += cut.segmenter.flush() if cut.segmenter is not None else ()
                 continue
             try:
-                self._feed(cut, *one, actions)
+                self._feed(cut, *piece, actions)
             except Exception:
                 if not cut.failed:
                     log.exception("the voice detector failed; a session goes on without")
                 self._replace(cut, actions)
-                self._feed(cut, *one, actions)
+                self._feed(cut, *piece, actions)
 
     def _feed(self, cut: Cut, start16k: int, samples: Samples, actions: list[Action]) -> None:
         if cut.segmenter is None:
@@ -155,9 +192,11 @@ def _tell(cut: Cut, actions: Sequence[Action]) -> None:
         cut.on_actions(actions)
     except Exception:
         log.exception("a stream could not take its utterances")
+    cut.cutting = ()
+    cut.on_progress()
 
 
-def _release(waiting: Waiting) -> None:
-    for one in waiting:
-        if isinstance(one, asyncio.Event):
-            one.set()
+def _release(pieces: Iterable[Piece]) -> None:
+    for piece in pieces:
+        if isinstance(piece, asyncio.Event):
+            piece.set()

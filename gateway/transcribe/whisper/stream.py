@@ -45,7 +45,13 @@ class WhisperStream(PooledStream):
         self.patience_s = PATIENCE_S
         self._ask = ask
         self._cutter = cutter
-        self._cut = Cut(self._on_actions)
+        self._cut = Cut(self._on_actions, self._on_cut)
+
+    @property
+    def pending_from16k(self) -> int | None:
+        """Start of the oldest utterance that hasn't settled, or of what isn't cut into utterances yet."""
+        starts = (super().pending_from16k, self._cut.uncut_from16k)
+        return min((start for start in starts if start is not None), default=None)
 
     def feed(self, samples: npt.NDArray[np.int16], start16k: int) -> None:
         """Have them cut; what the cutter can't keep up with is lost, and said to be."""
@@ -89,6 +95,10 @@ class WhisperStream(PooledStream):
     def _on_actions(self, actions: Sequence[Action]) -> None:
         if not self._closed:
             self._follow(actions)
+
+    def _on_cut(self) -> None:
+        if not self._closed:
+            self._tell(self.on_settled)
 
     def _utterance(self, start16k: int) -> Utterance:
         return WholeUtterance(self, start16k)

@@ -23,6 +23,8 @@ class WholeHome(Home, Protocol):
 
     def hints(self, *, draft: bool, heard: str | None) -> str: ...
 
+    def served(self) -> None: ...
+
     def unsettled(self) -> None: ...
 
 
@@ -83,20 +85,27 @@ class WholeUtterance(Utterance):
         if not self._drafting:
             super().on_final(final)
             return
-        self._drafting, self._lease = False, None
+        self._put_draft_away()
         self._language = final.language
         if final.text and final.text != self._text:
             self._text = final.text
             self._say(final.text, self.start16k + self._drafted, final=final)
-        if self._ended_at is not None:
-            self._stream.request(self)
+        self._go_on()
 
     def on_lost(self, outcome: Outcome) -> None:
         """A draft can be lost without the utterance."""
         if self._drafting and outcome in (Outcome.DECODER_DIED, Outcome.DECODER_STUCK):
-            self._drafting, self._lease = False, None
+            self._put_draft_away()
             self._stream.unsettled()
-            if self._ended_at is not None:
-                self._stream.request(self)
+            self._go_on()
             return
         super().on_lost(outcome)
+
+    def _put_draft_away(self) -> None:
+        self._drafting, self._lease = False, None
+        self._stream.served()
+
+    def _go_on(self) -> None:
+        """Be decoded as a whole if it ended over the draft; its patience begins now."""
+        if self._ended_at is not None:
+            self._stream.request(self)

@@ -334,6 +334,36 @@ def test_a_new_language_finishes_the_old_utterance() -> None:
     run(scenario)
 
 
+def test_words_in_the_old_language_are_waited_for() -> None:
+    """By credit and by a flush, as long as they are awaited; closing gives them up."""
+
+    async def scenario(tasks: Tasks) -> None:
+        words, engine = captions(bench(), tasks, SessionConfig(language="en", delivery=Delivery.LOSSLESS))
+        progress = []
+        words.on_progress = lambda: progress.append(words.pending_from)
+        for language in ("de", "fr", "it"):
+            words.feed(BLOCK)
+            engine.streams[-1].pending_from16k = 1_600 * len(engine.streams)
+            engine.streams[-1].gate.clear()
+            words.configure(SessionConfig(language=language, delivery=Delivery.LOSSLESS))
+        assert words.pending_from == 800
+        flushing = asyncio.create_task(words.flush())
+        await settle()
+        for stream in engine.streams[:2]:
+            assert not flushing.done()
+            stream.gate.set()
+            await settle()
+        assert progress[-1] == 2_400
+        assert [stream.closed for stream in engine.streams] == [True, True, False]
+        flushing.cancel()
+        await settle()
+        await words.aclose()
+        assert engine.streams[2].closed
+        assert words.pending_from is None
+
+    run(scenario)
+
+
 def test_unsure_words_are_not_told_or_taken_back() -> None:
     """Below min_confidence a final says nothing; after interims it takes them back."""
 

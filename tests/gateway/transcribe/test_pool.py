@@ -7,9 +7,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.classify.port import HealthStatus
+from gateway.classify.port import Health, HealthStatus
 from gateway.transcribe.decoder import Final, Partial
-from gateway.transcribe.pool import DEATHS, DEATHS_WINDOW_S, DECODE_S, LOAD_S, Bounds, Lease, Outcome
+from gateway.transcribe.pool import (
+    DEATHS,
+    DEATHS_WINDOW_S,
+    DECODE_S,
+    FAILED_LOADS,
+    LOAD_S,
+    Bounds,
+    Lease,
+    Outcome,
+)
 from tests.gateway.transcribe.fakes import Bench, HandDecoder
 
 
@@ -126,7 +135,8 @@ def test_a_stuck_decoder_is_replaced() -> None:
     assert want.results == [Outcome.DECODER_STUCK]
     bench.pool.request(Want())
     assert len(bench.decoders) == 1
-    decoder.die()
+    decoder.die("exit status -9")
+    assert bench.pool.health().detail == "a decoder ended lately: it didn't answer"
     assert len(bench.decoders) == 2
     assert want.results == [Outcome.DECODER_STUCK]
 
@@ -144,6 +154,57 @@ def test_a_decoder_that_never_loads_is_replaced() -> None:
     assert want.lease is None
 
 
+@pytest.mark.parametrize("load_s", [30.0, 90.0])
+def test_loads_that_fail_slowly_are_told(load_s: float) -> None:
+    """From the first failure until one works, however rare they are: a warning, and soon an error."""
+    bench = Bench(bounds=Bounds(load_s=3 * load_s, kept=1))
+    bench.pool.tick()
+    assert bench.pool.health().status is HealthStatus.LOADING
+    for failed in range(1, FAILED_LOADS + 2):
+        bench.clock.advance(load_s)
+        bench.decoders[-1].die("MemoryError: /srv/models/tiny")
+        told = [bench.pool.health()]
+        bench.pool.tick()
+        bench.clock.advance(load_s)
+        told.append(bench.pool.health())
+        if failed < FAILED_LOADS:
+            expected = Health(HealthStatus.WARNING, "a decoder could not be loaded: MemoryError")
+        else:
+            expected = Health(HealthStatus.ERROR, "no decoder can be loaded: MemoryError")
+        assert told == [expected] * 2
+    bench.decoders[-1].ready()
+    bench.clock.advance(DEATHS_WINDOW_S)
+    assert bench.pool.health().status is HealthStatus.READY
+
+
+def test_a_load_that_takes_too_long_has_failed() -> None:
+    """It is told as such when its time is over, before and after the process is gone."""
+    bench = Bench(bounds=Bounds(kept=1))
+    bench.pool.tick()
+    bench.clock.advance(LOAD_S)
+    bench.pool.tick()
+    before = bench.pool.health()
+    bench.decoders[0].die("exit status -9")
+    bench.clock.advance(DEATHS_WINDOW_S)
+    assert bench.pool.health() == before
+    assert before.status is HealthStatus.WARNING
+    assert before.detail == "a decoder could not be loaded: it took too long"
+
+
+def test_failed_loads_matter_less_while_one_works() -> None:
+    """Words are to be had: a further decoder that can't be loaded is a warning for a minute."""
+    bench = Bench(size=2)
+    bench.ready()
+    bench.pool.request(Want())
+    bench.pool.request(Want())
+    for _ in range(FAILED_LOADS):
+        bench.clock.advance(DEATHS_WINDOW_S / 2)
+        bench.decoders[-1].die()
+    assert bench.pool.health().status is HealthStatus.WARNING
+    bench.clock.advance(DEATHS_WINDOW_S)
+    assert bench.pool.health().status is HealthStatus.READY
+
+
 def test_a_dropped_lease_frees_its_decoder() -> None:
     """Who gives up gives the decoder back, at once."""
     bench = Bench(size=1)
@@ -156,6 +217,31 @@ def test_a_dropped_lease_frees_its_decoder() -> None:
     assert next_one.lease is not None
     bench.decoders[0].conclude("mine")
     assert quitter.results == []
+
+
+def test_a_dropped_final_is_still_due() -> None:
+    """Its decoder is somebody else's when it has answered; one that never does is replaced all the same."""
+    bench = Bench(size=1)
+    bench.ready()
+    late, stuck, next_one = Want(), Want(), Want()
+    for quitter in (late, stuck):
+        bench.pool.request(quitter)
+        assert quitter.lease
+        quitter.lease.finish()
+        bench.clock.advance(DECODE_S / 2)
+        quitter.lease.drop()
+        if quitter is late:
+            assert bench.pool.decoders()["busy"] == 1
+            bench.decoders[0].conclude("late")
+    bench.pool.request(next_one)
+    assert bench.pool.decoders() == {"idle": 0, "busy": 1, "loading": 0}
+    bench.clock.advance(DECODE_S / 2)
+    bench.pool.tick()
+    assert bench.decoders[0].killed
+    bench.decoders[0].die()
+    bench.decoders[1].ready()
+    assert next_one.lease is not None
+    assert [late.results, stuck.results, next_one.results] == [[], [], []]
 
 
 def test_close_ends_everything() -> None:
@@ -185,6 +271,7 @@ class PoolMachine(RuleBasedStateMachine):
         super().__init__()
         self.bench = Bench(size=2)
         self.wants: list[Want] = []
+        self.dropped: list[Want] = []
         self.dead: set[HandDecoder] = set()
 
     def alive(self) -> list[HandDecoder]:
@@ -217,6 +304,7 @@ class PoolMachine(RuleBasedStateMachine):
             getattr(want.lease, what)()
             if what == "drop":
                 self.wants.remove(want)
+                self.dropped.append(want)
 
     @rule(seconds=st.floats(0, 40))
     def time(self, seconds: float) -> None:
@@ -230,11 +318,14 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def each_claim_settles_once(self) -> None:
         assert all(len(want.results) <= 1 for want in self.wants)
+        assert all(want.results == [] for want in self.dropped)
 
     @invariant()
     def as_many_busy_as_served(self) -> None:
         served = [want for want in self.wants if want.lease and not want.results]
-        assert self.bench.pool.decoders()["busy"] == len(served)
+        leases = self.bench.pool._busy.values()
+        owed = [want for want in self.dropped if want.lease in leases and want.lease and want.lease.due]
+        assert self.bench.pool.decoders()["busy"] == len(served) + len(owed)
 
     @invariant()
     def nobody_waits_beside_an_idle_decoder(self) -> None:

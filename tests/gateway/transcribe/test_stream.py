@@ -253,7 +253,7 @@ def test_flush_waits_for_the_last_words() -> None:
 
 
 def test_flush_doesnt_wait_for_ever() -> None:
-    """What isn't decoded in time is given up with a warning, and the decoder is free for others."""
+    """What isn't decoded in time is given up with a warning; the decoder is free when it has answered."""
 
     async def main() -> None:
         bench = Bench()
@@ -261,7 +261,8 @@ def test_flush_doesnt_wait_for_ever() -> None:
         listener.hear(sound([(1.0, False), (1.0, True)]))
         await listener.stream.flush()
         assert listener.warnings == ["the last words were not transcribed in time"]
-        assert decoder.calls[-1] == "drop"
+        decoder.conclude("too late")
+        assert listener.updates == []
         assert bench.pool.decoders()["idle"] == 1
 
     asyncio.run(main())
@@ -328,6 +329,23 @@ def test_a_stuck_decoder_is_told() -> None:
     bench.clock.advance(DECODE_S)
     bench.pool.tick()
     assert listener.warnings == ["the transcript of an utterance was lost: its decoder didn't answer"]
+
+
+def test_a_stuck_decoder_costs_one_utterance() -> None:
+    """The one behind it has waited for its own stream only: its patience begins now."""
+    bench = Bench()
+    decoder, listener = bench.ready(), bench.listener()
+    listener.say()
+    listener.say()
+    bench.clock.advance(DECODE_S)
+    bench.pool.tick()
+    decoder.die()
+    bench.clock.advance(PATIENCE_S - 0.1)
+    bench.pool.tick()
+    bench.decoders[-1].ready()
+    bench.decoders[-1].conclude("second")
+    assert [update.text for update in listener.updates] == ["second"]
+    assert bench.pool.outcomes == {Outcome.DECODER_STUCK: 1, Outcome.DECODED: 1}
 
 
 def test_another_language_is_told_once() -> None:

@@ -18,12 +18,15 @@ class AtOnce(Cutter):
 
     def _wake(self, cut: Cut) -> None:
         super()._wake(cut)
-        taken = self._take(cut)
-        (actions,) = self._cut_all([taken])
-        cut.on_actions(actions)
-        for one in taken[1]:
-            if isinstance(one, asyncio.Event):
-                one.set()
+        while cut in self._ready:
+            pieces = self._take(cut)
+            (actions,) = self._cut_all([(cut, pieces)])
+            cut.on_actions(actions)
+            cut.cutting = ()
+            cut.on_progress()
+            for piece in pieces:
+                if isinstance(piece, asyncio.Event):
+                    piece.set()
 
 
 class WholeBench(Bench):

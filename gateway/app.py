@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from gateway.classify.kserve.model import read_spec
 from gateway.classify.onnx.configured import configured_onnx
 from gateway.classify.orchestrator.classifier import OrchestratedClassifier
 from gateway.classify.orchestrator.client import OrchestratorClient
+from gateway.classify.orchestrator.grant import Sidecar
 from gateway.classify.port import Classifier, Health, HealthStatus
 from gateway.classify.remote.access import Access, AccessError
 from gateway.classify.remote.classifier import RemoteClassifier
@@ -86,7 +87,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     prepare_whisper(settings)
     key_file = configured_keys(settings, clock)
     choices = _Choices(settings, key_file)
-    makers = _Makers(settings, clock, telemetry, classifier)
+    makers = _Makers(settings, clock, telemetry, make_access(settings), classifier)
     # Backends and live sessions know each other: who has a part, and what a session has.
     board = NoticeBoard(lambda notices: live.bulletins(notices), clock, telemetry.notice)
     backends = Backends(makers, choices.of, choices.all, lambda part: board.watch(part.notices))
@@ -265,13 +266,14 @@ class _Makers:
     settings: Settings
     clock: Clock
     telemetry: Telemetry
+    access: Access
     given: Classifier | None = None
     """In place of the default one."""
 
     def classifier(self, kind: str) -> Classifier:
         if self.given is not None and kind == self.settings.resolved(self.settings.classifier):
             return self.given
-        return make_classifier(ClassifierKind(kind), self.settings, self.clock, self.telemetry)
+        return make_classifier(ClassifierKind(kind), self.settings, self.clock, self.telemetry, self.access)
 
     def scheduler(self, kind: str, classifier: Classifier) -> Scheduler:
         settings = self.settings
@@ -303,23 +305,48 @@ def _embedded_transcriber() -> str:
     return TranscriberKind.POCKETSPHINX
 
 
+def make_access(settings: Settings) -> Access:
+    """What sidecars, model servers and orchestrators want to see, and whom to trust among them.
+
+    Read once, before anything runs: reading certificates takes longer than a turn of the event loop, and a
+    namespace may choose a classifier that needs them at any time.
+
+    Raises:
+        SettingsError: a file can't be used.
+    """
+    urls = settings.classifier_url
+    allocated = not urls and settings.orch_url is not None
+    asked = settings.resolved(settings.classifier) in (ClassifierKind.REMOTE, ClassifierKind.KSERVE)
+    if not (urls or allocated) or not (asked or settings.namespaces_file):
+        return Access()
+    # What an orchestrator allocates may speak TLS, whatever the orchestrator itself speaks.
+    tls = allocated or any(url.startswith("https:") for url in urls)
+    try:
+        return Access.load(
+            tls=tls, ca_file=settings.classifier_ca_file, token_file=settings.classifier_token_file
+        )
+    except AccessError as error:
+        raise SettingsError([Problem(variable(error.setting), error.path, error.message)]) from None
+
+
 def make_classifier(
-    kind: ClassifierKind, settings: Settings, clock: Clock, telemetry: Telemetry
+    kind: ClassifierKind, settings: Settings, clock: Clock, telemetry: Telemetry, access: Access
 ) -> Classifier:
     """A new classifier of that kind, not started; `auto` is what it is for these settings.
+
+    Args:
+        access: as of `make_access`.
 
     Raises:
         Exception: it can't be had, and why.
     """
     match settings.resolved(kind):
         case ClassifierKind.REMOTE if settings.classifier_url:
-            tls = any(url.startswith("https:") for url in settings.classifier_url)
-            access = _access(settings, tls=tls)
             return _remote(settings.classifier_url, access, settings, clock, telemetry)
         case ClassifierKind.REMOTE:
-            return _orchestrated(settings, clock, telemetry)
+            return _orchestrated(access, settings, clock, telemetry)
         case ClassifierKind.KSERVE:
-            return _kserve(settings, clock)
+            return _kserve(access, settings, clock)
         case ClassifierKind.ONNX:
             acoustic = AcousticClassifier(workers=settings.classify_workers)
             return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
@@ -327,30 +354,15 @@ def make_classifier(
             return AcousticClassifier(workers=settings.classify_workers)
 
 
-def _kserve(settings: Settings, clock: Clock) -> Classifier:
+def _kserve(access: Access, settings: Settings, clock: Clock) -> Classifier:
     """A model server; what its model doesn't say, the embedded classifier does."""
     assert settings.kserve_model_file is not None  # a rule of the settings
     spec = read_spec(Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
     (url,) = settings.classifier_url
-    access = _access(settings, tls=url.startswith("https:"))
     asked = KServeClassifier(spec, url, clock, trust=access.trust, token=access.token, talking=speaking)
     if spec.events is not None:
         return asked
     return BlendedClassifier(asked, AcousticClassifier(workers=settings.classify_workers))
-
-
-def _access(settings: Settings, *, tls: bool) -> Access:
-    """What sidecars want to see, and whom to trust among them; reads files.
-
-    Raises:
-        SettingsError: a file can't be used.
-    """
-    try:
-        return Access.load(
-            tls=tls, ca_file=settings.classifier_ca_file, token_file=settings.classifier_token_file
-        )
-    except AccessError as error:
-        raise SettingsError([Problem(variable(error.setting), error.path, error.message)]) from None
 
 
 def _remote(
@@ -367,13 +379,17 @@ def _remote(
     )
 
 
-def _orchestrated(settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
+def _orchestrated(access: Access, settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
     """Sidecars as an orchestrator allocates them, and the embedded classifier while there is none."""
     assert settings.orch_url is not None
-    access = _access(settings, tls=True)  # once: reading certificates takes longer than a turn of the loop
+
+    def connect(sidecar: Sidecar) -> Classifier:
+        let_in = access if sidecar.token is None else replace(access, token=sidecar.token)
+        return _remote((sidecar.url,), let_in, settings, clock, telemetry)
+
     return OrchestratedClassifier(
-        OrchestratorClient(settings.orch_url, settings.orch_timeout_s),
-        lambda url: _remote((url,), access, settings, clock, telemetry),
+        OrchestratorClient(settings.orch_url, settings.orch_timeout_s, access.trust),
+        connect,
         AcousticClassifier(workers=settings.classify_workers),
         clock,
         per_session=settings.orch_scope is OrchScope.SESSION,

@@ -252,7 +252,8 @@ class Settings:
         None,
         Maybe(Text(any_file, "path of a PEM file")),
         _REMOTE,
-        "The authorities whose certificates are good for an https:// sidecar, instead of the system's.",
+        "The authorities whose certificates are good for an https:// sidecar or orchestrator, instead of the "
+        "system's; read at the start.",
     )
     classifier_token_file: str | None = setting(
         None,

@@ -167,8 +167,8 @@ class Speaker(ClassifiedEvent):
     """Who is heard."""
     speaker_id: str | None
     """`Speaker A`, …"""
-    confidence: float
-    """0 to 1."""
+    confidence: float | None
+    """0 to 1; null where a sidecar doesn't say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +199,8 @@ class Queue(ClassifiedEvent):
     type: ClassVar[str] = "queue"
     label: QueueLabel
     """The state."""
-    confidence: float
-    """0 to 1."""
+    confidence: float | None
+    """0 to 1; null where a sidecar doesn't say."""
     digits: str | None = None
     """DTMF digits heard since the last such event, in order."""
 
@@ -212,8 +212,8 @@ class Environ(SensedEvent):
     type: ClassVar[str] = "environ"
     label: str
     """Open vocabulary of the sidecar."""
-    confidence: float
-    """0 to 1."""
+    confidence: float | None
+    """0 to 1; null where a sidecar doesn't say."""
     privacy_risk: str | float | bool | None = None
     """As the sidecar gives it."""
 
@@ -225,8 +225,8 @@ class Scene(SensedEvent):
     type: ClassVar[str] = "scene"
     label: str
     """Open vocabulary of the sidecar."""
-    confidence: float
-    """0 to 1."""
+    confidence: float | None
+    """0 to 1; null where a sidecar doesn't say."""
     privacy_risk: str | float | bool | None = None
     """As the sidecar gives it."""
 
@@ -238,8 +238,8 @@ class Accent(SensedEvent):
     type: ClassVar[str] = "accent"
     label: str
     """Open vocabulary of the sidecar."""
-    confidence: float
-    """0 to 1."""
+    confidence: float | None
+    """0 to 1; null where a sidecar doesn't say."""
     region: str | None = None
     """As the sidecar gives it."""
     language: str | None = None

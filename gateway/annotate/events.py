@@ -77,8 +77,8 @@ class _Receipt(TypedDict):
 def annotate(observation: Observation, *, context: Context) -> DurableEvent | None:
     """The event that tells of `observation`; None where the session doesn't want it.
 
-    `min_confidence` applies to every observation that has a confidence. One that is not a number counts as
-    none at all (0), and one outside 0..1 as the nearer end.
+    `min_confidence` applies to every observation that has a confidence; where nobody gave one, the event says
+    null. One that is not a number counts as the least there is (0), and one outside 0..1 as the nearer end.
     """
     config = context.config
     if _family(observation) not in config.features:
@@ -92,13 +92,13 @@ def annotate(observation: Observation, *, context: Context) -> DurableEvent | No
         case ToneObservation():
             return _tone(observation, confidence or 0.0, context)
         case SpeakerObservation():
-            return _speaker(observation, confidence or 0.0, context)
+            return _speaker(observation, confidence, context)
         case QueueObservation():
-            return _queue(observation, confidence or 0.0, context)
+            return _queue(observation, confidence, context)
         case TranscriptObservation():
             return _transcript(observation, confidence, context)
         case SurroundingsObservation():
-            return _surroundings(observation, confidence or 0.0, context)
+            return _surroundings(observation, confidence, context)
 
 
 def _family(observation: Observation) -> Feature:
@@ -149,7 +149,7 @@ def _tone(seen: ToneObservation, confidence: float, context: Context) -> Tone:
     )
 
 
-def _speaker(seen: SpeakerObservation, confidence: float, context: Context) -> Speaker | None:
+def _speaker(seen: SpeakerObservation, confidence: float | None, context: Context) -> Speaker | None:
     label = _member(SpeakerLabel, seen.label)
     if label is None:
         return None
@@ -163,7 +163,7 @@ def _speaker(seen: SpeakerObservation, confidence: float, context: Context) -> S
     )
 
 
-def _queue(seen: QueueObservation, confidence: float, context: Context) -> Queue | None:
+def _queue(seen: QueueObservation, confidence: float | None, context: Context) -> Queue | None:
     label = _member(QueueLabel, seen.label)
     if label is None:
         return None
@@ -192,7 +192,7 @@ def _transcript(seen: TranscriptObservation, confidence: float | None, context: 
 
 
 def _surroundings(
-    seen: SurroundingsObservation, confidence: float, context: Context
+    seen: SurroundingsObservation, confidence: float | None, context: Context
 ) -> Environ | Scene | Accent:
     place, extra = _place(context), dict(seen.extra)
     if seen.kind is SurroundingsKind.ACCENT:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.classify.lanes import Job, Lane, Timing
-from gateway.classify.port import Answer, Classifier, ClassifierError, room_of
+from gateway.classify.port import Answer, Classifier, ClassifierError, Window, room_of
 from gateway.classify.queue import Batch, WindowQueue
 from gateway.clock import Clock
 
@@ -120,7 +120,7 @@ class Scheduler:
 
     async def _call(self, batch: Batch) -> None:
         try:
-            answers = await self._classify(batch)
+            answers = await self._answers(batch)
         finally:
             self._slots.release()
             for lane, _ in batch.items:
@@ -141,11 +141,31 @@ class Scheduler:
                 # One session's defect stays in that session.
                 log.exception("a session could not take its answer")
 
-    async def _classify(self, batch: Batch) -> Sequence[Answer]:
+    async def _answers(self, batch: Batch) -> Sequence[Answer]:
+        """An answer for each window, whatever happens. One that its session can't give is that session's
+        affair: the others go to the classifier without it."""
+        answers: list[Answer] = []
+        windows: list[Window] = []
+        places: list[int] = []
+        for place, (_, job) in enumerate(batch.items):
+            try:
+                windows.append(job.window())
+            except Exception as error:
+                why = type(error).__name__
+                log.exception("a session could not give its window: %s", why)
+                answers.append(ClassifierError(f"no window: {why}"))
+            else:
+                places.append(place)
+                answers.append([])
+        if windows:
+            for place, answer in zip(places, await self._classify(windows), strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _classify(self, windows: Sequence[Window]) -> Sequence[Answer]:
         """An answer for each window, whatever happens."""
-        size = len(batch.items)
+        size = len(windows)
         try:
-            windows = [job.window() for _, job in batch.items]
             async with asyncio.timeout(self._call_s):
                 answers = await self._classifier.classify(windows)
             self._stalled = False

@@ -159,7 +159,7 @@ class PlainOutput:
             case ev.Speaker():
                 return _speaker(event)
             case ev.Queue():
-                return f"{queue_words(event)} {event.confidence:.2f} {event.digits or ''}".rstrip()
+                return f"{_sure(queue_words(event), event.confidence)} {event.digits or ''}".rstrip()
             case ev.Transcript(is_final=True) if event.text.strip():
                 who = f"{event.speaker_id}: " if event.speaker_id else ""
                 return who + " ".join(event.text.split())
@@ -168,7 +168,7 @@ class PlainOutput:
             case ev.Service():
                 return f"{event.status}: {event.detail}"
             case ev.Environ() | ev.Scene() | ev.Accent():
-                return f"{humanised(event.label)} {event.confidence:.2f}"
+                return _sure(humanised(event.label), event.confidence)
             case _:
                 return None
 
@@ -261,7 +261,12 @@ class LiveOutput:
 
 def _speaker(event: ev.Speaker) -> str:
     who = speaker_words(event)
-    return who if event.label is ev.SpeakerLabel.NO_SPEAKER else f"{who} {event.confidence:.2f}"
+    return who if event.label is ev.SpeakerLabel.NO_SPEAKER else _sure(who, event.confidence)
+
+
+def _sure(words: str, confidence: float | None) -> str:
+    """With how sure it is, where that was told."""
+    return words if confidence is None else f"{words} {confidence:.2f}"
 
 
 def choose_output(picture: Picture, *, json: bool, plain: bool, no_color: bool) -> Output:

@@ -199,6 +199,8 @@ def _speaker(picture: Picture, width: int, glyphs: Glyphs) -> Text:
     if speaker.label is ev.SpeakerLabel.NO_SPEAKER:
         return line.append(speaker_words(speaker), style="dim")
     line.append(f"{speaker_words(speaker):<12}", style="bold")
+    if speaker.confidence is None:
+        return line
     return _with_fields(line, [_bar(speaker.confidence, "none", glyphs)], width)
 
 
@@ -209,7 +211,8 @@ def _call(picture: Picture, width: int, glyphs: Glyphs) -> Text:
         line.append("talking" if picture.tone is not None else "nothing heard yet", style="dim")
     else:
         line.append(f"{queue_words(state):<12}", style="bold")
-        line.append(f"{state.confidence:.2f}")
+        if state.confidence is not None:
+            line.append(f"{state.confidence:.2f}")
     label = Text("   digits ", style="dim")
     room = width - line.cell_len - label.cell_len
     if picture.digits and room > len(glyphs.more):

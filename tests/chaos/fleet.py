@@ -14,18 +14,44 @@ from tests.sidecars.node import ClassifyProcess, start_classify
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """A node that came back."""
+
+    alone_s: float
+    """Seconds until the next kill, of whichever node, or the end."""
+    heard_s: float | None
+    """Seconds until a session heard an answer that was given after it; None where it never did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of it."""
 
     account: Account
     kills: int
-    back_s: Sequence[float]
-    """For each return of a node: seconds until a session heard an answer that was given after it."""
+    returns: Sequence[Return]
+
+
+def returns(came: Sequence[float], left: Sequence[float], heard: Sequence[float]) -> list[Return]:
+    """Each return of a node, in order.
+
+    Args:
+        came: when nodes came back.
+        left: when nodes were killed, and when it was over; ascending.
+        heard: when answers were heard; ascending.
+    """
+    found = []
+    for moment in came:
+        alone_s = next((at for at in left if at > moment), moment) - moment
+        heard_s = next((at - moment for at in heard if at > moment), None)
+        found.append(Return(alone_s, heard_s))
+    return found
 
 
 @dataclass
 class Weather:
-    """Kills a node, waits, and starts it again at the same address; then another one.
+    """Kills a node, waits, and starts it again at the same address; then another one. The last one that came
+    back is left alone, too.
 
     Args:
         kills: how often.
@@ -38,8 +64,10 @@ class Weather:
     up_s: tuple[float, float] = (0.5, 1.5)
     down_s: tuple[float, float] = (0.0, 1.0)
     draw: random.Random = field(default_factory=lambda: random.Random(1))
-    returned: list[float] = field(default_factory=list)
+    came: list[float] = field(default_factory=list)
     """When nodes came back, in the loop's time."""
+    left: list[float] = field(default_factory=list)
+    """When nodes were killed, and when it was over."""
 
     async def blow(self) -> None:
         """All of it."""
@@ -48,10 +76,13 @@ class Weather:
             await asyncio.sleep(self.draw.uniform(*self.up_s))
             which = number % len(self.nodes)
             port = self.nodes[which].port
+            self.left.append(loop.time())
             await asyncio.to_thread(self.nodes[which].kill)
             await asyncio.sleep(self.draw.uniform(*self.down_s))
             self.nodes[which] = await asyncio.to_thread(start_classify, "--port", str(port))
-            self.returned.append(loop.time())
+            self.came.append(loop.time())
+        await asyncio.sleep(self.draw.uniform(*self.up_s))
+        self.left.append(loop.time())
 
 
 @dataclass
@@ -83,10 +114,6 @@ class Witness:
                 speaking.cancel()
                 await asyncio.gather(speaking, return_exceptions=True)
 
-    def after(self, moment: float) -> float | None:
-        """Seconds from `moment` to the next answer; None where none came any more."""
-        return next((at - moment for at in self.heard if at > moment), None)
-
 
 async def play(
     gateways: Sequence[GatewayProcess], weather: Weather, *, sessions: int, seconds: float, ramp_s: float
@@ -100,5 +127,5 @@ async def play(
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    back = [after for moment in weather.returned if (after := witness.after(moment)) is not None]
+    back = returns(weather.came, weather.left, witness.heard)
     return Outcome(Account.of(calls), weather.kills, back)

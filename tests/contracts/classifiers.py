@@ -9,9 +9,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from gateway.classify.acoustic.classifier import AcousticClassifier
-from gateway.classify.port import Classifier
+from gateway.classify.orchestrator.classifier import OrchestratedClassifier
+from gateway.classify.orchestrator.client import OrchestratorClient
+from gateway.classify.port import Classifier, HealthStatus
 from gateway.classify.remote.classifier import RemoteClassifier
+from gateway.clock import SystemClock
 from tests.contracts import kserve, onnx
+from tests.gateway.classify.remote.kit import until
+from tests.orchestrators.process import shared_orchestrator
 from tests.sidecars.process import shared_sidecar, shared_unix_sidecar
 
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[Classifier]]
@@ -43,11 +48,29 @@ def remote(address: Callable[[], str]) -> Factory:
     return made
 
 
+@asynccontextmanager
+async def orchestrated() -> AsyncIterator[Classifier]:
+    """One that has a sidecar allocated; orchestrator and sidecar are processes of their own."""
+    classifier = OrchestratedClassifier(
+        OrchestratorClient(shared_orchestrator(shared_sidecar()), timeout_s=20.0),
+        lambda sidecar: RemoteClassifier([sidecar.url], deadline_s=20.0),
+        AcousticClassifier(),
+        SystemClock(),
+    )
+    await classifier.start()
+    try:
+        await until(lambda: classifier.health().status is HealthStatus.READY)
+        yield classifier
+    finally:
+        await classifier.aclose()
+
+
 FACTORIES: dict[str, Factory] = {
     "acoustic": acoustic,
     "remote-batch": remote(shared_sidecar),
     "remote-single": remote(lambda: shared_sidecar("--no-batch")),
     "remote-unix": remote(shared_unix_sidecar),
+    "orchestrated": orchestrated,
     **kserve.FACTORIES,
     **onnx.FACTORIES,
 }

@@ -28,4 +28,5 @@ def test_the_accounts_add_up_while_nodes_are_killed(launch: Callable[..., Gatewa
     assert (account.whole, account.refused, account.missed) == (SESSIONS, 0, 0)
     assert set(account.gap_s) <= {"classifier", "overload"}
     assert sum(account.gap_s.values()) < SESSIONS * SECONDS / 2
-    assert len(outcome.back_s) == KILLS
+    assert len(outcome.returns) == KILLS
+    assert all(one.heard_s is not None for one in outcome.returns)

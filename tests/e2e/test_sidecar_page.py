@@ -19,6 +19,7 @@ from gateway.classify.sidecar.batch import (
     encode_request,
 )
 from gateway.classify.sidecar.events import heard
+from gateway.classify.sidecar.pseudonym import pseudonym
 from tests.e2e.conftest import ROOT
 from tests.gateway.sidecar.kit import body
 from tests.sidecars.node import ClassifyProcess, start_classify
@@ -49,6 +50,19 @@ def test_the_examples_print_what_they_say(sidecar: ClassifyProcess, code: str, p
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == (printed, "")
+
+
+def test_a_session_is_called_as_the_page_says() -> None:
+    """Whoever follows it finds the name that the gateway sends."""
+    section = PAGE.partition("## What a session is called")[2]
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    code, printed = found.groups()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == (printed, "")
+    assert printed.strip() == pseudonym("q2tVbZ0mRk6hY1sXo9nEaw")
 
 
 def test_the_bytes_are_those_of_the_contract() -> None:

@@ -1,6 +1,7 @@
 """What listens to whom: the whole gateway in one process, in virtual time, with the test's own backends."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway import app
 from gateway.api.context import Gateway
 from gateway.api.routes import build
 from gateway.classify.notices import Notices
+from gateway.classify.orchestrator.classifier import OrchestratedClassifier
 from gateway.classify.port import (
     Answer,
     Health,
@@ -23,16 +25,20 @@ from gateway.classify.port import (
     Window,
     hears_words,
 )
+from gateway.classify.remote.access import Access
 from gateway.clock import SystemClock
 from gateway.live.bulletin import QUIET_S, SLICE
 from gateway.sessions.keys import Choice, Keyring
-from gateway.settings import ClassifierKind, Settings, TranscriberKind
+from gateway.settings import ClassifierKind, Settings, SettingsError, TranscriberKind
 from gateway.stores.keyfile import save
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.port import Emit, Transcriber, TranscriptStream, Warn
 from protocol.events import DurableEvent, Service, Summary, Tone, Transcript, Welcome
 from tests import virtual_time
+from tests.gateway.classify.remote import kit
 from tests.gateway.inprocess import Peer, until
+from tests.orchestrators.process import orchestrator
+from tests.sidecars.hostile import hostile
 from tests.virtual_time import VirtualLoop
 
 SECOND = bytes(32_000)
@@ -370,8 +376,82 @@ def test_the_settings_say_what_listens(given: dict[str, Any], name: str, hears: 
 
     async def main() -> None:
         settings = Settings(**given)
-        made = app.make_classifier(settings.classifier, settings, SystemClock(), Telemetry())
+        made = app.make_classifier(settings.classifier, settings, SystemClock(), Telemetry(), Access())
         assert (made.name, hears_words(made)) == (name, hears)
         await made.aclose()
+
+    asyncio.run(main())
+
+
+SIDECARS = [
+    {"classifier_url": "https://127.0.0.1:9"},
+    {"orch_url": "http://127.0.0.1:9"},
+    {"orch_url": "https://127.0.0.1:9"},
+]
+
+
+@pytest.mark.parametrize("given", SIDECARS)
+def test_whom_to_trust_is_read_once_and_before_anybody_chooses(tmp_path: Path, given: dict[str, Any]) -> None:
+    """A namespace may choose sidecars on a running node, on the event loop: nothing is read there."""
+    ring, _ = Keyring().with_key("plain", 0.0)
+    path = tmp_path / "namespaces.toml"
+    save(path, ring)
+    settings = Settings(classifier=ClassifierKind.ACOUSTIC, namespaces_file=str(path), **given)
+
+    async def main() -> None:
+        for kind in (ClassifierKind.REMOTE, ClassifierKind.REMOTE):
+            made = app.make_classifier(kind, settings, SystemClock(), Telemetry(), access)
+            if isinstance(made, OrchestratedClassifier):
+                await made.start()
+            await made.aclose()
+
+    with patch.object(ssl, "create_default_context", wraps=ssl.create_default_context) as read:
+        access = app.make_access(settings)
+        assert access.trust is not None
+        assert read.call_count == 1
+        asyncio.run(main())
+        assert read.call_count == 1
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_files_that_can_not_be_read_are_told_where_they_may_be_needed(tmp_path: Path, chosen: bool) -> None:
+    """A namespace may choose sidecars later; where nobody can, nothing is read."""
+    path = tmp_path / "namespaces.toml"
+    save(path, Keyring().with_key("plain", 0.0)[0])
+    settings = Settings(
+        classifier=ClassifierKind.ACOUSTIC,
+        namespaces_file=str(path) if chosen else None,
+        orch_url="https://127.0.0.1:9",
+        classifier_ca_file=str(tmp_path / "missing.pem"),
+    )
+    if not chosen:
+        assert app.make_access(settings) == Access()
+        return
+    with pytest.raises(SettingsError, match="UNDERTONE_CLASSIFIER_CA_FILE"):
+        app.create_app(settings)
+
+
+@pytest.mark.parametrize(("granted", "sent"), [("of-the-grant", "of-the-grant"), (None, "of-the-settings")])
+def test_an_allocated_sidecar_sees_the_token_that_came_with_it(
+    tmp_path: Path, granted: str | None, sent: str
+) -> None:
+    """That of the settings where none came."""
+    token = tmp_path / "token"
+    token.write_text("of-the-settings")
+
+    async def main() -> None:
+        with orchestrator("http://127.0.0.1:9") as theirs:
+            async with hostile(offers_batch=True) as sidecar:
+                theirs.answer(200, {"url": sidecar.url, "allocation_id": "1", "token": granted})
+                settings = Settings(orch_url=theirs.url, classifier_token_file=str(token))
+                access = app.make_access(settings)
+                made = app.make_classifier(
+                    ClassifierKind.REMOTE, settings, SystemClock(), Telemetry(), access
+                )
+                await made.start()
+                await kit.until(lambda: made.health().status is HealthStatus.READY)
+                await made.classify(kit.windows(1))
+                await made.aclose()
+                assert [call.headers["authorization"] for call in sidecar.calls] == [f"Bearer {sent}"]
 
     asyncio.run(main())

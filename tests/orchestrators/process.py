@@ -1,6 +1,8 @@
 """Orchestrators in processes of their own, for tests."""
 
+import atexit
 import contextlib
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,3 +55,11 @@ def orchestrator(*urls: str, port: int = 0) -> Iterator[OrchestratorProcess]:
         yield running
     finally:
         running.stop()
+
+
+@functools.cache
+def shared_orchestrator(*urls: str) -> str:
+    """The address of one that every test may use; it ends with the tests."""
+    running = contextlib.ExitStack()
+    atexit.register(running.close)
+    return running.enter_context(orchestrator(*urls)).url

@@ -216,8 +216,17 @@ EVENTS: dict[str, Event] = {
     "task": Task(
         seq=12, session_id=SESSION, timestamp=5.0, task_id="t-1", task_type="report", state="running"
     ),
-    "summary": Summary(
+    "scene, little known": Scene(
         seq=13,
+        session_id=SESSION,
+        timestamp=5.0,
+        start_sample=64_000,
+        end_sample=80_000,
+        label="street",
+        confidence=None,
+    ),
+    "summary": Summary(
+        seq=14,
         session_id=SESSION,
         timestamp=5.0,
         next_sample=80_000,

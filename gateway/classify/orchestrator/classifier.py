@@ -7,7 +7,6 @@ time, and what becomes of one says nothing about the others.
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import random
 import secrets
@@ -15,10 +14,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from gateway.classify.notices import Notices
-from gateway.classify.orchestrator.client import Grant, OrchestratorError, UnusableGrant
+from gateway.classify.orchestrator.client import OrchestratorError, UnusableGrant
 from gateway.classify.orchestrator.connections import ANSWERING, Connect, Connections
 from gateway.classify.orchestrator.desk import Allocation, Desk
+from gateway.classify.orchestrator.grant import Grant, Sidecar
 from gateway.classify.port import Answer, Classifier, ClassifierError, Health, HealthStatus, Window
+from gateway.classify.sidecar.pseudonym import pseudonym
 from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -79,13 +80,14 @@ class OrchestratedClassifier:
         self._per_session = per_session
         self._ttl_s = ttl_s
         self._desk = Desk(ttl_s, jitter)
-        self._secret = secrets.token_bytes(16)
+        self._node = secrets.token_urlsafe(16)
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._notices = Notices()
         self._connections = Connections(connect, self._notices)
         self._on_outcome = on_outcome
+        self._closed = False
 
     # The port ------------------------------------------------------------------------------------------
 
@@ -110,7 +112,13 @@ class OrchestratedClassifier:
         self._running = asyncio.create_task(self._run(), name="orchestrator")
 
     async def classify(self, batch: Sequence[Window]) -> Sequence[Answer]:
-        """Each window by the sidecar of its scope, or by the fallback."""
+        """Each window by the sidecar of its scope, or by the fallback.
+
+        Raises:
+            ClassifierError: the classifier is closed.
+        """
+        if self._closed:
+            raise ClassifierError("the orchestrated classifier is closed")
         groups = self._groups(batch)
         used = [allocation for allocation in groups if allocation is not None]
         for allocation in used:
@@ -141,7 +149,9 @@ class OrchestratedClassifier:
             self._changed.set()
 
     def health(self) -> Health:
-        """It always listens, if not always by what it should."""
+        """It always listens, if not always by what it should, until it is closed."""
+        if self._closed:
+            return Health(HealthStatus.ERROR, "closed")
         fallback = self._fallback.health()
         if self._desk.failing:
             status = HealthStatus.WARNING if fallback.status in ANSWERING else fallback.status
@@ -149,12 +159,13 @@ class OrchestratedClassifier:
         if self._per_session:
             return fallback
         allocation = self._desk.route(NODE, self._clock.monotonic())
-        if allocation is not None and self._connections.answers(allocation.url):
-            return self._connections.to(allocation.url).health()
+        if allocation is not None and self._connections.answers(allocation.sidecar):
+            return self._connections.to(allocation.sidecar).health()
         return Health(HealthStatus.WARNING, f"no sidecar yet; {MEANWHILE}")
 
     async def aclose(self) -> None:
         """Give back what is held, and end. What can't be given back in time ends by itself."""
+        self._closed = True
         self._desk.close()
         self._changed.set()
         if self._running is not None:
@@ -191,16 +202,16 @@ class OrchestratedClassifier:
         allocation = self._desk.route(scope, self._clock.monotonic())
         if allocation is None:
             return None
-        if self._connections.answers(allocation.url):
+        if self._connections.answers(allocation.sidecar):
             return allocation
-        if self._connections.to(allocation.url).health().status is HealthStatus.ERROR:
+        if self._connections.to(allocation.sidecar).health().status is HealthStatus.ERROR:
             self._failed(allocation)
         return None
 
     def _change_over(self, scope: str) -> None:
         """What renews an allocation is used as soon as it answers, and not before."""
         coming = self._desk.coming(scope)
-        if coming is not None and self._connections.answers(coming.url):
+        if coming is not None and self._connections.answers(coming.sidecar):
             self._desk.change_over(scope)
             self._follow()
             self._changed.set()
@@ -211,7 +222,7 @@ class OrchestratedClassifier:
             return await _answers(self._fallback, batch)
         failed = True
         try:
-            answers = await _answers(self._connections.to(allocation.url), batch)
+            answers = await _answers(self._connections.to(allocation.sidecar), batch)
             failed = all(isinstance(answer, ClassifierError) for answer in answers)
             return answers
         finally:
@@ -241,7 +252,7 @@ class OrchestratedClassifier:
                 self._spawn(self._release(allocation))
             for allocation in due.gone:
                 self._on_outcome("left")
-                self._spawn(self._connections.part_with(allocation.url))
+                self._spawn(self._connections.part_with(allocation.sidecar))
             wait_s = self._desk.wait_s(self._clock.monotonic())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -253,23 +264,23 @@ class OrchestratedClassifier:
         try:
             grant = await self._orchestrator.allocate(self._caller(scope), self._ttl_s)
         except UnusableGrant as error:
-            self._refuse(scope, str(error), self._desk.made(error.allocation_id, "", asked_at))
+            self._refuse(scope, str(error), self._desk.made(error.allocation_id, None, asked_at))
         except Exception as error:
             self._refuse(scope, _why(error))
         else:
-            await self._take(scope, self._desk.made(grant.id, grant.url, asked_at))
+            await self._take(scope, self._desk.made(grant.id, grant.sidecar, asked_at), grant.sidecar)
         self._changed.set()
 
     def _caller(self, scope: str) -> str:
-        """Who asks: always the same for a scope, and nothing that tells of it."""
-        return f"undertone-{hashlib.blake2s(scope.encode(), key=self._secret, digest_size=8).hexdigest()}"
+        """Who asks: always the same for a scope, and nothing that leads to a session's id."""
+        return f"undertone-{self._node if scope == NODE else pseudonym(scope)}"
 
-    async def _take(self, scope: str, allocation: Allocation) -> None:
+    async def _take(self, scope: str, allocation: Allocation, sidecar: Sidecar) -> None:
         """Connect to what was granted, and send windows there from now on."""
         try:
-            await self._connections.open(allocation.url)
+            await self._connections.open(sidecar)
         except Exception as error:
-            allocation.url = ""  # nothing is connected there
+            allocation.sidecar = None  # nothing is connected there
             why = f"the sidecar can't be used ({type(error).__name__})"
             self._refuse(scope, why, allocation, told=not self._per_session)
             return
@@ -280,7 +291,7 @@ class OrchestratedClassifier:
         self._follow()
         self._on_outcome("refused" if not taken else "extended" if again else "granted")
         if again:  # it was held already, or can't be: that is no second use
-            await self._connections.part_with(allocation.url)
+            await self._connections.part_with(sidecar)
         if not self._has_one(scope):
             if not taken:
                 self._warn("the orchestrator gave one that is given back already")
@@ -310,11 +321,11 @@ class OrchestratedClassifier:
             if not again:
                 log.warning("a sidecar was not given back: %s", _why(error))
                 self._on_outcome("left")
-                await self._connections.part_with(allocation.url)
+                await self._connections.part_with(allocation.sidecar)
         else:
             self._desk.released(allocation)
             self._on_outcome("released")
-            await self._connections.part_with(allocation.url)
+            await self._connections.part_with(allocation.sidecar)
         self._changed.set()
 
     def _has_one(self, scope: str) -> bool:
@@ -328,7 +339,7 @@ class OrchestratedClassifier:
         """Where all sessions share one sidecar, they are told what it says of itself."""
         if not self._per_session:
             allocation = self._desk.route(NODE, self._clock.monotonic())
-            self._connections.follow(None if allocation is None else allocation.url)
+            self._connections.follow(None if allocation is None else allocation.sidecar)
 
     # Tasks ---------------------------------------------------------------------------------------------
 

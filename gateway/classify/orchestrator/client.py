@@ -1,26 +1,30 @@
 """The orchestrator's two verbs over HTTP: allocate a sidecar, give it back.
 
-    POST   {url}/api/services/cf-voice/allocate           {"caller", "ttl_s"} → {"url", "allocation_id"}
+    POST   {url}/api/services/cf-voice/allocate       {"caller", "ttl_s"} → {"url", "allocation_id", "token"?}
     DELETE {url}/api/services/cf-voice/allocations/{id}
 
-Nothing of a session is told to it: whoever asks is named by random words.
+Who asks is named by what leads to no session's id. A Unix socket is taken from an orchestrator on this
+machine only: one elsewhere must not choose what we open here.
 """
 
 import asyncio
 import json
-from dataclasses import dataclass
+import ssl
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from gateway.config.addresses import sidecar
+from gateway.classify.orchestrator.grant import Grant, Sidecar
+from gateway.config.addresses import is_loopback, sidecar
 from gateway.config.problems import Refused
 
 PATH = "/api/services/cf-voice"
 MAX_ANSWER = 64 * 1024
 """Bytes."""
 MAX_ID = 256
+"""Characters."""
+MAX_TOKEN = 8_192
 """Characters."""
 GIVEN_BACK = (404, 410)
 """Answers to a `DELETE` that mean the same as success: it is gone."""
@@ -38,30 +42,28 @@ class UnusableGrant(OrchestratorError):
         self.allocation_id = allocation_id
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A sidecar, for a time."""
-
-    id: str
-    url: str
-
-
 class OrchestratorClient:
     """Talks to one orchestrator.
 
     Args:
         url: as `gateway.config.addresses.sidecar` takes it.
         timeout_s: seconds for a whole answer.
+        trust: whose certificates are good; needed where it is spoken to over TLS.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, trust: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         socket = parts.path if parts.scheme == "unix" else None
+        self._local = on_this_machine(url)
         self._base = ("http://orchestrator" if socket else url) + PATH
         self._timeout_s = timeout_s
         limits = httpx.Limits(max_connections=16, max_keepalive_connections=4)
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits),
+            # The context that the transport would make for itself reads every known authority: too long for
+            # the event loop, on which namespaces choose. The empty one trusts nobody.
+            transport=httpx.AsyncHTTPTransport(
+                verify=trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), uds=socket, limits=limits
+            ),
             timeout=timeout_s,
             headers={"accept-encoding": "identity"},
         )
@@ -75,7 +77,7 @@ class OrchestratorClient:
         status, body = await self._call("POST", "/allocate", {"caller": caller, "ttl_s": ttl_s})
         if status not in (200, 201):
             raise OrchestratorError(f"the orchestrator answered {status}")
-        return _grant(body)
+        return read_grant(body, local=self._local)
 
     async def release(self, allocation_id: str) -> None:
         """Give one back; one that is gone already is given back, too.
@@ -115,7 +117,21 @@ class OrchestratorClient:
             raise OrchestratorError(f"the orchestrator can't be reached ({type(error).__name__})") from None
 
 
-def _grant(body: bytes) -> Grant:
+def on_this_machine(url: str) -> bool:
+    """Whether nobody but this machine can be behind `url`."""
+    parts = urlsplit(url)
+    return parts.scheme == "unix" or is_loopback(parts.hostname or "")
+
+
+def read_grant(body: bytes, *, local: bool) -> Grant:
+    """The grant in an answer.
+
+    Args:
+        local: the orchestrator is on this machine, and may name a Unix socket.
+
+    Raises:
+        OrchestratorError: there is none.
+    """
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):
@@ -133,6 +149,20 @@ def _grant(body: bytes) -> Grant:
     if not isinstance(url, str):
         raise UnusableGrant("the orchestrator gave no url", id)
     try:
-        return Grant(id, sidecar(url))
+        url = sidecar(url)
     except Refused as refused:
         raise UnusableGrant(f"the url that the orchestrator gave {refused.message}", id) from None
+    if url.startswith("unix:") and not local:
+        why = "the orchestrator is elsewhere, and gave a Unix socket of this machine"
+        raise UnusableGrant(why, id)
+    token = given.get("token")
+    if token is not None and not _sendable(token):
+        raise UnusableGrant("the orchestrator gave a token that can't be sent", id)
+    return Grant(id, Sidecar(url, token))
+
+
+def _sendable(token: object) -> bool:
+    """Whether it can stand in a header: printable ASCII without blanks."""
+    if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN:
+        return False
+    return token.isascii() and token.isprintable() and " " not in token

@@ -1,4 +1,4 @@
-"""Connections to the sidecars that were allocated: one a URL, shared by the allocations there."""
+"""Connections to the sidecars that were allocated: one a URL and token, shared by the allocations there."""
 
 import asyncio
 import logging
@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.classify.notices import Notices
+from gateway.classify.orchestrator.grant import Sidecar
 from gateway.classify.port import Classifier, HealthStatus, room_of
 
 log = logging.getLogger(__name__)
 
 ANSWERING = (HealthStatus.READY, HealthStatus.WARNING)
 
-Connect = Callable[[str], Classifier]
-"""Makes a classifier for the sidecar at a URL; it is started and closed here."""
+Connect = Callable[[Sidecar], Classifier]
+"""Makes a classifier for a sidecar; it is started and closed here."""
 
 
 @dataclass(slots=True, eq=False)
-class _Sidecar:
+class _Connection:
     classifier: Classifier
     starting: "asyncio.Future[None]"
     allocations: int = 0
@@ -34,82 +35,83 @@ class Connections:
     def __init__(self, connect: Connect, notices: Notices) -> None:
         self._connect = connect
         self._notices = notices
-        self._sidecars: dict[str, _Sidecar] = {}
-        self._followed: str | None = None
+        self._open: dict[Sidecar, _Connection] = {}
+        self._followed: Sidecar | None = None
         self._unlisten: Callable[[], None] = lambda: None
 
     @property
     def room(self) -> int | None:
         """As of the sidecar that has most, among those that answer."""
-        rooms = [room_of(one.classifier) for url, one in self._sidecars.items() if self.answers(url)]
+        rooms = [room_of(one.classifier) for sidecar, one in self._open.items() if self.answers(sidecar)]
         return max((room for room in rooms if room is not None), default=None)
 
-    def to(self, url: str) -> Classifier:
+    def to(self, sidecar: Sidecar | None) -> Classifier:
         """The one there, which was opened."""
-        return self._sidecars[url].classifier
+        assert sidecar is not None
+        return self._open[sidecar].classifier
 
-    def answers(self, url: str) -> bool:
+    def answers(self, sidecar: Sidecar | None) -> bool:
         """Whether it does, as far as it knows."""
-        return self.to(url).health().status in ANSWERING
+        return self.to(sidecar).health().status in ANSWERING
 
     def forget(self, session: str) -> None:
         """The session is over."""
-        for sidecar in self._sidecars.values():
-            sidecar.classifier.forget(session)
+        for one in self._open.values():
+            one.classifier.forget(session)
 
-    def follow(self, url: str | None) -> None:
-        """Pass on what the sidecar there tells of itself, and nobody else's any more."""
-        if url == self._followed:
+    def follow(self, sidecar: Sidecar | None) -> None:
+        """Pass on what that sidecar tells of itself, and nobody else's any more."""
+        if sidecar == self._followed:
             return
         before = self._of(self._followed)
         self._unlisten()
-        self._unlisten, self._followed = lambda: None, url
-        now = self._of(url)
+        self._unlisten, self._followed = lambda: None, sidecar
+        now = self._of(sidecar)
         for part in before.current:
             if part not in now.current:
                 self._notices.forget(part)
         for part, health in tuple(now.current.items()):
             self._notices.tell(part, health)
-        if url is not None:
+        if sidecar is not None:
             self._unlisten = now.listen(self._notices.tell)
 
-    async def open(self, url: str) -> None:
-        """One allocation more is at that URL."""
-        sidecar = self._sidecars.get(url)
-        if sidecar is None:
-            classifier = self._connect(url)
+    async def open(self, sidecar: Sidecar) -> None:
+        """One allocation more is there."""
+        found = self._open.get(sidecar)
+        if found is None:
+            classifier = self._connect(sidecar)
             starting = asyncio.ensure_future(classifier.start())
-            sidecar = self._sidecars[url] = _Sidecar(classifier, starting)
-        sidecar.allocations += 1
+            found = self._open[sidecar] = _Connection(classifier, starting)
+        found.allocations += 1
         try:
-            await asyncio.shield(sidecar.starting)
+            await asyncio.shield(found.starting)
         except BaseException:
-            await self.part_with(url)
+            await self.part_with(sidecar)
             raise
 
-    async def part_with(self, url: str) -> None:
-        """One allocation less is at that URL."""
-        sidecar = self._sidecars.get(url)
-        if sidecar is None:
+    async def part_with(self, sidecar: Sidecar | None) -> None:
+        """One allocation less is there."""
+        found = None if sidecar is None else self._open.get(sidecar)
+        if sidecar is None or found is None:
             return
-        sidecar.allocations -= 1
-        if not sidecar.allocations:
-            await self._close(url)
+        found.allocations -= 1
+        if not found.allocations:
+            await self._close(sidecar)
 
     async def aclose(self) -> None:
         """Close all."""
-        for url in tuple(self._sidecars):
-            await self._close(url)
+        for sidecar in tuple(self._open):
+            await self._close(sidecar)
 
-    async def _close(self, url: str) -> None:
-        if url == self._followed:
+    async def _close(self, sidecar: Sidecar) -> None:
+        if sidecar == self._followed:
             self.follow(None)
-        sidecar = self._sidecars.pop(url)
-        sidecar.starting.cancel()
+        found = self._open.pop(sidecar)
+        found.starting.cancel()
         try:
-            await sidecar.classifier.aclose()
+            await found.classifier.aclose()
         except Exception:
             log.exception("a sidecar's connections could not be closed")
 
-    def _of(self, url: str | None) -> Notices:
-        return Notices() if url is None else self.to(url).notices
+    def _of(self, sidecar: Sidecar | None) -> Notices:
+        return Notices() if sidecar is None else self.to(sidecar).notices

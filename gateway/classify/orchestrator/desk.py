@@ -17,6 +17,8 @@ import random
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from gateway.classify.orchestrator.grant import Sidecar
+
 MOST_ASKS = 16
 """Requests for a sidecar under way."""
 RELEASE_TRIES = 5
@@ -35,7 +37,8 @@ class Allocation:
     """A sidecar that the orchestrator holds for us."""
 
     id: str
-    url: str
+    sidecar: Sidecar | None
+    """None where it can't be used."""
     expires_at: float
     """Monotonic seconds; counted from before it was asked for, so never too late."""
     renew_at: float
@@ -226,7 +229,7 @@ class Desk:
         """
         self._asked(scope)
         known = self._held.get(allocation.id)
-        if known is not None and (known.releasing or known.url != allocation.url):
+        if known is not None and (known.releasing or known.sidecar != allocation.sidecar):
             self._again(scope, now)  # it is gone in a moment, or not what it was
             return False
         if known is None:
@@ -284,10 +287,10 @@ class Desk:
         allocation.release_at = now + self._pause_s(1 if self._closed else allocation.tries)
         return True
 
-    def made(self, id: str, url: str, asked_at: float) -> Allocation:
+    def made(self, id: str, sidecar: Sidecar | None, asked_at: float) -> Allocation:
         """An allocation that was asked for at `asked_at`."""
         share = self._jitter.uniform(*RENEWAL)
-        return Allocation(id, url, asked_at + self._ttl_s, asked_at + share * self._ttl_s)
+        return Allocation(id, sidecar, asked_at + self._ttl_s, asked_at + share * self._ttl_s)
 
     # Inside --------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from gateway.classify.sidecar import batch as batches
 from gateway.classify.sidecar import single
 from gateway.classify.sidecar.batch import Asked, Failed, MalformedBatch, Told
 from gateway.classify.sidecar.events import MalformedEvent, heard
+from gateway.classify.sidecar.pseudonym import pseudonym
 from gateway.clock import Clock, SystemClock
 
 STATE = "sidecar"
@@ -97,7 +98,8 @@ class RemoteClassifier:
         self._pool = Pool(self.replicas, self._clock, chance.randrange)
         self._budget = RetryBudget()
         self._grumbler = Grumbler(self._clock)
-        self._breakers = [State.CLOSED] * len(urls)
+        self._breakers: list[State | None] = [None] * len(urls)
+        """As they were told last; None before the start, and once it is closed."""
         self._watching: list[asyncio.Task[None]] = []
         self._closed = False
 
@@ -117,7 +119,7 @@ class RemoteClassifier:
     async def start(self) -> None:
         """Begin to look at the sidecars' health; returns at once."""
         for replica in self.replicas:
-            self._observer.sidecar_breaker(None, State.CLOSED)
+            self._tell_breaker(replica, replica.breaker.state)
             task = asyncio.create_task(replica.watch(), name=f"sidecar-{replica.index}")
             self._watching.append(task)
         self._changed()
@@ -151,12 +153,12 @@ class RemoteClassifier:
         if self._closed:
             return
         self._closed = True
+        for replica in self.replicas:
+            self._tell_breaker(replica, None)
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
-        for replica, state in zip(self.replicas, self._breakers, strict=True):
-            if self._watching:
-                self._observer.sidecar_breaker(state, None)
+        for replica in self.replicas:
             await replica.endpoint.aclose()
         self._watching.clear()
         self._pool.wake()
@@ -353,10 +355,13 @@ class RemoteClassifier:
         self._follow_breaker(replica)
 
     def _follow_breaker(self, replica: Replica) -> None:
-        before, after = self._breakers[replica.index], replica.breaker.state
-        if before is not after and self._watching:
-            self._breakers[replica.index] = after
-            self._observer.sidecar_breaker(before, after)
+        if self._breakers[replica.index] is not None:
+            self._tell_breaker(replica, replica.breaker.state)
+
+    def _tell_breaker(self, replica: Replica, state: State | None) -> None:
+        before, self._breakers[replica.index] = self._breakers[replica.index], state
+        if before is not state:
+            self._observer.sidecar_breaker(before, state)
 
     def _changed(self) -> None:
         """Tell what is news."""
@@ -392,7 +397,7 @@ def _asked(window: Window) -> Asked:
     state = window.state.get(STATE)
     known = isinstance(state, bytes) and len(state) <= batches.MAX_STATE_BYTES
     return Asked(
-        session=window.session,
+        session=pseudonym(window.session),
         samples=window.samples,
         owned=window.owned,
         end_s=window.end_s,

@@ -3,7 +3,7 @@
 request   {"audio_chunk", "timestamp", "elcor", "session_id", "language", "num_speakers"}
 answer    {"events": [{"event_type", "label", "timestamp", …}, …]}
 
-`timestamp` is where the window starts, in seconds of the session.
+`timestamp` is where the window starts, in seconds of the session; `session_id` is its pseudonym.
 """
 
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pybase64
 from gateway.classify.port import SAMPLE_RATE, Window
 from gateway.classify.sidecar.batch import pcm_of
 from gateway.classify.sidecar.events import MalformedEvent
+from gateway.classify.sidecar.pseudonym import pseudonym
 
 PATH: Final = "/classify"
 CONTENT_TYPE: Final = "application/json"
@@ -32,7 +33,7 @@ def encode_request(window: Window) -> bytes:
         {
             "timestamp": max(0.0, round(window.end_s - len(window.samples) / SAMPLE_RATE, 6)),
             "elcor": hints.elcor,
-            "session_id": window.session,
+            "session_id": pseudonym(window.session),
             "language": hints.language,
             "num_speakers": hints.num_speakers,
         }

@@ -54,6 +54,16 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class CallState:
+    """A state of the call, for as long as it was told."""
+
+    span: Span
+    name: str
+    confidence: float | None
+    """0 to 1, the greatest; None where nobody gave one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Voice:
     """What was heard of one speaker."""
 
@@ -84,7 +94,7 @@ class Facts:
     """In order of appearance, `MOST_SPEAKERS` at most."""
     nameless: int
     """Speakers beyond those."""
-    calls: Sequence[Run]
+    calls: Sequence[CallState]
     """States of the call; `key` is the label for people."""
     gaps: Sequence[Run]
     """What was not classified; `key` is the reason."""
@@ -174,6 +184,11 @@ _LOOKED_AT = 64
 """Tones of one utterance."""
 
 
+def given(value: float | None) -> float | None:
+    """The same within 0..1; None where nobody gave one."""
+    return None if value is None else unit(value)
+
+
 def unit(value: float | None) -> float:
     """The same within 0..1; 0 for what is unknown or no number."""
     return min(1.0, max(0.0, value)) if value is not None and math.isfinite(value) else 0.0
@@ -258,23 +273,23 @@ def _turns(story: Story) -> list[tuple[str | None, Span]]:
     ]
 
 
-def _calls(story: Story) -> Sequence[Run]:
+def _calls(story: Story) -> Sequence[CallState]:
     """States of the call. One that is told again in time, with no voice in between, went on meanwhile."""
-    runs: list[Run] = []
+    states: list[CallState] = []
     voiced = sorted(story.seconds(tone.end_sample) for tone in story.tones)
     for event in story.queues:
-        last = runs[-1] if runs else None
-        word = QUEUE_WORDS[event.label]
+        last = states[-1] if states else None
+        word, sure = QUEUE_WORDS[event.label], given(event.confidence)
         start, end = story.seconds(event.start_sample), story.seconds(event.end_sample)
-        if last is not None and last.key == word and event.label is not QueueLabel.DTMF_TONE:
+        if last is not None and last.name == word and event.label is not QueueLabel.DTMF_TONE:
             between = bisect_left(voiced, start) - bisect_left(voiced, last.span.end_s)
             if start - last.span.end_s <= QUEUE_REPEAT_S and between <= 0:
-                level = max(last.level, unit(event.confidence))
-                runs[-1] = Run(Span(last.span.start_s, max(last.span.end_s, end)), word, level)
+                greatest = max((one for one in (last.confidence, sure) if one is not None), default=None)
+                states[-1] = CallState(Span(last.span.start_s, max(last.span.end_s, end)), word, greatest)
                 continue
         if start < end:
-            runs.append(Run(Span(start, end), word, unit(event.confidence)))
-    return runs
+            states.append(CallState(Span(start, end), word, sure))
+    return states
 
 
 def _moments(tones: Iterable[Heard]) -> Sequence[Heard]:

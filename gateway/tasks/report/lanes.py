@@ -51,7 +51,7 @@ def lane_by_lane(facts: Facts, looks: dict[str, Look], most: int) -> Paced[Seque
         ("Tone", Kind.BARS, tones),
         ("Change", Kind.MARKS, moments),
         *((voice.name, Kind.BLOCKS, [Run(span, "") for span in voice.spans]) for voice in facts.voices),
-        ("Call", Kind.BLOCKS, [Run(call.span, call.key) for call in facts.calls]),
+        ("Call", Kind.BLOCKS, [Run(call.span, call.name) for call in facts.calls]),
         ("Not analysed", Kind.HATCHED, lost),
     ]
     lanes: list[Lane] = []

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gateway.tasks.report.facts import MOST_MOMENTS, Facts, Heard, unit
+from gateway.tasks.report.facts import MOST_MOMENTS, Facts, Heard, given
 from gateway.tasks.report.latency import QUANTILES, latencies
 from gateway.tasks.report.markup import Markup, Node, element
 from gateway.tasks.report.spans import Run, Span, step_above
@@ -171,8 +171,8 @@ def calls(facts: Facts) -> Iterator[Node]:
         return
     columns = [_START, Column("At least for", True), Column("State"), _CONFIDENCE]
     rows = [
-        (at(run.span.start_s), lasting(run.span.length_s), run.key, score(run.level))
-        for run in facts.calls[:MOST_ROWS]
+        (at(call.span.start_s), lasting(call.span.length_s), call.name, _score(call.confidence))
+        for call in facts.calls[:MOST_ROWS]
     ]
     caption = "States of the call, in order, each until it was last told." + _left_out(facts.calls)
     yield table("calls", caption, columns, rows)
@@ -210,14 +210,14 @@ def _left_out(rows: Sequence[object]) -> str:
 
 def surroundings(facts: Facts) -> Iterator[Node]:
     """What a sidecar said of the place and the accent, where one did."""
-    told: dict[tuple[str, str], list[float]] = {}
+    told: dict[tuple[str, str], list[float | None]] = {}
     for event in facts.around:
-        told.setdefault((event.type, tone_name(event.label)), []).append(unit(event.confidence))
+        told.setdefault((event.type, tone_name(event.label)), []).append(given(event.confidence))
     if not told:
         return
     kinds = {"environ": "surroundings", "scene": "scene", "accent": "accent"}
     rows = [
-        (name(label), kinds[kind], f"{len(scores):,}", score(sum(scores) / len(scores)))
+        (name(label), kinds[kind], f"{len(scores):,}", _score(_mean(scores)))
         for (kind, label), scores in sorted(told.items(), key=lambda one: -len(one[1]))[:_MOST_KINDS]
     ]
     columns = [Column("What"), Column("Kind"), Column("Times", True), _CONFIDENCE]
@@ -283,3 +283,13 @@ def totals(facts: Facts) -> Iterator[Node]:
 def language_of(tag: str | None) -> str:
     """What to put in `lang`: empty, which says that nobody knows, unless it looks like BCP 47."""
     return tag if tag and len(tag) <= 35 and tag.isascii() and tag.replace("-", "").isalnum() else ""
+
+
+def _score(confidence: float | None) -> Node:
+    return name(None) if confidence is None else score(confidence)
+
+
+def _mean(confidences: Sequence[float | None]) -> float | None:
+    """Of those that were given."""
+    known = [one for one in confidences if one is not None]
+    return sum(known) / len(known) if known else None

@@ -59,7 +59,7 @@ def drawing_words(facts: Facts) -> str:
     if voices:
         told.append(f"Speakers: {listed(voices)}.")
     if facts.calls:
-        kinds = list(dict.fromkeys(run.key for run in facts.calls))
+        kinds = list(dict.fromkeys(call.name for call in facts.calls))
         told.append(f"State of the call: {listed(kinds)}.")
     gaps = f"Not analysed: {length(facts.missed_s)} in {count(len(facts.gaps), 'gap')}."
     told.append(gaps if facts.gaps else "No gaps.")

@@ -1,6 +1,7 @@
 """Observations become the right events, or none."""
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from gateway.classify.port import (
     ToneObservation,
     TranscriptObservation,
 )
+from protocol.codec import encode_event
 from protocol.control import Feature, SessionConfig
 from protocol.events import (
     Accent,
@@ -32,6 +34,7 @@ from protocol.events import (
     Tone,
     Transcript,
 )
+from protocol.version import Encoding
 
 EVERYTHING: dict[Feature, Observation] = {
     Feature.TONE: ToneObservation(label="Tense", confidence=0.5),
@@ -95,6 +98,23 @@ def test_words_without_a_confidence_are_not_held_back() -> None:
     event = event_of(TranscriptObservation(text="hello"), min_confidence=1.0)
     assert isinstance(event, Transcript)
     assert event.confidence is None
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SpeakerObservation(label="human_single", speaker_id="Speaker B", confidence=None),
+        QueueObservation(label="hold_music", confidence=None),
+        *(SurroundingsObservation(kind=kind, label="street", confidence=None) for kind in SurroundingsKind),
+    ],
+    ids=lambda seen: getattr(seen, "kind", type(seen).__name__),
+)
+def test_a_confidence_that_nobody_gave_is_null(seen: Observation) -> None:
+    """Zero would say "surely not"; whoever gives none isn't taken for one that is unsure."""
+    event: Any = event_of(seen, min_confidence=1.0)
+    assert event.confidence is None
+    told = json.loads(encode_event(event, Encoding.JSON))
+    assert told["confidence"] is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.classify.lanes import Lane, Timing
-from gateway.classify.port import ClassifierError, Observation, QueueObservation
+from gateway.classify.port import ClassifierError, Observation, QueueObservation, Window
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import ManualClock
 from tests.gateway.classify.jobs import FakeClassifier, FakeJob
@@ -132,6 +132,37 @@ def test_a_failed_window_leaves_its_batch_mates_alone() -> None:
 
     drive(classifier, steps)
     assert classifier.batches == [["a", "b", "c"]]
+
+
+def test_a_session_that_breaks_on_its_window_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Its window is lost, said once; the others of the batch are classified, and the dispatcher goes on."""
+    classifier = FakeClassifier()
+
+    class Broken(FakeJob):
+        def window(self) -> Window:
+            raise ZeroDivisionError
+
+    async def steps(scheduler: Scheduler) -> None:
+        lane, broken = Lane(), Broken("b")
+        jobs = [FakeJob("a"), broken, FakeJob("c")]
+        for job in jobs:
+            scheduler.submit(lane if job is broken else Lane(), job)
+        await settle()
+        assert [job.outcome for job in jobs] == [["classified"], ["failed"], ["classified"]]
+        assert [getattr(job.answer[0], "label", None) for job in (jobs[0], jobs[2])] == ["a", "c"]
+        assert not scheduler.stalled
+        alone, later = Broken("d"), FakeJob("e")
+        scheduler.submit(lane, alone)
+        await settle()
+        scheduler.submit(lane, later)
+        await settle()
+        assert (alone.outcome, later.outcome) == (["failed"], ["classified"])
+
+    drive(classifier, steps)
+    assert classifier.batches == [["a", "c"], ["e"]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a session could not give its window: ZeroDivisionError"
+    ] * 2
 
 
 def test_a_session_that_breaks_on_its_answer_hurts_nobody() -> None:

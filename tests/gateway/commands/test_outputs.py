@@ -259,6 +259,19 @@ def test_nobody_has_no_score_in_plain_lines() -> None:
     assert out.getvalue().splitlines()[-1] == "   0:01.0  speaker     nobody"
 
 
+def test_a_score_that_nobody_gave_is_left_out_of_plain_lines() -> None:
+    """Zero would be a figure, too."""
+    out = Utf8()
+    output = PlainOutput(Picture(name="x"), out)
+    output.opened(welcome(), watching=False)
+    single = ev.SpeakerLabel.HUMAN_SINGLE
+    output.event(at(ev.Speaker, 0, 1, label=single, speaker_id="Speaker A", confidence=None))
+    output.event(at(ev.Queue, 0, 1, label=ev.QueueLabel.DTMF_TONE, confidence=None, digits="5"))
+    output.event(at(ev.Scene, 0, 1, label="office", confidence=None))
+    told = [line.split("  ")[-1].strip() for line in out.getvalue().splitlines()[-3:]]
+    assert told == ["Speaker A", "dialling 5", "office"]
+
+
 @pytest.mark.parametrize("kind", ["live", "plain"])
 def test_what_came_is_told_when_the_session_breaks_off(kind: str) -> None:
     """Without a summary, the last report and the unfinished words are left behind."""

@@ -95,6 +95,16 @@ def test_nobody_has_no_score() -> None:
     assert shown(made)[5] == " Speaker   nobody"
 
 
+def test_a_score_that_nobody_gave_is_left_out() -> None:
+    """No bar, and no figure."""
+    made = call()
+    single = ev.SpeakerLabel.HUMAN_SINGLE
+    made.apply(at(ev.Speaker, 7, 8, label=single, speaker_id="Speaker B", confidence=None))
+    made.apply(at(ev.Queue, 7, 8, label=ev.QueueLabel.HOLD_MUSIC, confidence=None))
+    assert shown(made)[5] == " Speaker   Speaker B"
+    assert shown(made)[6].startswith(" Call      hold music     digits")
+
+
 def test_silent_seconds_are_in_the_legend() -> None:
     """A dot is a second without anything to say, not one that is still to be heard; the legend has it."""
     made = call()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.classify.notices import Notices
-from gateway.classify.orchestrator.client import Grant, OrchestratorError
+from gateway.classify.orchestrator.client import OrchestratorError
+from gateway.classify.orchestrator.grant import Grant, Sidecar
 from gateway.classify.port import (
     Answer,
     Classifier,
@@ -27,6 +28,7 @@ class FakeSidecar:
 
     url: str
     fleet: "Fleet"
+    token: str | None = None
     name: str = "fake"
     notices: Notices = field(default_factory=Notices)
     now: Health = WELL
@@ -75,6 +77,8 @@ class Fleet:
     """Whether both verbs fail as nobody thought of."""
     same: tuple[str, str] | None = None
     """What is granted again and again."""
+    tokens: bool = False
+    """Whether each grant has a token of its own."""
     loading: set[str] = field(default_factory=set)
     keeps: int = 0
     """How many times giving back fails."""
@@ -95,10 +99,10 @@ class Fleet:
         self.made += 1
         if self.same is not None:
             self.allocated[self.same[0]] = self.same[1]
-            return Grant(*self.same)
+            return Grant(self.same[0], self._sidecar(self.same[1]))
         id, url = f"a{self.made}", f"http://sidecar-{self.made}"
         self.allocated[id] = url
-        return Grant(id, url)
+        return Grant(id, self._sidecar(url))
 
     async def release(self, allocation_id: str) -> None:
         await asyncio.sleep(self.takes_s)
@@ -112,9 +116,12 @@ class Fleet:
     async def aclose(self) -> None:
         self.closed = True
 
-    def connect(self, url: str) -> Classifier:
-        now = Health(HealthStatus.LOADING) if url in self.loading else WELL
-        self.sidecars.append(FakeSidecar(url, self, now=now))
+    def _sidecar(self, url: str) -> Sidecar:
+        return Sidecar(url, f"token-{self.made}" if self.tokens else None)
+
+    def connect(self, sidecar: Sidecar) -> Classifier:
+        now = Health(HealthStatus.LOADING) if sidecar.url in self.loading else WELL
+        self.sidecars.append(FakeSidecar(sidecar.url, self, now=now, token=sidecar.token))
         return self.sidecars[-1]
 
     def used(self, url: str) -> None:

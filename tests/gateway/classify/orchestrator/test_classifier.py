@@ -6,6 +6,7 @@ import pytest
 
 from gateway.classify.orchestrator.classifier import MOST_FAILURES
 from gateway.classify.port import Health, HealthStatus
+from gateway.classify.sidecar.pseudonym import pseudonym
 from tests.gateway.classify.orchestrator.stands import EMBEDDED, TTL_S, Stand, run, settled
 
 
@@ -39,9 +40,8 @@ def test_each_session_has_a_sidecar_of_its_own_until_it_is_over() -> None:
             "http://sidecar-1",
             EMBEDDED,
         ]
-        assert not [caller for caller in on.fleet.callers if "secret" in caller]
         await settled()
-        assert len(set(on.fleet.callers)) == 3
+        assert on.fleet.callers == [f"undertone-{pseudonym(f'secret-{number}')}" for number in (1, 2, 3)]
         on.classifier.forget("secret-1")
         await settled()
         assert sorted(on.fleet.allocated) == ["a2", "a3"]
@@ -49,6 +49,42 @@ def test_each_session_has_a_sidecar_of_its_own_until_it_is_over() -> None:
 
     stand = run(scenario, per_session=True)
     assert stand.fleet.allocated == {}
+
+
+def test_nodes_are_told_apart() -> None:
+    """Each asks in a name of its own, the same at every renewal."""
+    names: list[set[str]] = []
+
+    async def scenario(on: Stand) -> None:
+        await asyncio.sleep(3 * TTL_S)
+        assert len(on.fleet.callers) > 2
+        names.append(set(on.fleet.callers))
+
+    run(scenario)
+    run(scenario)
+    assert [len(one) for one in names] == [1, 1]
+    assert names[0] != names[1]
+
+
+def test_a_token_is_for_the_allocation_that_it_came_with() -> None:
+    """A renewal at the same address with another token is another connection."""
+
+    async def scenario(on: Stand) -> None:
+        on.fleet.tokens = True
+        on.fleet.same = ("a1", "http://sidecar")
+        await settled()
+        assert await on.hear("a") == ["http://sidecar"]
+        on.fleet.same = ("a2", "http://sidecar")
+        await asyncio.sleep(0.75 * TTL_S)
+        on.fleet.gone.clear()  # the same address, and another one there
+        assert await on.hear("a") == ["http://sidecar"]
+        await settled()
+        assert [(one.token, one.life) for one in on.fleet.sidecars] == [
+            ("token-1", ["start", "close"]),
+            ("token-2", ["start"]),
+        ]
+
+    run(scenario)
 
 
 def test_one_sidecar_that_fails_or_hangs_says_nothing_about_the_others() -> None:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gzip
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,12 @@ from gateway.classify.orchestrator.client import (
     OrchestratorClient,
     OrchestratorError,
     UnusableGrant,
+    on_this_machine,
+    read_grant,
 )
+from gateway.classify.orchestrator.grant import Sidecar
+from gateway.classify.remote.access import Access
+from tests.gateway.classify.remote.test_bad_answers import certificate
 from tests.orchestrators.process import OrchestratorProcess, orchestrator
 
 SIDECAR = "http://127.0.0.1:9"
@@ -48,7 +55,7 @@ def test_a_sidecar_is_allocated_and_given_back(well: OrchestratorProcess) -> Non
 
     async def scenario(client: OrchestratorClient) -> None:
         grant = await client.allocate("undertone-test", 30.0)
-        assert grant.url == SIDECAR
+        assert grant.sidecar == Sidecar(SIDECAR)
         assert well.books()["held"] == {grant.id: SIDECAR}
         await client.release(grant.id)
         await client.release(grant.id)
@@ -104,6 +111,68 @@ def test_what_cannot_be_used_is_named_to_be_given_back(well: OrchestratorProcess
     run(well.url, scenario)
 
 
+@pytest.mark.parametrize("given", [None, "t0k.en-_~+/=", "x" * 8_192])
+def test_a_token_for_the_sidecar_comes_with_it(well: OrchestratorProcess, given: str | None) -> None:
+    """And isn't shown by accident."""
+
+    async def scenario(client: OrchestratorClient) -> None:
+        well.answer(200, {"url": SIDECAR, "allocation_id": "1", "token": given})
+        grant = await client.allocate("undertone-test", 30.0)
+        assert grant.sidecar == Sidecar(SIDECAR, given)
+        assert given is None or given not in repr(grant)
+
+    run(well.url, scenario)
+
+
+@pytest.mark.parametrize("given", ["", "two words", "line\nbreak", "ünïcode", 7, True, ["x"], "x" * 8_193])
+def test_a_token_that_can_not_be_sent_is_a_refusal(well: OrchestratorProcess, given: object) -> None:
+    """Calls without it would fail later, and one with a line break would be another header."""
+
+    async def scenario(client: OrchestratorClient) -> None:
+        well.answer(200, {"url": SIDECAR, "allocation_id": "1", "token": given})
+        with pytest.raises(UnusableGrant, match="a token that can't be sent") as refused:
+            await client.allocate("undertone-test", 30.0)
+        assert refused.value.allocation_id == "1"
+
+    run(well.url, scenario)
+
+
+def test_an_orchestrator_of_this_machine_may_name_a_socket(well: OrchestratorProcess) -> None:
+    """It could open it itself."""
+
+    async def scenario(client: OrchestratorClient) -> None:
+        well.answer(200, {"url": "unix:///run/sidecar.sock", "allocation_id": "1"})
+        grant = await client.allocate("undertone-test", 30.0)
+        assert grant.sidecar == Sidecar("unix:///run/sidecar.sock")
+
+    run(well.url, scenario)
+
+
+@pytest.mark.parametrize(
+    ("orchestrator", "taken"),
+    [
+        ("http://127.0.0.1:7700", True),
+        ("http://[::1]:7700", True),
+        ("http://localhost:7700", True),
+        ("unix:///run/orchestrator.sock", True),
+        ("http://10.0.0.7:7700", False),
+        ("https://orchestrator.example.org", False),
+        ("http://localhost.example.org", False),
+    ],
+)
+def test_one_elsewhere_may_not(orchestrator: str, taken: bool) -> None:
+    """What listens at a path here is for whoever may open it, and not for another machine to choose."""
+    body = b'{"url": "unix:///run/docker.sock", "allocation_id": "1"}'
+    local = on_this_machine(orchestrator)
+    if taken:
+        assert read_grant(body, local=local).sidecar.url == "unix:///run/docker.sock"
+        return
+    with pytest.raises(UnusableGrant, match="a Unix socket of this machine") as refused:
+        read_grant(body, local=local)
+    assert "docker" not in str(refused.value)
+    assert read_grant(b'{"url": "http://10.0.0.8", "allocation_id": "1"}', local=local)
+
+
 def test_nobody_there_and_nobody_who_answers() -> None:
     """Both are over in time, and neither shows an address."""
 
@@ -121,7 +190,9 @@ def test_nobody_there_and_nobody_who_answers() -> None:
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def answering(
+    answer: bytes, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """One that says `answer`, byte by byte, to everything; and the heads of what it was asked."""
     heads: list[bytes] = []
 
@@ -130,9 +201,10 @@ async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
         writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
 
 
 @pytest.mark.parametrize("location", ["http://xn--a.com/x", "http://x:99999999/", "http://[", "\xff"])
@@ -164,5 +236,26 @@ def test_nothing_is_unpacked() -> None:
                 await client.allocate("undertone-test", 30.0)
             await client.aclose()
         assert b"accept-encoding: identity" in heads[0].lower()
+
+    asyncio.run(main())
+
+
+def test_an_orchestrator_is_trusted_by_the_same_authorities_as_sidecars(tmp_path: Path) -> None:
+    """And by no others: without any, nobody is."""
+    tls, authority = certificate(tmp_path)
+    body = b'{"url": "https://10.0.0.7", "allocation_id": "1"}'
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+    async def main() -> None:
+        async with answering(answer, tls) as (url, _):
+            trusting = Access.load(tls=True, ca_file=str(authority)).trust
+            for trust in (None, ssl.create_default_context(), trusting):
+                client = OrchestratorClient(url, 5.0, trust)
+                if trust is trusting:
+                    assert (await client.allocate("undertone-test", 30.0)).id == "1"
+                else:
+                    with pytest.raises(OrchestratorError, match="can't be reached"):
+                        await client.allocate("undertone-test", 30.0)
+                await client.aclose()
 
     asyncio.run(main())

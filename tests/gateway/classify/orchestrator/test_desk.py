@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from gateway.classify.orchestrator.desk import (
     LONGEST_PAUSE_S,
     MOST_ASKS,
@@ -10,6 +12,7 @@ from gateway.classify.orchestrator.desk import (
     Allocation,
     Desk,
 )
+from gateway.classify.orchestrator.grant import Sidecar
 
 TTL_S = 100.0
 
@@ -19,7 +22,7 @@ def desk() -> Desk:
 
 
 def grant(desk: Desk, scope: str, now: float, id: str = "1", url: str = "http://one") -> Allocation:
-    made = desk.made(id, url, now)
+    made = desk.made(id, Sidecar(url), now)
     desk.granted(scope, made, now)
     return made
 
@@ -141,14 +144,15 @@ def test_who_shares_one_looks_after_it_when_another_made_its_time_longer() -> No
     assert its.due(170.0).ask == ("b",)
 
 
-def test_a_grant_that_is_not_what_it_was_is_none() -> None:
-    """The same id at another address."""
+@pytest.mark.parametrize("other", [Sidecar("http://elsewhere"), Sidecar("http://one", "another token")])
+def test_a_grant_that_is_not_what_it_was_is_none(other: Sidecar) -> None:
+    """The same id at another address, or with another token."""
     its = desk()
     its.want("a")
     its.due(0.0)
     grant(its, "a", 0.0)
     its.due(80.0)
-    assert not its.granted("a", its.made("1", "http://elsewhere", 80.0), 80.0)
+    assert not its.granted("a", its.made("1", other, 80.0), 80.0)
 
 
 def test_a_renewal_that_gives_the_same_one_again_makes_its_time_longer() -> None:

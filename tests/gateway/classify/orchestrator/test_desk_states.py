@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
 
 from gateway.classify.orchestrator.desk import Allocation, Desk
+from gateway.classify.orchestrator.grant import Sidecar
 from gateway.clock import ManualClock
 
 TTL_S = 100.0
@@ -81,7 +82,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.clock.advance(took)
         self.theirs[str(self.made)] = self.now + TTL_S
         self.desk.granted(
-            scope, self.desk.made(str(self.made), f"http://{self.made % 3}", asked_at), self.now
+            scope, self.desk.made(str(self.made), Sidecar(f"http://{self.made % 3}"), asked_at), self.now
         )
 
     @rule()
@@ -97,7 +98,7 @@ class DeskMachine(RuleBasedStateMachine):
             return
         self.made += 1
         self.theirs[str(self.made)] = self.now + TTL_S
-        self.desk.unusable(scope, self.desk.made(str(self.made), "", self.now), self.now)
+        self.desk.unusable(scope, self.desk.made(str(self.made), None, self.now), self.now)
 
     @rule(works=st.booleans())
     def give_back(self, works: bool) -> None:

@@ -15,7 +15,9 @@ from gateway.classify.port import ClassifierError, HealthStatus, Hints, ToneObse
 from gateway.classify.remote.access import Access
 from gateway.classify.remote.breaker import State
 from gateway.classify.remote.classifier import RemoteClassifier
+from gateway.classify.remote.http import CallFailed, Kind
 from gateway.classify.sidecar import batch
+from gateway.classify.sidecar.pseudonym import pseudonym
 from tests.gateway.classify.remote.kit import asking, failed, outcomes, run, until, windows
 from tests.sidecars.hostile import (
     BATCH_PATH,
@@ -70,7 +72,7 @@ def test_no_more_windows_in_a_call_than_it_takes() -> None:
             sidecar.behave = numbered
             found = await classifier.classify(windows(7))
             labels = [one.label for answer in found if isinstance(answer, list) for one in answer]  # type: ignore[union-attr]
-            assert labels == [f"session-{number}" for number in range(7)]
+            assert labels == [pseudonym(f"session-{number}") for number in range(7)]
             assert sorted(call.windows for call in sidecar.calls) == [1, 3, 3]
 
     run(scenario)
@@ -102,8 +104,27 @@ def test_the_single_contract_elsewhere() -> None:
             audio = base64.b64decode(body.pop("audio_chunk"), validate=True)
             assert audio == samples.astype("<i2").tobytes()
             session = body.pop("session_id")
-            assert session in {f"s{number}" for number in range(32)}
+            assert session in {pseudonym(f"s{number}") for number in range(32)}
             assert body == {"timestamp": 2.49975, "elcor": True, "language": "en-GB", "num_speakers": 2}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("offers_batch", [True, False])
+def test_no_sidecar_is_told_a_session_s_id(offers_batch: bool) -> None:
+    """It would let it attach; by both contracts a session has the same name every time, and another one."""
+    ids = ["q2tVbZ0mRk6hY1sXo9nEaw", "8jX0aT1f3YkqPzvW5uRbNg"]
+    samples = np.zeros(160, np.int16)
+
+    async def scenario() -> None:
+        async with hostile(offers_batch=offers_batch) as sidecar, asking(sidecar.url) as (classifier, _):
+            for at in (1.0, 2.0):
+                asked = [Window(samples, 160, at, {}, session) for session in ids]
+                assert failed(await classifier.classify(asked)) == [False] * 2
+            bodies = b"".join(call.body for call in sidecar.calls)
+            for session in ids:
+                assert session.encode() not in bodies
+                assert bodies.count(pseudonym(session).encode()) == 2
 
     run(scenario)
 
@@ -426,6 +447,27 @@ def test_a_call_that_is_given_up_leaves_nothing() -> None:
             assert sum(counts.calls.values()) == 0
             sidecar.behave = well
             assert failed(await classifier.classify(windows(6))) == [False] * 6
+
+    run(scenario)
+
+
+def test_what_ends_while_it_is_closed_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its breakers are taken out of the gauge once, and stay out, though a call fails after that."""
+
+    async def scenario() -> None:
+        async with hostile() as sidecar, asking(sidecar.url, sidecar.url) as (classifier, counts):
+            one, other = classifier.replicas
+            assert counts.breakers == {"closed": 2, "open": 0, "half_open": 0}
+            permit, close = one.begin(0.0), other.endpoint.aclose
+
+            async def a_call_fails_meanwhile() -> None:
+                one.breaker.trip(0.0)
+                one.failed(permit, CallFailed(Kind.DISCONNECTED, "the connection was lost"))
+                await close()
+
+            monkeypatch.setattr(other.endpoint, "aclose", a_call_fails_meanwhile)
+            await classifier.aclose()
+            assert counts.breakers == {"closed": 0, "open": 0, "half_open": 0}
 
     run(scenario)
 

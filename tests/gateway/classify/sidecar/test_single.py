@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.classify.port import Hints, Window
 from gateway.classify.sidecar.events import MalformedEvent
+from gateway.classify.sidecar.pseudonym import pseudonym
 from gateway.classify.sidecar.single import decode_answer, encode_request
 
 
@@ -30,7 +31,7 @@ def test_the_body_is_json_with_the_samples_in_base64(
     assert told == {
         "timestamp": pytest.approx(max(0.0, end_s - len(samples) / 16_000), abs=1e-5),
         "elcor": False,
-        "session_id": session,
+        "session_id": pseudonym(session),
         "language": language,
         "num_speakers": None,
     }

@@ -68,7 +68,7 @@ def test_a_state_of_the_call_told_again_in_time_went_on() -> None:
     music = QueueLabel.HOLD_MUSIC
     events = [queue(start, start + 1, music) for start in (0, 10, 20, 60, 70)]
     facts = Facts.of(story([*events, tone(65), queue(72, 73, QueueLabel.BUSY)]))
-    assert [(run.key, run.span.start_s, run.span.end_s) for run in facts.calls] == [
+    assert [(call.name, call.span.start_s, call.span.end_s) for call in facts.calls] == [
         ("hold music", 0, 21),
         ("hold music", 60, 61),
         ("hold music", 70, 71),

@@ -189,6 +189,24 @@ def test_a_confidence_that_is_no_number_is_not_shown() -> None:
     assert "· words 0.50" in told
 
 
+def test_a_confidence_that_nobody_gave_is_not_a_small_one() -> None:
+    """States of the call and the surroundings say "not told", and a mean is of what was told."""
+    scenes = [
+        Environ(**at(start, start + 1), label=label, confidence=confidence)
+        for start, (label, confidence) in enumerate([("street", None), ("street", 0.4), ("train", None)])
+    ]
+    calls = [
+        queue(0, 1, QueueLabel.HOLD_MUSIC, confidence=None),
+        queue(5, 6, QueueLabel.RINGBACK, confidence=None),
+        queue(7, 8, QueueLabel.RINGBACK, confidence=0.7),
+    ]
+    told = shown(story([*scenes, *calls], counts(9 * RATE)))
+    assert "0.00" not in told
+    assert told.count("not told") == 2
+    assert "0.40" in told
+    assert "0.70" in told
+
+
 def test_little_is_told_kindly() -> None:
     """A session without audio, and one in which nobody spoke, say so and offer no empty sections."""
     assert "No audio reached this session" in shown(empty())

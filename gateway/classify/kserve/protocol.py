@@ -20,10 +20,13 @@ import orjson
 
 from gateway.classify.kserve.tensors import (
     BYTES,
+    MOST_DIMENSIONS,
     NUMERIC,
+    TEXTS,
     MalformedError,
     Tensor,
     Wanted,
+    count_of,
     from_json,
     read_shape,
     unpack,
@@ -36,9 +39,13 @@ BINARY_EXTENSION = "binary_tensor_data"
 MOST_TENSORS = 64
 """In one answer, or in one description of a model."""
 
-MOST_NESTED = 40_000
-"""Lists and objects in the JSON of an answer: more than a thousand for each of 32 windows. No thread but the
-one that makes them of a text gets a turn meanwhile, and of so many it is some ten milliseconds."""
+HEAD_MARKS = 8_192
+"""Marks (see `marks_of`) that may stand in an answer's JSON beside what was asked for."""
+TEXT_MARKS = 1_024
+"""Marks in the JSON of one window's events: some thirty events with all that can be said of them."""
+MOST_LENIENT = 49_152
+"""Bytes of JSON in an answer with `NaN` or `Infinity`: what reads those takes some three milliseconds for so
+many, whatever they are."""
 
 PART_SAMPLES = 16_384
 """Samples that are written as JSON at a time: some hundred microseconds."""
@@ -128,9 +135,9 @@ def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wan
         MalformedError: it is not what the protocol says.
     """
     head, raw = _split(body, header_length)
-    if head.count(b"[") + head.count(b"{") > MOST_NESTED:
-        raise MalformedError("the answer has too many lists")
-    document = _document(head)
+    if marks_of(head) > HEAD_MARKS + sum(map(_marks_for, wanted.values())):
+        raise MalformedError("the answer holds more than was asked for")
+    document = _document(head, lenient=len(head) <= MOST_LENIENT)
     listed = document.get("outputs")
     if not isinstance(listed, list) or not len(listed) <= MOST_TENSORS:
         raise MalformedError("the answer has no list of outputs")
@@ -148,6 +155,20 @@ def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wan
     if at != len(raw):
         raise MalformedError("there are bytes left behind the last output")
     return found
+
+
+def marks_of(text: bytes) -> int:
+    """How many lists, objects and their members JSON has at most.
+
+    No thread but the one that makes values of a text gets a turn meanwhile, so how many there are is counted
+    first. A mark is up to 0.1 µs of it.
+    """
+    return sum(map(text.count, (b"[", b"{", b",", b":")))
+
+
+def _marks_for(one: Wanted) -> int:
+    """Marks in its data."""
+    return count_of(one.shapes[0]) * (TEXT_MARKS if one.datatypes == TEXTS else 1)
 
 
 def read_metadata(body: bytes) -> Metadata:
@@ -192,10 +213,12 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     return body[: int(header_length)], memoryview(body)[int(header_length) :]
 
 
-def _document(body: bytes) -> Mapping[str, Any]:
+def _document(body: bytes, *, lenient: bool = False) -> Mapping[str, Any]:
     try:
         value = orjson.loads(body)
     except ValueError:
+        if not lenient:
+            raise MalformedError("the answer is no JSON") from None
         value = _lenient(body)
     if not isinstance(value, dict):
         raise MalformedError("the answer is no JSON object")
@@ -269,6 +292,6 @@ def _spec(value: object) -> TensorSpec:
     name, datatype, shape = value.get("name"), value.get("datatype"), value.get("shape")
     if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(shape, list):
         raise MalformedError("a model's input or output lacks its name, datatype or shape")
-    if not all(type(one) is int and one >= -1 for one in shape):
+    if len(shape) > MOST_DIMENSIONS or not all(type(one) is int and one >= -1 for one in shape):
         raise MalformedError("a model's input or output has no proper shape")
     return TensorSpec(name, datatype, tuple(shape))

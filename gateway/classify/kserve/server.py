@@ -7,6 +7,7 @@ authentication, proxies out of the environment) is not wanted, and costs more th
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -15,10 +16,12 @@ from httpx_aiohttp import AiohttpTransport
 
 from gateway.classify.kserve.protocol import HEADER_LENGTH, read_error
 from gateway.classify.retry import RetryBudget
+from gateway.classify.slices import parse_in_slices
 
 TOLD_BYTES = 65_536
 """Of what a server says of itself, its models, and what went wrong: read in a millisecond or two."""
 CONNECTIONS = 16
+"""For calls, at most. Looks at how the server is have another, so that they never wait for calls."""
 KEEP_ALIVE_S = 4.0
 """Seconds an idle connection is kept: less than the five after which common servers close theirs."""
 PIECE_BYTES = 262_144
@@ -27,6 +30,15 @@ PIECE_BYTES = 262_144
 
 class ServerError(Exception):
     """The server could not be reached, or answered what is no answer; the message is fit for logs."""
+
+
+class NoAnswerError(ServerError):
+    """There was no answer at all."""
+
+    def __init__(self, message: str, *, reached: bool) -> None:
+        super().__init__(message)
+        self.reached = reached
+        """Whether there was a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,8 @@ class Reply:
 class ModelServer:
     """One server, by its URL: http, https, or `unix:///path` of a socket. Opens nothing before it is asked.
 
-    Connections are pooled. Redirects and compressed answers are declined; how long anything may take is the
-    caller's to say.
+    Connections are pooled; what is asked with `get` has one of its own. Redirects and compressed answers are
+    declined; how long anything may take is the caller's to say.
     """
 
     def __init__(self, url: str, *, trust: ssl.SSLContext | None = None, token: str | None = None) -> None:
@@ -75,15 +87,18 @@ class ModelServer:
         self._trust = (trust or ssl.create_default_context()) if secure else None
         # The context that the transport would make for itself reads every known authority, and is not used.
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._transport = AiohttpTransport(verify=unused, trust_env=False, client=self._session)
+        self._looks, self._calls = (
+            AiohttpTransport(verify=unused, trust_env=False, client=partial(self._session, most))
+            for most in (1, CONNECTIONS)
+        )
 
     async def get(self, path: str) -> Reply:
-        """Ask for `path`.
+        """Ask for `path`, one question at a time.
 
         Raises:
-            ServerError: there was no answer.
+            ServerError: there was no answer, or what is none.
         """
-        return await self._exchange("GET", path, (), {}, TOLD_BYTES)
+        return await self._exchange(self._looks, "GET", path, (), {}, TOLD_BYTES)
 
     async def post(
         self, path: str, parts: Sequence[bytes], headers: Mapping[str, str], *, limit: int
@@ -91,22 +106,24 @@ class ModelServer:
         """Send a body of `parts` to `path`; an answer of status 200 has at most `limit` bytes.
 
         Raises:
-            ServerError: there was no answer.
+            ServerError: there was no answer, or what is none.
         """
         length = {"content-length": str(sum(map(len, parts)))}
-        return await self._exchange("POST", path, parts, {**headers, **length}, limit)
+        return await self._exchange(self._calls, "POST", path, parts, {**headers, **length}, limit)
 
     async def aclose(self) -> None:
         """Close every connection. Safe to call again."""
-        await self._transport.aclose()
+        await self._looks.aclose()
+        await self._calls.aclose()
 
-    def _session(self) -> aiohttp.ClientSession:
-        kept = {"limit": CONNECTIONS, "keepalive_timeout": KEEP_ALIVE_S}
+    def _session(self, most: int) -> aiohttp.ClientSession:
+        kept = {"limit": most, "keepalive_timeout": KEEP_ALIVE_S}
         connector: aiohttp.BaseConnector
         if self._socket is not None:
             connector = aiohttp.UnixConnector(self._socket, **kept)  # type: ignore[arg-type]
         else:
             connector = aiohttp.TCPConnector(ssl=self._trust or True, **kept)  # type: ignore[arg-type]
+        parse_in_slices(connector)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,28 +133,41 @@ class ModelServer:
         )
 
     async def _exchange(
-        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str], limit: int
+        self,
+        over: AiohttpTransport,
+        method: str,
+        path: str,
+        parts: Sequence[bytes],
+        headers: Mapping[str, str],
+        limit: int,
     ) -> Reply:
         self._budget.earn()
         try:
             try:
-                response = await self._send(method, path, parts, headers)
+                response = await self._send(over, method, path, parts, headers)
             except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
                 if not _lost(error) or not self._budget.spend():
                     raise
                 # A connection that the server had just closed looks like this; nothing has been answered yet,
                 # and to ask again what is heard in a window changes nothing.
-                response = await self._send(method, path, parts, headers)
+                response = await self._send(over, method, path, parts, headers)
             try:
                 return await _whole(response, limit)
             finally:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            reason = type(_cause(error)).__name__
-            raise ServerError(f"the model server gave no answer: {reason}") from error
+            cause = _cause(error)
+            reached = not isinstance(cause, aiohttp.ClientConnectorError)
+            message = f"the model server gave no answer: {type(cause).__name__}"
+            raise NoAnswerError(message, reached=reached) from error
 
     async def _send(
-        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str]
+        self,
+        over: AiohttpTransport,
+        method: str,
+        path: str,
+        parts: Sequence[bytes],
+        headers: Mapping[str, str],
     ) -> httpx.Response:
         request = httpx.Request(
             method,
@@ -145,7 +175,7 @@ class ModelServer:
             headers={**self._headers, **headers},
             stream=_Body(parts) if parts else None,
         )
-        return await self._transport.handle_async_request(request)
+        return await over.handle_async_request(request)
 
 
 class _Body(httpx.AsyncByteStream):

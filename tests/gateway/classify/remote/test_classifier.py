@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.classify.breaker import State
 from gateway.classify.port import ClassifierError, HealthStatus, Hints, ToneObservation, Window
 from gateway.classify.remote.access import Access
-from gateway.classify.remote.breaker import State
 from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.classify.sidecar import batch
 from tests.gateway.classify.remote.kit import asking, failed, outcomes, run, until, windows

@@ -113,7 +113,6 @@ def _head(title: str, command: str) -> str:
         "uvloop",
         "starlette",
         "httpx",
-        "aiohttp",
         "httptools",
     )
     versions = [f"| Python | {platform.python_version()} |"]

@@ -24,5 +24,5 @@ class Address:
     def of(cls, url: str) -> "Address":
         """The address written as `url`."""
         if url.startswith(_UNIX):
-            return cls("http://sidecar", url.removeprefix(_UNIX))
+            return cls("http://localhost", url.removeprefix(_UNIX))
         return cls(url.rstrip("/"))

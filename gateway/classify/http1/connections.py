@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -52,12 +52,12 @@ class Connections:
         self._idle: deque[tuple[float, Connection]] = deque()
         self._closed = False
 
-    async def get(self, path: str, *fields: str, admit: Admit, deadline: float) -> Response:
+    async def get(self, path: str, *fields: str, admit: Admit, deadline: float | None = None) -> Response:
         """The answer to a request without a body; see `post`."""
         return await self._exchange([[self._head("GET", path, *fields), b"\r\n"]], admit, deadline)
 
     async def post(
-        self, path: str, parts: Sequence[Part], *fields: str, admit: Admit, deadline: float
+        self, path: str, parts: Sequence[Part], *fields: str, admit: Admit, deadline: float | None = None
     ) -> Response:
         """The answer to a request whose body is `parts`, one after the other.
 
@@ -65,7 +65,7 @@ class Connections:
             path: begins with a slash; is added to the path of the address.
             fields: further header fields, as they are to be written.
             admit: see there.
-            deadline: event loop time at which the whole answer must be there.
+            deadline: event loop time at which all of the answer must be there; None: the caller sees to that.
 
         Raises:
             Unreachable, Untrusted: there is no connection.
@@ -74,7 +74,7 @@ class Connections:
         length = b"Content-Length: %d\r\n\r\n" % sum(map(len, parts))
         pieces: list[list[Part]] = [[self._head("POST", path, *fields), length]]
         size = 0
-        for part in parts:
+        for part in _slices(parts):
             if size > PIECE_BYTES:
                 pieces.append([])
                 size = 0
@@ -102,7 +102,9 @@ class Connections:
             self._heads[key] = head
         return head
 
-    async def _exchange(self, pieces: Sequence[Sequence[Part]], admit: Admit, deadline: float) -> Response:
+    async def _exchange(
+        self, pieces: Sequence[Sequence[Part]], admit: Admit, deadline: float | None = None
+    ) -> Response:
         async with asyncio.timeout_at(deadline):
             connection = self._spare() or await self._connect()
             response = await connection.exchange(pieces, admit)
@@ -128,7 +130,8 @@ class Connections:
             async with asyncio.timeout(CONNECT_S):
                 connection = await self._opened()
         except ssl.SSLError as error:
-            raise Untrusted from error
+            bad = isinstance(error, ssl.SSLCertVerificationError)
+            raise Untrusted("the certificate is not trusted" if bad else "TLS failed") from error
         except OSError as error:  # TimeoutError is one
             raise Unreachable from error
         if self._closed:
@@ -156,3 +159,14 @@ class Connections:
 
     def _made(self) -> Connection:
         return Connection(self._open.discard)
+
+
+def _slices(parts: Sequence[Part]) -> Iterator[Part]:
+    """The same bytes, none of the parts too large for a piece."""
+    for part in parts:
+        if len(part) <= PIECE_BYTES:
+            yield part
+        else:
+            view = memoryview(part)
+            for at in range(0, len(view), PIECE_BYTES):
+                yield view[at : at + PIECE_BYTES]

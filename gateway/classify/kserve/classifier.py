@@ -1,7 +1,8 @@
 """A model on a server that speaks the Open Inference Protocol v2: Triton, KServe, MLServer and others.
 
 One batch of windows of one length is one call. How the server is, is looked at in the background: while it
-can't be reached or its model isn't ready, windows fail at once instead of each waiting for the deadline.
+can't be reached or its model isn't ready, windows fail at once instead of each waiting for the deadline. So
+they do while calls fail (`gateway.classify.breaker`), but for one window a second.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.classify.breaker import Breaker
+from gateway.classify.breaker import Breaker, Permit, State
 from gateway.classify.kserve import mapping, samples
 from gateway.classify.kserve.agreement import Agreement, DisagreementError, agree
 from gateway.classify.kserve.model import GateKind, ModelSpec, Wire
@@ -23,7 +24,7 @@ from gateway.classify.kserve.protocol import (
     read_extensions,
     read_metadata,
 )
-from gateway.classify.kserve.server import ModelServer, Reply, ServerError
+from gateway.classify.kserve.server import ModelServer, NoAnswerError, Reply, ServerError
 from gateway.classify.kserve.tensors import MalformedError
 from gateway.classify.notices import Notices
 from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, Window
@@ -35,15 +36,19 @@ LOOK_EVERY_S = 5.0
 """Between two looks at a server that is well."""
 LOOK_AGAIN_S = 1.0
 """Between two looks at one that is not."""
+LOOK_WAIT_S = 1.5
+"""How long a server may take to say whether its model is ready."""
+MISSES = 2
+"""Looks in a row without an answer, and no call answered in between, after which nobody is there."""
 COMPLAIN_EVERY_S = 60.0
 """Failures are logged once in this time, and how many there were."""
 HERE = 160_000
 """Samples of a call up to which they are made ready on the event loop: it takes less than to ask a thread."""
-HERE_BYTES = 32_768
-"""Of an answer up to which it is read on the event loop."""
+HERE_BYTES = 8_192
+"""Of an answer up to which it is read on the event loop: the worst takes some two milliseconds."""
 UNFIT = range(400, 600)
 """Statuses with which servers refuse a request that they can't read."""
-
+LEFT_ALONE = "the model server fails, and is left alone for now"
 
 Talking = Callable[[Sequence[Window]], Sequence[bool]]
 """Whether somebody speaks, for each window in order. Called in a worker thread."""
@@ -89,9 +94,14 @@ class KServeClassifier:
         self._talking = talking if spec.input.gate is GateKind.SPEECH else None
         self._clock = clock
         self._look_every_s = look_every_s
-        self._breaker = Breaker(clock)
+        self._breaker = Breaker()
+        self._fails = False
+        """Whether it was calls that opened the breaker, and none has been answered since."""
+        self._misses = 0
         self._notices = Notices()
-        self._health = Health(HealthStatus.LOADING, f"{spec.at.model}: not looked at yet")
+        self._seen = Health(HealthStatus.LOADING, "not looked at yet")
+        """What the last look showed."""
+        self._health = Health(self._seen.status, f"{spec.at.model}: {self._seen.detail}")
         self._agreement: Agreement | None = None
         self._doubted = False
         self._wire = spec.wire
@@ -114,7 +124,7 @@ class KServeClassifier:
         """Begin to look at the server, and go on until `aclose`."""
         licence = f" (licence: {self._spec.licence})" if self._spec.licence else ""
         log.info("windows go to the model %s%s", self._spec.at.model, licence)
-        self._tell(self._health)
+        self._tell()
         self._watch = asyncio.create_task(self._keep_looking(), name="kserve-watch")
 
     async def classify(self, batch: Sequence[Window]) -> list[Answer]:
@@ -198,10 +208,17 @@ class KServeClassifier:
         return self._agreement
 
     async def _ask(self, windows: list[Window], agreement: Agreement) -> list[Answer]:
-        """The model's answer to windows of one length. A failure is theirs, whatever it was."""
-        permit = self._breaker.admit()
-        if permit is None:
-            return [ClassifierError("the model server fails, and is left alone for now")] * len(windows)
+        """The model's answer to windows of one length; to the first alone where that is a probe."""
+        now = self._clock.monotonic()
+        if not self._breaker.admits(now):
+            return [ClassifierError(LEFT_ALONE)] * len(windows)
+        permit = self._breaker.begin(now)
+        risked = windows[:1] if permit.probe else windows
+        left: list[Answer] = [ClassifierError(LEFT_ALONE)] * (len(windows) - len(risked))
+        return await self._call(risked, agreement, permit) + left
+
+    async def _call(self, windows: list[Window], agreement: Agreement, permit: Permit) -> list[Answer]:
+        """The answer to one call. A failure is that of all its windows, whatever it was."""
         try:
             async with asyncio.timeout(self._spec.deadline_s):
                 answers = await self._infer(windows, agreement)
@@ -210,22 +227,29 @@ class KServeClassifier:
         except (ServerError, MalformedError) as error:
             failure = str(error)
         except BaseException:
-            self._breaker.release(permit)
+            self._breaker.abandoned(permit)
             raise
         else:
             unread = [answer for answer in answers if isinstance(answer, ClassifierError)]
-            if len(unread) < len(answers):
-                self._breaker.succeeded(permit)
-            else:
-                self._breaker.failed(permit)
-            self._tell_breaker()
+            self._settle(permit, well=len(unread) < len(answers))
             for one in unread:
                 self._complain(str(one))
             return answers
-        self._breaker.failed(permit)
-        self._tell_breaker()
+        self._settle(permit, well=False)
         self._complain(failure)
         return [ClassifierError(failure)] * len(windows)
+
+    def _settle(self, permit: Permit, *, well: bool) -> None:
+        """The call is over."""
+        before, now = self._breaker.state, self._clock.monotonic()
+        if well:
+            self._breaker.succeeded(permit, now)
+            self._answered()
+        else:
+            self._breaker.failed(permit, now)
+        if self._breaker.state is not before:
+            self._fails = self._breaker.state is State.OPEN
+            self._tell()
 
     async def _infer(self, windows: list[Window], agreement: Agreement) -> list[Answer]:
         if sum(len(window.samples) for window in windows) > HERE:
@@ -269,33 +293,54 @@ class KServeClassifier:
 
     async def _keep_looking(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(self._spec.deadline_s):
-                    health = await self._look()
-            except TimeoutError:
-                health = Health(HealthStatus.ERROR, f"no word within {self._spec.deadline_s:g} s")
-            except (ServerError, MalformedError, DisagreementError) as error:
-                health = Health(HealthStatus.ERROR, str(error))
-            except Exception as error:
-                log.exception("looking at the model server failed")
-                health = Health(HealthStatus.ERROR, f"unexpected: {type(error).__name__}")
-            if health.status is not HealthStatus.READY:
-                self._agreement = None
-            self._tell(Health(health.status, f"{self._spec.at.model}: {health.detail}"))
-            self._tell_breaker()
+            found = await self._looked_at()
+            if found is not None:
+                self._seen = found
+                if found.status is not HealthStatus.READY:
+                    self._agreement = None
+                self._tell()
             self._looked.set()
-            ready = health.status is HealthStatus.READY
-            await asyncio.sleep(self._look_every_s if ready else min(LOOK_AGAIN_S, self._look_every_s))
+            well = found is not None and found.status is HealthStatus.READY
+            await asyncio.sleep(self._look_every_s if well else min(LOOK_AGAIN_S, self._look_every_s))
+
+    async def _looked_at(self) -> Health | None:
+        """How the model is now; None where there was no answer and that may be chance."""
+        try:
+            found = await self._look()
+        except NoAnswerError as error:
+            return self._missed(error)
+        except (ServerError, MalformedError, DisagreementError) as error:
+            found = Health(HealthStatus.ERROR, str(error))
+        except Exception as error:
+            log.exception("looking at the model server failed")
+            return Health(HealthStatus.ERROR, f"unexpected: {type(error).__name__}")
+        self._answered()
+        return found
+
+    def _missed(self, error: NoAnswerError) -> Health | None:
+        self._misses += 1
+        if self._misses >= MISSES:
+            self._breaker.trip(self._clock.monotonic())
+        elif self._agreement is not None and error.reached:
+            return None
+        # One that never answered, or whose address nobody listens at, needs no second look.
+        return Health(HealthStatus.ERROR, str(error))
+
+    def _answered(self) -> None:
+        """Somebody is there: where nobody was, the first probe needs no waiting."""
+        if self._misses >= MISSES:
+            self._breaker.probe_now(self._clock.monotonic())
+        self._misses = 0
 
     async def _look(self) -> Health:
         """How the model is now; reads what it takes and gives where that isn't known."""
         path = self._spec.at.path
-        ready = await self._server.get(f"{path}/ready")
+        ready = await self._get(f"{path}/ready", min(LOOK_WAIT_S, self._spec.deadline_s))
         if not ready.ok:
             return await self._unready(path)
         if self._agreement is None or self._doubted:
             self._doubted = False
-            described = await self._server.get(path)
+            described = await self._get(path)
             if not described.ok:
                 # Sessions hear of this: the server's own words are for the log alone.
                 self._complain(f"the model server doesn't describe the model: {described.told()}")
@@ -307,19 +352,28 @@ class KServeClassifier:
 
     async def _unready(self, path: str) -> Health:
         """Why the model isn't ready, as far as the server says."""
-        server = await self._server.get("/v2/health/ready")
+        server = await self._get("/v2/health/ready")
         if not server.ok:
             return Health(HealthStatus.LOADING, "the model server is starting")
-        described = await self._server.get(path)
+        described = await self._get(path)
         if described.status == 404:
             return Health(HealthStatus.ERROR, "the model server has no such model")
         return Health(HealthStatus.LOADING, "the model is not ready")
+
+    async def _get(self, path: str, wait_s: float | None = None) -> Reply:
+        """What the server says of itself; it has `wait_s`, or as long as a call."""
+        wait_s = self._spec.deadline_s if wait_s is None else wait_s
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._server.get(path)
+        except TimeoutError:
+            raise NoAnswerError(f"no word within {wait_s:g} s", reached=True) from None
 
     async def _choose_wire(self) -> Wire:
         """Binary where the server says that it can; else the first call tries it, and JSON after it."""
         if self._spec.wire is not Wire.AUTO:
             return self._spec.wire
-        told = await self._server.get("/v2")
+        told = await self._get("/v2")
         try:
             extensions = read_extensions(told.body) if told.ok else frozenset()
         except MalformedError:
@@ -328,16 +382,13 @@ class KServeClassifier:
 
     # Telling ----------------------------------------------------------------------------------------------
 
-    def _tell(self, health: Health) -> None:
-        self._health = health
-        self._notices.tell(self._spec.at.model, health)
-
-    def _tell_breaker(self) -> None:
-        """A server that is ready by its own word, and fails all the same, is not."""
-        if self._breaker.open and self._health.status is HealthStatus.READY:
-            self._tell(Health(HealthStatus.WARNING, f"{self._spec.at.model}: says it is ready, but fails"))
-        elif not self._breaker.open and self._health.status is HealthStatus.WARNING:
-            self._tell(Health(HealthStatus.READY, f"{self._spec.at.model}: ready"))
+    def _tell(self) -> None:
+        """How the model is, where that is news. One that is ready by its own word, and fails, is not."""
+        seen = self._seen
+        if self._fails and seen.status is HealthStatus.READY:
+            seen = Health(HealthStatus.WARNING, "says it is ready, but fails")
+        self._health = Health(seen.status, f"{self._spec.at.model}: {seen.detail}")
+        self._notices.tell(self._spec.at.model, self._health)
 
     def _complain(self, failure: str) -> None:
         """Log a failure, at most one in a while."""

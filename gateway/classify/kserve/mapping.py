@@ -12,6 +12,7 @@ import orjson
 
 from gateway.classify.arousal import led_by
 from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, ModelSpec
+from gateway.classify.kserve.protocol import TEXT_MARKS, marks_of
 from gateway.classify.kserve.tensors import NUMBERS, TEXTS, MalformedError, Tensor, Wanted
 from gateway.classify.port import Answer, ClassifierError, Observation, ToneObservation
 from gateway.classify.sidecar.events import MalformedEvent, heard
@@ -146,6 +147,8 @@ def _dimensions(spec: DimensionsSpec, row: Scores) -> dict[str, float]:
 def _events(text: bytes) -> list[Observation]:
     if len(text) > MAX_EVENTS_BYTES:
         raise MalformedError("a window has too many bytes of events")
+    if marks_of(text) > TEXT_MARKS:
+        raise MalformedError("a window's events hold too much")
     try:
         listed = orjson.loads(text)
     except ValueError:

@@ -20,10 +20,13 @@ import orjson
 
 from gateway.classify.kserve.tensors import (
     BYTES,
+    MOST_DIMENSIONS,
     NUMERIC,
+    TEXTS,
     MalformedError,
     Tensor,
     Wanted,
+    count_of,
     from_json,
     read_shape,
     unpack,
@@ -36,14 +39,19 @@ BINARY_EXTENSION = "binary_tensor_data"
 MOST_TENSORS = 64
 """In one answer, or in one description of a model."""
 
-MOST_NESTED = 40_000
-"""Lists and objects in the JSON of an answer: more than a thousand for each of 32 windows. No thread but the
-one that makes them of a text gets a turn meanwhile, and of so many it is some ten milliseconds."""
+HEAD_MARKS = 8_192
+"""Marks (see `marks_of`) that may stand in an answer's JSON beside what was asked for."""
+TEXT_MARKS = 1_024
+"""Marks in the JSON of one window's events: some thirty events with all that can be said of them."""
+MOST_LENIENT = 49_152
+"""Bytes of JSON in an answer with `NaN` or `Infinity`: what reads those takes some three milliseconds for so
+many, whatever they are."""
 
 PART_SAMPLES = 16_384
 """Samples that are written as JSON at a time: some hundred microseconds."""
 
 Rows = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+Body = bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ def json_request(name: str, rows: Rows, outputs: Sequence[str]) -> Iterator[byte
     yield b']}],"outputs":' + orjson.dumps([{"name": one} for one in outputs]) + b"}"
 
 
-def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
+def read_answer(body: Body, header_length: str | None, wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
     """The outputs of an answer that are wanted, by name; others are passed over.
 
     What says that it is something else than what is wanted is refused before its data is looked at.
@@ -128,9 +136,9 @@ def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wan
         MalformedError: it is not what the protocol says.
     """
     head, raw = _split(body, header_length)
-    if head.count(b"[") + head.count(b"{") > MOST_NESTED:
-        raise MalformedError("the answer has too many lists")
-    document = _document(head)
+    if marks_of(head) > HEAD_MARKS + sum(map(_marks_for, wanted.values())):
+        raise MalformedError("the answer holds more than was asked for")
+    document = _document(head, lenient=len(head) <= MOST_LENIENT)
     listed = document.get("outputs")
     if not isinstance(listed, list) or not len(listed) <= MOST_TENSORS:
         raise MalformedError("the answer has no list of outputs")
@@ -150,7 +158,21 @@ def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wan
     return found
 
 
-def read_metadata(body: bytes) -> Metadata:
+def marks_of(text: bytes | bytearray) -> int:
+    """How many lists, objects and their members JSON has at most.
+
+    No thread but the one that makes values of a text gets a turn meanwhile, so how many there are is counted
+    first. A mark is up to 0.1 µs of it.
+    """
+    return sum(map(text.count, (b"[", b"{", b",", b":")))
+
+
+def _marks_for(one: Wanted) -> int:
+    """Marks in its data."""
+    return count_of(one.shapes[0]) * (TEXT_MARKS if one.datatypes == TEXTS else 1)
+
+
+def read_metadata(body: Body) -> Metadata:
     """What a server says of a model.
 
     Raises:
@@ -160,7 +182,7 @@ def read_metadata(body: bytes) -> Metadata:
     return Metadata(_specs(document.get("inputs")), _specs(document.get("outputs")))
 
 
-def read_extensions(body: bytes) -> frozenset[str]:
+def read_extensions(body: Body) -> frozenset[str]:
     """What a server says it can do beyond the protocol.
 
     Raises:
@@ -172,7 +194,7 @@ def read_extensions(body: bytes) -> frozenset[str]:
     return frozenset(one for one in listed if isinstance(one, str))
 
 
-def read_error(body: bytes) -> str:
+def read_error(body: Body) -> str:
     """What a server says went wrong, short; empty where it says nothing that can be read."""
     try:
         told = _document(body).get("error")
@@ -182,7 +204,7 @@ def read_error(body: bytes) -> str:
     return "".join(char for char in text if char.isprintable())[:200]
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
+def _split(body: Body, header_length: str | None) -> tuple[Body, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
     if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 12:
@@ -192,17 +214,19 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     return body[: int(header_length)], memoryview(body)[int(header_length) :]
 
 
-def _document(body: bytes) -> Mapping[str, Any]:
+def _document(body: Body, *, lenient: bool = False) -> Mapping[str, Any]:
     try:
         value = orjson.loads(body)
     except ValueError:
+        if not lenient:
+            raise MalformedError("the answer is no JSON") from None
         value = _lenient(body)
     if not isinstance(value, dict):
         raise MalformedError("the answer is no JSON object")
     return value
 
 
-def _lenient(body: bytes) -> Any:
+def _lenient(body: Body) -> Any:
     """JSON with the `NaN` and `Infinity` that some servers write: one window's loss, not the batch's."""
     if b"NaN" not in body and b"Infinity" not in body:
         raise MalformedError("the answer is no JSON")
@@ -269,6 +293,6 @@ def _spec(value: object) -> TensorSpec:
     name, datatype, shape = value.get("name"), value.get("datatype"), value.get("shape")
     if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(shape, list):
         raise MalformedError("a model's input or output lacks its name, datatype or shape")
-    if not all(type(one) is int and one >= -1 for one in shape):
+    if len(shape) > MOST_DIMENSIONS or not all(type(one) is int and one >= -1 for one in shape):
         raise MalformedError("a model's input or output has no proper shape")
     return TensorSpec(name, datatype, tuple(shape))

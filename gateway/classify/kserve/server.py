@@ -1,32 +1,35 @@
-"""The model server as a peer: requests out, bounded answers back. What went wrong has one name here.
+"""The model server as a peer: requests out, bounded answers back. What went wrong has one name here."""
 
-Pooled httpx over aiohttp's connections, used below httpx's client: what that adds (redirects, cookies,
-authentication, proxies out of the environment) is not wanted, and costs more than the call itself.
-"""
-
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
-
+from gateway.classify.http1.address import Address
+from gateway.classify.http1.connection import Body, Lost, NotHttp, Response, TooLarge
+from gateway.classify.http1.connections import Connections, Unreachable, Untrusted
 from gateway.classify.kserve.protocol import HEADER_LENGTH, read_error
 from gateway.classify.retry import RetryBudget
 
 TOLD_BYTES = 65_536
 """Of what a server says of itself, its models, and what went wrong: read in a millisecond or two."""
 CONNECTIONS = 16
-KEEP_ALIVE_S = 4.0
-"""Seconds an idle connection is kept: less than the five after which common servers close theirs."""
-PIECE_BYTES = 262_144
-"""Written to the socket at once: a whole batch would hold up the event loop."""
+"""For calls, at most. Looks at how the server is have others, so that they never wait for calls."""
+
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
 class ServerError(Exception):
     """The server could not be reached, or answered what is no answer; the message is fit for logs."""
+
+
+class NoAnswerError(ServerError):
+    """There was no answer at all."""
+
+    def __init__(self, message: str, *, reached: bool) -> None:
+        super().__init__(message)
+        self.reached = reached
+        """Whether there was a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Reply:
     """An HTTP answer, whole."""
 
     status: int
-    body: bytes
+    body: Body
     header_length: str | None = None
     """`Inference-Header-Content-Length`."""
 
@@ -51,7 +54,7 @@ class Reply:
 class ModelServer:
     """One server, by its URL: http, https, or `unix:///path` of a socket. Opens nothing before it is asked.
 
-    Connections are pooled. Redirects and compressed answers are declined; how long anything may take is the
+    Connections are kept. Redirects and compressed answers are declined; how long anything may take is the
     caller's to say.
     """
 
@@ -63,27 +66,22 @@ class ModelServer:
             trust: whose certificates are good for https; None trusts whom the system trusts.
             token: sent as `Authorization: Bearer`.
         """
-        parts = urlsplit(url)
+        headers = ["Accept-Encoding: identity"]
+        if token is not None:
+            headers.append(f"Authorization: Bearer {token}")
+        self._connections = Connections(Address.of(url), trust=trust, headers=headers)
+        self._calls = asyncio.Semaphore(CONNECTIONS)
         # Idle connections are closed by anybody's server, also before much was asked.
         self._budget = RetryBudget.full()
-        self._socket = parts.path if parts.scheme == "unix" else None
-        self._base = "http://localhost" if self._socket else url
-        self._headers = {"host": urlsplit(self._base).netloc, "accept-encoding": "identity"}
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
-        secure = parts.scheme == "https"
-        self._trust = (trust or ssl.create_default_context()) if secure else None
-        # The context that the transport would make for itself reads every known authority, and is not used.
-        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._transport = AiohttpTransport(verify=unused, trust_env=False, client=self._session)
 
     async def get(self, path: str) -> Reply:
         """Ask for `path`.
 
         Raises:
-            ServerError: there was no answer.
+            ServerError: there was no answer, or what is none.
         """
-        return await self._exchange("GET", path, (), {}, TOLD_BYTES)
+        answer = _Answer(TOLD_BYTES)
+        return await self._exchange(lambda: self._connections.get(path, admit=answer.admit), answer)
 
     async def post(
         self, path: str, parts: Sequence[bytes], headers: Mapping[str, str], *, limit: int
@@ -91,99 +89,59 @@ class ModelServer:
         """Send a body of `parts` to `path`; an answer of status 200 has at most `limit` bytes.
 
         Raises:
-            ServerError: there was no answer.
+            ServerError: there was no answer, or what is none.
         """
-        length = {"content-length": str(sum(map(len, parts)))}
-        return await self._exchange("POST", path, parts, {**headers, **length}, limit)
+        answer = _Answer(limit)
+        fields = [f"{name}: {value}" for name, value in headers.items()]
+        async with self._calls:
+            return await self._exchange(
+                lambda: self._connections.post(path, parts, *fields, admit=answer.admit), answer
+            )
 
     async def aclose(self) -> None:
         """Close every connection. Safe to call again."""
-        await self._transport.aclose()
+        await self._connections.aclose()
 
-    def _session(self) -> aiohttp.ClientSession:
-        kept = {"limit": CONNECTIONS, "keepalive_timeout": KEEP_ALIVE_S}
-        connector: aiohttp.BaseConnector
-        if self._socket is not None:
-            connector = aiohttp.UnixConnector(self._socket, **kept)  # type: ignore[arg-type]
-        else:
-            connector = aiohttp.TCPConnector(ssl=self._trust or True, **kept)  # type: ignore[arg-type]
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent",),
-        )
-
-    async def _exchange(
-        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str], limit: int
-    ) -> Reply:
+    async def _exchange(self, ask: Callable[[], Awaitable[Response]], answer: "_Answer") -> Reply:
         self._budget.earn()
         try:
             try:
-                response = await self._send(method, path, parts, headers)
-            except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                if not _lost(error) or not self._budget.spend():
+                response = await ask()
+            except Lost:
+                if answer.status or not self._budget.spend():
                     raise
                 # A connection that the server had just closed looks like this; nothing has been answered yet,
                 # and to ask again what is heard in a window changes nothing.
-                response = await self._send(method, path, parts, headers)
-            try:
-                return await _whole(response, limit)
-            finally:
-                await response.aclose()
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            reason = type(_cause(error)).__name__
-            raise ServerError(f"the model server gave no answer: {reason}") from error
-
-    async def _send(
-        self, method: str, path: str, parts: Sequence[bytes], headers: Mapping[str, str]
-    ) -> httpx.Response:
-        request = httpx.Request(
-            method,
-            self._base + path,
-            headers={**self._headers, **headers},
-            stream=_Body(parts) if parts else None,
+                response = await ask()
+        except TooLarge:
+            if answer.status != 200:
+                return Reply(answer.status, b"")
+            raise ServerError(f"the model server's answer is over {answer.limit} bytes") from None
+        except (Unreachable, Untrusted, Lost, NotHttp) as error:
+            message = f"the model server gave no answer: {_WORDS.get(type(error)) or error}"
+            raise NoAnswerError(message, reached=not isinstance(error, Unreachable)) from error
+        header_length = response.headers.get(_HEADER_LENGTH)
+        return Reply(
+            response.status, response.body, None if header_length is None else header_length.decode("latin-1")
         )
-        return await self._transport.handle_async_request(request)
 
 
-class _Body(httpx.AsyncByteStream):
-    """A body that is written piece by piece."""
-
-    def __init__(self, parts: Sequence[bytes]) -> None:
-        self._parts = parts
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self._parts:
-            for at in range(0, len(part), PIECE_BYTES):
-                yield part[at : at + PIECE_BYTES]
+_WORDS = {
+    Unreachable: "there is no connection",
+    Lost: "the connection was lost",
+}
 
 
-def _cause(error: Exception) -> BaseException:
-    """The transport's own names mix up connecting with reading, so the error behind is asked."""
-    return error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
+class _Answer:
+    """What is let in of an answer, and its status once that is known."""
 
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.status = 0
 
-def _lost(error: Exception) -> bool:
-    """Whether a connection was lost that there had been."""
-    cause = _cause(error)
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return False
-    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError)
-
-
-async def _whole(response: httpx.Response, limit: int) -> Reply:
-    """The answer; of one that is none, what is over the limit for those is left out."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise ServerError("the model server's answer is compressed, which nobody asked for")
-    body = bytearray()
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    async for part in response.stream:
-        body += part
-        if response.status_code != 200 and len(body) > TOLD_BYTES:
-            del body[TOLD_BYTES:]
-            break
-        if len(body) > limit:
-            raise ServerError(f"the model server's answer is over {limit} bytes")
-    return Reply(response.status_code, bytes(body), response.headers.get(HEADER_LENGTH))
+    def admit(self, status: int, told: Mapping[bytes, bytes]) -> int:
+        """See `gateway.classify.http1.connection.Admit`."""
+        self.status = status
+        if told.get(b"content-encoding", b"identity") != b"identity":
+            raise ServerError("the model server's answer is compressed, which nobody asked for")
+        return self.limit if status == 200 else min(self.limit, TOLD_BYTES)

@@ -9,8 +9,9 @@ import base64
 import binascii
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -165,18 +166,19 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], *, base64_tex
     Raises:
         MalformedError: they are not of the datatype, or don't fit the shape.
     """
-    flat = list(_flat(data, shape))
+    flat = _flat(data, shape)
     if datatype == BYTES:
         return tuple(_text(one, base64_texts) for one in flat)
-    dtype = dtype_of(datatype)
+    dtype, kinds = dtype_of(datatype), set(map(type, flat))
     if dtype.kind == "b":
-        if not all(type(one) is bool for one in flat):
+        if not kinds <= {bool}:
             raise MalformedError("a BOOL is neither true nor false")
     elif dtype.kind == "f":
-        if not all(type(one) in (float, int) or one is None for one in flat):
+        if not kinds <= {float, int, type(None)}:
             raise MalformedError(f"an {datatype} is no number")
-        flat = [math.nan if one is None else one for one in flat]
-    elif not all(type(one) is int for one in flat):
+        if type(None) in kinds:
+            flat = [math.nan if one is None else one for one in flat]
+    elif not kinds <= {int}:
         raise MalformedError(f"an {datatype} is no whole number")
     try:
         with np.errstate(over="ignore"):
@@ -185,25 +187,20 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], *, base64_tex
         raise MalformedError(f"a number is out of range for {datatype}") from None
 
 
-def _flat(data: object, shape: tuple[int, ...]) -> Iterator[Any]:
+def _flat(data: object, shape: tuple[int, ...]) -> list[Any]:
     """The elements in order; nested lists must be nested exactly as the shape says."""
     if not isinstance(data, list):
         raise MalformedError("a tensor's data is not a list")
-    if len(data) == count_of(shape) and not any(isinstance(one, list) for one in data):
-        return iter(data)
-    return _nested(data, shape)
-
-
-def _nested(data: object, shape: tuple[int, ...]) -> Iterator[Any]:
-    if not shape:
-        if isinstance(data, list | dict):
+    if len(data) == count_of(shape) and list not in set(map(type, data)):
+        return data
+    level: list[Any] = [data]
+    for size in shape:
+        if not all(isinstance(one, list) and len(one) == size for one in level):
             raise MalformedError("a tensor's data doesn't fit its shape")
-        yield data
-        return
-    if not isinstance(data, list) or len(data) != shape[0]:
+        level = list(chain.from_iterable(level))
+    if set(map(type, level)) & {list, dict}:
         raise MalformedError("a tensor's data doesn't fit its shape")
-    for one in data:
-        yield from _nested(one, shape[1:])
+    return level
 
 
 def _text(value: object, base64_texts: bool) -> bytes:

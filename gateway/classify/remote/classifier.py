@@ -14,12 +14,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.classify.breaker import State
 from gateway.classify.http1.address import Address
 from gateway.classify.notices import Notices
 from gateway.classify.port import Answer, ClassifierError, Health, HealthStatus, Window
 from gateway.classify.remote import report
 from gateway.classify.remote.access import Access
-from gateway.classify.remote.breaker import State
 from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.remote.http import CallFailed, Endpoint, Kind
 from gateway.classify.remote.observer import Observer, Silent

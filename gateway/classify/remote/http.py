@@ -156,7 +156,7 @@ def _translated(error: Exception, limit: int) -> CallFailed:
     """What an error of the connections means."""
     match error:
         case Untrusted():
-            return CallFailed(Kind.TLS, "no trust: TLS failed")
+            return CallFailed(Kind.TLS, str(error))
         case Unreachable():
             return CallFailed(Kind.UNREACHABLE, "no connection")
         case TimeoutError():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.classify.remote.breaker import Permit
+from gateway.classify.breaker import Permit
 from gateway.classify.remote.choice import Draw, choose
 from gateway.classify.remote.http import CallFailed
 from gateway.classify.remote.replica import Replica

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from gateway.classify.remote.breaker import Breaker, Permit, State
+from gateway.classify.breaker import Breaker, Permit, State
 from gateway.classify.remote.http import CallFailed, Endpoint, Kind
 from gateway.classify.remote.pace import Pace
 from gateway.classify.sidecar import health

@@ -132,6 +132,10 @@ class Peer:
     """The calls for an inference."""
     mute: bool = False
     """Whether it takes requests and never says a word."""
+    deaf: int = 0
+    """Looks that it takes from now on and never answers."""
+    looks: int = 0
+    """Those that it answered."""
     connections: int = 0
     open: set[Writer] = field(default_factory=set)
 
@@ -142,7 +146,12 @@ class Peer:
             while (asked := await _read(reader)) is not None:
                 if self.mute:
                     await asyncio.Event().wait()
+                if asked.method == "GET" and self.deaf:
+                    self.deaf -= 1
+                    await reader.read()
+                    return
                 if asked.method == "GET":
+                    self.looks += 1
                     status, body = self.gets.get(asked.path, (404, {"error": "unknown"}))
                     writer.write(http(status, body if isinstance(body, bytes) else json.dumps(body).encode()))
                 else:

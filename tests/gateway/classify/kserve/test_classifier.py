@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.classify.breaker import CALLS, PROBE_S
 from gateway.classify.kserve.classifier import KServeClassifier
 from gateway.classify.kserve.mapping import MAX_ANSWER_BYTES
 from gateway.classify.kserve.model import GateKind, InputSpec, SampleType, Wire
+from gateway.classify.kserve.server import CONNECTIONS
 from gateway.classify.port import Answer, ClassifierError, HealthStatus, ToneObservation, Window
 from gateway.classify.retry import SAVED
 from gateway.clock import ManualClock
@@ -269,7 +271,7 @@ def test_a_slow_drip_ends_at_the_deadline() -> None:
     """The deadline is for the whole call, not for each byte of it."""
 
     async def infer(asked: Asked, writer: Writer) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50000\r\n\r\n")
         while True:
             writer.write(b" ")
             await writer.drain()
@@ -327,7 +329,7 @@ def test_long_answers_are_read_beside_the_event_loop(monkeypatch: pytest.MonkeyP
 
 
 def test_connections_are_kept() -> None:
-    """Fifty calls, one connection and what the looks need."""
+    """Fifty calls after the looks, one connection."""
 
     async def main() -> None:
         async with serving() as peer, asking(peer.url, look_every_s=60) as classifier:
@@ -337,6 +339,26 @@ def test_connections_are_kept() -> None:
             assert peer.connections == 1
 
     run(main())
+
+
+def test_a_look_never_waits_for_calls() -> None:
+    """As many calls as there are connections for are open, and how the model is, is known all the same."""
+
+    async def never(asked: Asked, writer: Writer) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with serving(never) as peer, asking(peer.url, spec(batch=1)) as classifier:
+            batch = [window()] * (CONNECTIONS + 1)
+            call = asyncio.create_task(classifier.classify(batch))
+            await until(lambda: len(peer.asked) == CONNECTIONS)
+            peer.gets["/v2/models/tone/ready"] = (503, {})
+            await becomes(classifier, HealthStatus.LOADING)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    run(main(), seconds=4)  # a look that waits for calls takes longer than this before it is given up
 
 
 def test_cancelling_a_call_leaves_the_classifier_well() -> None:
@@ -359,7 +381,41 @@ def test_cancelling_a_call_leaves_the_classifier_well() -> None:
 
 
 def test_a_server_that_only_says_it_is_ready_is_left_alone_for_a_while() -> None:
-    """After failures in a row nobody waits for it any more, people are told, and one call tries it again."""
+    """After half of twenty calls nobody waits for it, people are told, and one call tries it again."""
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with (
+            serving(BAD_ANSWERS["500"]) as peer,
+            asking(peer.url, clock=clock) as classifier,
+        ):
+            told = await statuses(classifier)
+            for _ in range(CALLS + 3):
+                assert labels(await classifier.classify([window()])) == [None]
+            assert len(peer.asked) == CALLS
+            assert classifier.notices.current == {"tone": classifier.health()}
+            assert classifier.health().status == "warning"
+            peer.infer = peers.well
+            clock.advance(PROBE_S)
+            looks = peer.looks
+            await until(lambda: peer.looks > looks + 2)
+            assert labels(await classifier.classify([window()])) == ["Tense"]
+            assert classifier.notices.current["tone"].status == "ready"
+            assert told == ["warning", "ready"], "a look that it answers is no news"
+
+    run(main())
+
+
+async def statuses(classifier: KServeClassifier) -> list[str]:
+    """What is told from now on; it is ready now."""
+    await becomes(classifier, HealthStatus.READY)
+    told: list[str] = []
+    classifier.notices.listen(lambda _, health: told.append(health.status.value))
+    return told
+
+
+def test_a_probe_risks_one_window_and_there_is_one_a_second() -> None:
+    """The others of its batch fail at once, whatever comes of it; so do those of another length."""
 
     async def main() -> None:
         clock = ManualClock()
@@ -367,15 +423,34 @@ def test_a_server_that_only_says_it_is_ready_is_left_alone_for_a_while() -> None
             serving(BAD_ANSWERS["500"]) as peer,
             asking(peer.url, clock=clock, look_every_s=60) as classifier,
         ):
-            for _ in range(8):
-                assert labels(await classifier.classify([window()])) == [None]
-            assert len(peer.asked) == 5
-            assert classifier.notices.current == {"tone": classifier.health()}
-            assert classifier.health().status == "warning"
+            for _ in range(CALLS):
+                await classifier.classify([window()])
+            peer.asked.clear()
+            batch = [window(), window(-900), window(900, 800)]
+            for _ in range(3):
+                clock.advance(PROBE_S)
+                for _ in range(3):
+                    assert labels(await classifier.classify(batch)) == [None] * 3
+            assert [len(asked.rows) for asked in peer.asked] == [1] * 3
             peer.infer = peers.well
-            clock.advance(60)
-            assert labels(await classifier.classify([window()])) == ["Tense"]
-            assert classifier.notices.current["tone"].status == "ready"
+            clock.advance(PROBE_S)
+            assert labels(await classifier.classify(batch)) == ["Tense", None, None]
+            assert labels(await classifier.classify(batch)) == ["Tense", "Calm", "Tense"]
+
+    run(main())
+
+
+def test_half_of_the_calls_that_fail_are_enough() -> None:
+    """They needn't be in a row."""
+
+    async def main() -> None:
+        async with serving() as peer, asking(peer.url, look_every_s=60) as classifier:
+            for number in range(CALLS):
+                peer.infer = BAD_ANSWERS["500"] if number % 2 else peers.well
+                await classifier.classify([window()])
+            assert len(peer.asked) == CALLS
+            assert labels(await classifier.classify([window()])) == [None]
+            assert len(peer.asked) == CALLS
 
     run(main())
 
@@ -388,9 +463,9 @@ def test_answers_that_nobody_can_read_are_failures() -> None:
             for _ in range(8):
                 assert labels(await classifier.classify([window(-1), window(900)])) == [None, "Tense"]
             assert classifier.health().status == "ready"
-            for _ in range(8):
+            for _ in range(CALLS):
                 assert labels(await classifier.classify([window(-1), window(-1)])) == [None, None]
-            assert len(peer.asked) == 8 + 5
+            assert len(peer.asked) == CALLS, "from half of them on"
             assert classifier.health().status == "warning"
 
     run(main())
@@ -503,6 +578,40 @@ class TestLooking:
                         return
                     await asyncio.sleep(0.01)
                 raise AssertionError("the model was never read anew")
+
+        run(main())
+
+    def test_one_look_without_an_answer_is_chance_and_two_are_not(self) -> None:
+        """Then nobody is asked; who is there again is tried with one window first."""
+
+        async def main() -> None:
+            async with serving() as peer, asking(peer.url, spec(deadline_s=0.2)) as classifier:
+                told = await statuses(classifier)
+                looks, peer.deaf = peer.looks, 1
+                await until(lambda: not peer.deaf and peer.looks > looks + 2)
+                assert not told
+                peer.deaf = 2
+                await becomes(classifier, HealthStatus.ERROR, "no word within 0.2 s")
+                assert labels(await classifier.classify([window()])) == [None]
+                await becomes(classifier, HealthStatus.READY)
+                assert told == ["error", "ready"]
+                assert labels(await classifier.classify([window()] * 3)) == ["Tense", None, None]
+                assert labels(await classifier.classify([window()] * 3)) == ["Tense"] * 3
+                assert [len(asked.rows) for asked in peer.asked] == [1, 3]
+
+        run(main())
+
+    def test_a_call_that_was_answered_shows_that_somebody_is_there(self) -> None:
+        """Whatever the looks before it."""
+
+        async def main() -> None:
+            async with serving() as peer, asking(peer.url, spec(deadline_s=0.5)) as classifier:
+                told = await statuses(classifier)
+                looks, peer.deaf = peer.looks, 2
+                await until(lambda: not peer.deaf)
+                assert labels(await classifier.classify([window()])) == ["Tense"]
+                await until(lambda: peer.looks > looks + 2)
+                assert not told
 
         run(main())
 
@@ -619,7 +728,7 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
             async with asking(url) as classifier:
-                await becomes(classifier, HealthStatus.ERROR, "Certificate")
+                await becomes(classifier, HealthStatus.ERROR, "certificate")
                 assert labels(await classifier.classify([window()])) == [None]
                 assert not peer.asked
             trust = ssl.create_default_context(cafile=str(certificate))

@@ -14,7 +14,7 @@ from gateway.classify.arousal import led_by
 from gateway.classify.kserve import mapping
 from gateway.classify.kserve.mapping import activate, observe
 from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, EventsSpec, ModelSpec
-from gateway.classify.kserve.protocol import Named
+from gateway.classify.kserve.protocol import TEXT_MARKS, Named
 from gateway.classify.kserve.tensors import MalformedError, Tensor
 from gateway.classify.port import Answer, ClassifierError, SpeakerObservation, ToneObservation
 
@@ -201,3 +201,13 @@ def test_outputs_of_another_model_are_refused_as_a_whole(spec: ModelSpec, output
     """Whose window would it be?"""
     with pytest.raises(MalformedError):
         observe(spec, outputs, 2)
+
+
+def test_events_that_hold_too_much_fail_their_window_alone() -> None:
+    """However short it is: to make values of it would stop everything else for as long."""
+    most = b"[" + b"[]," * (TEXT_MARKS // 2) + b"[]]"
+    told = Tensor("EVENTS", "BYTES", (2,), (most, b"[]"))
+    failed, fine = observe(EVENTS, {"EVENTS": told}, 2)
+    assert isinstance(failed, ClassifierError)
+    assert "hold too much" in str(failed)
+    assert fine == []

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gateway.classify.kserve.protocol import (
+    HEAD_MARKS,
     HEADER_LENGTH,
-    MOST_NESTED,
     PART_SAMPLES,
+    TEXT_MARKS,
     Named,
     Rows,
     binary_request,
@@ -232,17 +233,60 @@ def test_what_is_not_wanted_is_refused_by_what_it_says(
 ) -> None:
     """However much data there is: none of it is looked at."""
     one = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": Untouched(), **said}
-    monkeypatch.setattr("gateway.classify.kserve.protocol._document", lambda _: {"outputs": [one]})
+    monkeypatch.setattr("gateway.classify.kserve.protocol._document", lambda *_, **__: {"outputs": [one]})
     with pytest.raises(MalformedError, match=told):
         read_answer(b"", None, {"x": Wanted(NUMBERS, ((1, 2),))})
 
 
-def test_more_lists_than_any_answer_has_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To make them would stop everything else for as long."""
-    monkeypatch.setattr("gateway.classify.kserve.protocol._document", lambda _: pytest.fail("it was read"))
-    for piece in (b"[],", b"{},"):
-        with pytest.raises(MalformedError, match="too many lists"):
-            read_answer(b"[" + piece * (MOST_NESTED + 1), None, ONE)
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"1,", b'"",', b'"a":0,', b"[", b"NaN,"])
+def test_more_than_any_answer_has_is_not_even_read(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
+    """To make values of it would stop everything else for as long."""
+    read: Any = lambda *_, **__: pytest.fail("it was read")  # noqa: E731
+    monkeypatch.setattr("gateway.classify.kserve.protocol._document", read)
+    for asked in (ONE, {"x": Wanted(NUMBERS, ((32, 1_000),))}, {"x": Wanted(TEXTS, ((32,), (32, 1)))}):
+        most = HEAD_MARKS + (TEXT_MARKS * 32 if asked["x"].datatypes == TEXTS else 32_000)
+        with pytest.raises(MalformedError, match="more than was asked for"):
+            read_answer(b'{"x":[' + piece * (most + 1), None, asked)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "one"),
+    [("FP32", [32, 1_000], -0.12345678), ("BYTES", [32, 1], json.dumps([{"a": 1, "b": [2, 3]}] * 100))],
+)
+def test_the_most_that_may_be_asked_for_is_read(datatype: str, shape: list[int], one: Any) -> None:
+    """With an output that nobody asked for beside it."""
+    data = [[one] * shape[1]] * shape[0]
+    other = {"name": "y", "datatype": "FP32", "shape": [8_000], "data": [0] * 8_000}
+    told = {"name": "x", "datatype": datatype, "shape": shape, "data": data}
+    asked = {"x": Wanted(frozenset({datatype}), (tuple(shape),))}
+    assert list(read_answer(json.dumps({"outputs": [told, other]}).encode(), None, asked)) == ["x"]
+
+
+def test_a_long_answer_that_json_has_no_words_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads `NaN` is slow, and is for what is short; null instead of it may stand in any length."""
+    monkeypatch.setattr("gateway.classify.kserve.protocol.json.loads", lambda _: pytest.fail("it was read"))
+    asked = {"x": Wanted(NUMBERS, ((32, 1_000),))}
+    body = (
+        b'{"outputs":[{"name":"x","datatype":"FP32","shape":[32,1000],"data":[' + b"1.5," * 31_999 + b"%s]}]}"
+    )
+    with pytest.raises(MalformedError, match="no JSON"):
+        read_answer(body % b"NaN", None, asked)
+    assert read_answer(body % b"null", None, asked)
+
+
+@pytest.mark.parametrize("read", [read_metadata, read_extensions])
+def test_what_a_server_says_of_itself_is_json(read: Any) -> None:
+    """There are no numbers in it that could be none."""
+    with pytest.raises(MalformedError, match="no JSON"):
+        read(b'{"inputs": [], "extensions": [], "x": NaN}')
+    assert read_error(b'{"error": "no", "x": NaN}') == ""
+
+
+def test_a_shape_has_few_dimensions() -> None:
+    """People are told of it where it isn't what the file says."""
+    one = {"name": "x", "datatype": "FP32", "shape": [1] * 17}
+    with pytest.raises(MalformedError, match="proper shape"):
+        read_metadata(json.dumps({"inputs": [one]}).encode())
 
 
 def test_outputs_that_nobody_asked_for_are_passed_over() -> None:

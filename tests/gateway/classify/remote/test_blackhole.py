@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from gateway.classify.breaker import State
 from gateway.classify.port import ClassifierError
-from gateway.classify.remote.breaker import State
 from tests.gateway.classify.remote.kit import (
     asking,
     outcomes,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.classify.breaker import State
 from gateway.classify.port import ClassifierError, HealthStatus, Hints, ToneObservation, Window
 from gateway.classify.remote.access import Access
-from gateway.classify.remote.breaker import State
 from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.classify.remote.http import CallFailed, Kind
 from gateway.classify.sidecar import batch

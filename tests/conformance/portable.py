@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
     configure(settings.log_level, settings.log_format)
     config = uvicorn.Config(
         create_app(settings),
+        http="h11",  # what stock uvicorn takes by itself where httptools is installed bounds no headers
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

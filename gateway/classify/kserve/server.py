@@ -16,6 +16,11 @@ TOLD_BYTES = 65_536
 CONNECTIONS = 16
 """For calls, at most. Looks at how the server is have others, so that they never wait for calls."""
 
+BUSY = 503
+"""The status of a server that has no room now, or is not there yet."""
+PAUSE_S = 0.05
+"""Before it is asked again."""
+
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
@@ -91,7 +96,7 @@ class ModelServer:
         Raises:
             ServerError: there was no answer, or what is none.
         """
-        answer = _Answer(limit)
+        answer = _Answer(limit, matters=True)
         fields = [f"{name}: {value}" for name, value in headers.items()]
         async with self._calls:
             return await self._exchange(
@@ -105,14 +110,7 @@ class ModelServer:
     async def _exchange(self, ask: Callable[[], Awaitable[Response]], answer: "_Answer") -> Reply:
         self._budget.earn()
         try:
-            try:
-                response = await ask()
-            except Lost:
-                if answer.status or not self._budget.spend():
-                    raise
-                # A connection that the server had just closed looks like this; nothing has been answered yet,
-                # and to ask again what is heard in a window changes nothing.
-                response = await ask()
+            response = await self._once_or_twice(ask, answer)
         except TooLarge:
             if answer.status != 200:
                 return Reply(answer.status, b"")
@@ -125,6 +123,23 @@ class ModelServer:
             response.status, response.body, None if header_length is None else header_length.decode("latin-1")
         )
 
+    async def _once_or_twice(self, ask: Callable[[], Awaitable[Response]], answer: "_Answer") -> Response:
+        """A second time where nothing was done with what was asked: to ask again changes nothing then."""
+        try:
+            response = await ask()
+            if response.status != BUSY or not answer.matters or not self._budget.spend():
+                return response
+            await asyncio.sleep(PAUSE_S)
+        except Unreachable:
+            if not answer.matters or not self._budget.spend():
+                raise
+            await asyncio.sleep(PAUSE_S)
+        except Lost:
+            # A connection that the server had just closed looks like this.
+            if answer.status or not self._budget.spend():
+                raise
+        return await ask()
+
 
 _WORDS = {
     Unreachable: "there is no connection",
@@ -135,8 +150,10 @@ _WORDS = {
 class _Answer:
     """What is let in of an answer, and its status once that is known."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, matters: bool = False) -> None:
         self.limit = limit
+        self.matters = matters
+        """Whether windows are lost without it; looks come again anyway."""
         self.status = 0
 
     def admit(self, status: int, told: Mapping[bytes, bytes]) -> int:

@@ -23,7 +23,17 @@ from gateway.classify.retry import SAVED
 from gateway.clock import ManualClock
 from tests.gateway.classify.kserve import peer as peers
 from tests.gateway.classify.kserve.kit import asking, becomes, labels, run, spec, until, window
-from tests.gateway.classify.kserve.peer import Asked, Infer, Peer, Writer, http, saying, serving, tensors
+from tests.gateway.classify.kserve.peer import (
+    Asked,
+    Infer,
+    Peer,
+    Writer,
+    http,
+    saying,
+    serving,
+    tensors,
+    well,
+)
 from tests.needs import need_command
 
 
@@ -294,6 +304,21 @@ def test_a_connection_the_server_has_closed_is_not_noticed() -> None:
             assert labels(await classifier.classify([window()])) == ["Tense"]
 
     run(main())
+
+
+@pytest.mark.parametrize("busy", [1, 2])
+def test_a_server_without_room_is_asked_once_more(busy: int) -> None:
+    """503: nothing was done with the windows. A second one is its answer."""
+    calls = 0
+
+    async def infer(asked: Asked, writer: Writer) -> None:
+        nonlocal calls
+        calls += 1
+        await (saying(http(503, b'{"error": "no room"}')) if calls <= busy else well)(asked, writer)
+
+    answers, _ = answers_of(infer, 900)
+    assert labels(answers) == (["Tense"] if busy == 1 else [None])
+    assert calls == 2
 
 
 def test_a_server_that_drops_every_call_is_not_asked_twice_as_often() -> None:

@@ -1,30 +1,27 @@
 """One attached WebSocket: what the peer says goes into the pipeline, the log goes to the peer.
 
 Under our own server messages come in by the fast lane, straight from the parser; under any other through
-ASGI's `receive`. Either way `hear` takes them, one whole message at a time and in order.
+ASGI's `receive`. Either way `hear` takes them, one whole message at a time and in order. What goes out is
+`gateway.api.writer`'s.
 """
 
 import asyncio
-import contextlib
 import logging
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Attachment
 from gateway.api.context import Gateway
+from gateway.api.writer import Writer, send
 from gateway.fastlane import FastLane, fast_lane
-from gateway.live.log import Evicted
 from gateway.live.reader import Reader
 from gateway.live.session import say
-from gateway.sessions.ports import Entry
 from gateway.sessions.tickets import Role
 from protocol.close import NO_CLOSE_FRAME
 from protocol.connection import Audio, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Error, Event, Flushed, Pong
-from protocol.states import ConnectionState
+from protocol.events import Event, Flushed, Pong
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +45,7 @@ class Conversation:
         self._pipeline = attachment.live.pipeline
         self._reader: Reader = attachment.reader
         self._lane: FastLane | None = fast_lane(websocket.scope)
+        self._writer = Writer(gateway, websocket, connection, self._reader, self._pipeline, self._lane)
         self._confirmed = attachment.role is not Role.OWNER
         self._deadline: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
@@ -59,13 +57,13 @@ class Conversation:
         except WebSocketDisconnect:
             return
         reading = asyncio.create_task(self._read(), name="voice-read")
-        writing = asyncio.create_task(self._write(), name="voice-write")
+        writing = asyncio.create_task(self._writer.run(), name="voice-write")
         self._reader.on_stopped = lambda: self._stopped(writing)
         if self._reader.farewell is not None:
             self._stopped(writing)
         try:
             if self._lane is not None:
-                self._lane.listen(self.hear, self._flooded)
+                self._lane.listen(self.hear, self._flooded, self._writer.pump_soon)
             await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._reader.on_stopped = None
@@ -176,69 +174,8 @@ class Conversation:
     def _say(self, event: Event) -> None:
         say(self._reader, event)
 
-    # Writing -------------------------------------------------------------------------------------------
-
-    async def _write(self) -> None:
-        reader, websocket, connection = self._reader, self._websocket, self._connection
-        while not reader.done:
-            try:
-                items = reader.take()
-            except Evicted as gone:
-                await self._fell_behind(gone)
-                return
-            if items:
-                self._pipeline.caught_up()
-            for item in items:
-                if isinstance(item, Entry):
-                    encoded = item.encoded(connection.encoding)
-                    await send(websocket, connection.send(item.event, encoded=encoded))
-                elif connection.state is not ConnectionState.CLOSING or isinstance(item, Error):
-                    await send(websocket, connection.send(item))
-            if not items and not reader.done:
-                await reader.wait()
-        farewell = reader.farewell
-        if farewell is not None:
-            self._gateway.telemetry.close(farewell.code)
-            await close(websocket, farewell.code, farewell.reason)
-
-    async def _fell_behind(self, gone: Evicted) -> None:
-        error = ProtocolError(ErrorCode.READER_TOO_SLOW, str(gone), fatal=True)
-        self._gateway.telemetry.evicted()
-        await turn_away(self._gateway, self._websocket, self._connection, error)
-
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
         if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
             session_id = self._live.session_id
             log.error("a conversation failed", exc_info=outcome, extra={"session_id": session_id})
-
-
-async def turn_away(
-    gateway: Gateway, websocket: WebSocket, connection: ServerConnection, error: ProtocolError
-) -> None:
-    """Tell a peer why, and close with the code that belongs to it."""
-    gateway.telemetry.error(error.code)
-    gateway.telemetry.close(error.close_code)
-    with contextlib.suppress(WebSocketDisconnect):  # a peer that has left needs no telling
-        await send(websocket, connection.send(error.to_event()))
-        await close(websocket, error.close_code, error.code)
-
-
-async def send(websocket: WebSocket, data: bytes | str) -> None:
-    """Send one message.
-
-    Raises:
-        WebSocketDisconnect: the connection is gone.
-    """
-    message: dict[str, Any] = {"type": "websocket.send"}
-    message["text" if isinstance(data, str) else "bytes"] = data
-    try:
-        await websocket.send(message)
-    except RuntimeError as closed:  # the server has closed it meanwhile, as for an oversize message
-        raise WebSocketDisconnect(NO_CLOSE_FRAME) from closed
-
-
-async def close(websocket: WebSocket, code: int, reason: str) -> None:
-    """Close, unless it is closed already."""
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        await websocket.close(code, reason)

@@ -16,9 +16,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import error_of
 from gateway.api.context import Gateway
-from gateway.api.conversation import FAREWELL_S, close, send
+from gateway.api.conversation import FAREWELL_S
 from gateway.api.legacy_door import LegacyDoor
 from gateway.api.problems import Problem, foreign_page
+from gateway.api.writer import close, send
 from gateway.fastlane import FastLane, fast_lane
 from gateway.live.log import Evicted
 from gateway.live.reader import Reader

@@ -7,7 +7,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Afterword
 from gateway.api.context import Gateway
-from gateway.api.conversation import close, send, turn_away
+from gateway.api.writer import close, send, turn_away
 from gateway.errors import SessionGone
 from gateway.fastlane import fast_lane
 from gateway.live.log import Evicted

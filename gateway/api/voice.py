@@ -13,9 +13,10 @@ from starlette.websockets import WebSocket
 from gateway.api.attach import Afterword, attach, error_of
 from gateway.api.auth import Presented, bearer
 from gateway.api.context import Gateway
-from gateway.api.conversation import Conversation, turn_away
+from gateway.api.conversation import Conversation
 from gateway.api.problems import Problem, foreign_page
 from gateway.api.replay import replay
+from gateway.api.writer import turn_away
 from gateway.sessions.tickets import Role
 from protocol.connection import ServerConnection
 from protocol.version import Negotiated, negotiate

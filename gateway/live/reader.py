@@ -65,6 +65,8 @@ class Reader:
         self._unlisten: Callable[[], None] | None = log.listen(self._on_commit)
         self.on_stopped: Callable[[], None] | None = None
         """Called once when the connection was told to end, so that it stops listening to its peer."""
+        self.on_news: Callable[[], None] | None = None
+        """Called when there may be something to take, for whoever doesn't sleep in `wait`; must not raise."""
 
     @property
     def backlog(self) -> int:
@@ -99,14 +101,14 @@ class Reader:
         if len(self._replies) >= MAX_REPLIES and not last:
             raise RepliesOverflow
         self._replies.append(_Reply(self._log.top, event))
-        self._news.set()
+        self._tell()
 
     def finish(self, code: CloseCode, reason: str = "") -> None:
         """End the connection after what was said so far. The first reason given stands."""
         if self._farewell is not None:
             return
         self._farewell = Ending(code, reason, self._log.top)
-        self._news.set()
+        self._tell()
         if self.on_stopped is not None:
             self.on_stopped()
 
@@ -152,8 +154,13 @@ class Reader:
         self.after = entries[-1].seq
         self._volume += sum(entry.size for entry in entries if entry.seq > self._replay_to)
 
-    def _on_commit(self) -> None:
+    def _tell(self) -> None:
         self._news.set()
+        if self.on_news is not None:
+            self.on_news()
+
+    def _on_commit(self) -> None:
+        self._tell()
         if not self._bounded or self._farewell is not None:
             return
         if self.lag_events > MAX_LAG_EVENTS or self.lag_bytes > MAX_LAG_BYTES:

@@ -30,6 +30,11 @@ def encode(opcode: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", _FIN | opcode, _LENGTH_64, size) + payload
 
 
+def message(said: bytes | str) -> bytes:
+    """The frame of a whole message: text, or binary."""
+    return encode(TEXT, said.encode()) if isinstance(said, str) else encode(BINARY, said)
+
+
 def encode_close(code: int | None, reason: str = "") -> bytes:
     """A close frame; without a code an empty one. A reason too long for it loses its end."""
     if code is None:

@@ -1,12 +1,13 @@
 """What comes in over one WebSocket: frames → whole messages → whoever listens, within budgets.
 
-Messages go straight to a listener (`gateway.fastlane`), or wait for ASGI's `receive`; nothing here awaits.
+Messages go straight to a listener (`gateway.fastlane`), which may answer without ASGI, too, or wait for
+ASGI's `receive`; nothing here awaits.
 """
 
 import codecs
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from picows import WSListener
@@ -55,6 +56,13 @@ class LaneEvents(Protocol):
     def aborted(self) -> None:
         """The application wants the connection gone."""
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the peer doesn't read as fast as is written."""
+
+    def said(self, messages: Sequence[bytes | str]) -> None:
+        """The application sends these messages."""
+
 
 class Lane(WSListener):
     """One connection's way in, and the `FastLane` of its scope.
@@ -74,6 +82,7 @@ class Lane(WSListener):
         self._draft: _Draft | None = None
         self._sink: Callable[[bytes | str], None] = self._hold
         self._flooded: Callable[[str], None] | None = None
+        self._room: Callable[[], None] | None = None
         self._overdrawn: str | None = None
         self._held: deque[bytes | str] = deque()
         self._held_bytes = 0
@@ -100,7 +109,7 @@ class Lane(WSListener):
         self.stop()
         self._events = _NOBODY
         self._sink = _unheard
-        self._flooded = None
+        self._flooded = self._room = None
 
     @property
     def stopped(self) -> bool:
@@ -237,12 +246,17 @@ class Lane(WSListener):
 
     # The `FastLane` ------------------------------------------------------------------------------------
 
-    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
+    def listen(
+        self,
+        sink: Callable[[bytes | str], None],
+        flooded: Callable[[str], None],
+        room: Callable[[], None] | None = None,
+    ) -> None:
         """See `gateway.fastlane.FastLane.listen`."""
         assert not self._listening
         self._listening = True
         held, self._held, self._held_bytes = self._held, deque(), 0
-        self._sink, self._flooded = sink, flooded
+        self._sink, self._flooded, self._room = sink, flooded, room
         for message in held:
             self._hand_over(message)
         if self._overdrawn is not None:
@@ -260,6 +274,20 @@ class Lane(WSListener):
     def abort(self) -> None:
         """See `gateway.fastlane.FastLane.abort`."""
         self._events.aborted()
+
+    @property
+    def clogged(self) -> bool:
+        """See `gateway.fastlane.FastLane.clogged`."""
+        return self._events.clogged
+
+    def send(self, messages: Sequence[bytes | str]) -> None:
+        """See `gateway.fastlane.FastLane.send`."""
+        self._events.said(messages)
+
+    def unclogged(self) -> None:
+        """The peer has read; whoever writes past ASGI may go on."""
+        if self._room is not None:
+            self._room()
 
     # Ends ----------------------------------------------------------------------------------------------
 
@@ -298,6 +326,12 @@ class _Nobody:
     def flooded(self, detail: str, *, tellable: bool) -> None: ...
 
     def aborted(self) -> None: ...
+
+    @property
+    def clogged(self) -> bool:
+        return False
+
+    def said(self, messages: Sequence[bytes | str]) -> None: ...
 
 
 _NOBODY = _Nobody()

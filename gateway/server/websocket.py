@@ -11,6 +11,7 @@ deadline after which the transport is aborted, and in `OPEN` the keepalive watch
 
 import asyncio
 import enum
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -232,6 +233,16 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
         """The application wants the connection gone."""
         self.drop()
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the peer doesn't read as fast as is written."""
+        return self._clogged is not None
+
+    def said(self, messages: Sequence[bytes | str]) -> None:
+        """The application sends these messages, past ASGI: one write for all of them."""
+        if self._phase is Phase.OPEN:
+            self._write(b"".join(map(frames.message, messages)))
+
     # What the event loop calls -------------------------------------------------------------------------
 
     def get_buffer(self, _: int) -> memoryview:
@@ -260,6 +271,7 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
         if self._clogged is not None:
             self._clogged.set()
             self._clogged = None
+            self._lane.unclogged()
         payload, self._unanswered = self._unanswered, None
         if payload is not None:
             self.pinged(payload)

@@ -46,15 +46,44 @@ async def until(ready: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+class Takes(asyncio.Event):
+    """Whether a peer reads; whoever waits for that at its fast lane is told."""
+
+    lane: "Lane | None" = None
+
+    def set(self) -> None:
+        super().set()
+        if self.lane is not None and self.lane.room is not None:
+            self.lane.room()
+
+
 class Lane:
-    """A fast lane whose messages the test hands over."""
+    """A fast lane whose messages the test hands over; what goes out is its peer's."""
+
+    peer: "Peer"
 
     def __init__(self) -> None:
         self.sink: Callable[[bytes | str], None] = lambda _: None
+        self.flooded: Callable[[str], None] = lambda _: None
+        self.room: Callable[[], None] | None = None
         self.deaf = False
 
-    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
-        self.sink = sink
+    def listen(
+        self,
+        sink: Callable[[bytes | str], None],
+        flooded: Callable[[str], None],
+        room: Callable[[], None] | None = None,
+    ) -> None:
+        self.sink, self.flooded, self.room = sink, flooded, room
+
+    @property
+    def clogged(self) -> bool:
+        return not self.peer.takes.is_set()
+
+    def send(self, messages: Sequence[bytes | str]) -> None:
+        for message in messages:
+            assert isinstance(message, bytes)
+            self.peer.said.append(decode_event(message, Encoding.MSGPACK))
 
     def deafen(self) -> None:
         self.deaf = True
@@ -78,10 +107,11 @@ class Peer:
     closed: int | None = None
     """The close code, once closed."""
     inbox: "asyncio.Queue[dict[str, Any]]" = field(default_factory=asyncio.Queue)
-    takes: asyncio.Event = field(default_factory=asyncio.Event)
+    takes: Takes = field(default_factory=Takes)
     """Set unless the connection is half-open: what is sent then waits."""
 
     def __post_init__(self) -> None:
+        self.lane.peer, self.takes.lane = self, self.lane
         self.takes.set()
 
     async def send(self, message: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,20 +12,9 @@ from starlette.applications import Starlette
 from gateway.api.context import Readiness
 from gateway.api.routes import build
 from gateway.fastlane import EXTENSION
-from tests.gateway import inprocess
-from tests.gateway.inprocess import Node, node, settle, until
+from tests.gateway.inprocess import Lane, Node, node, settle, until
 
 BASE = "http://127.0.0.1:8522"
-
-
-class Lane(inprocess.Lane):
-    """A fast lane that can find a flood, too."""
-
-    flooded: Callable[[str], None]
-
-    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
-        super().listen(sink, flooded)
-        self.flooded = flooded
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """One socket's conversation, driven without a server: what is heard, what isn't any more, how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from gateway.api import conversation
+from gateway.api.writer import AT_ONCE
 from gateway.app import create_app
 from gateway.classify.port import Observation, ToneObservation
 from gateway.fastlane import EXTENSION
@@ -23,15 +24,33 @@ Said = Event | UnknownEvent
 
 
 class Lane:
-    """A fast lane whose messages the test hands over."""
+    """A fast lane whose messages the test hands over, and whose peer reads when the test wants it."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: "Peer") -> None:
         self.sink: Callable[[bytes | str], None] = lambda _: None
         self.flooded: Callable[[str], None] = lambda _: None
+        self.room: Callable[[], None] | None = None
         self.deaf = False
+        self.writes = 0
+        """Calls of `send`."""
+        self._peer = peer
 
-    def listen(self, sink: Callable[[bytes | str], None], flooded: Callable[[str], None]) -> None:
-        self.sink, self.flooded = sink, flooded
+    def listen(
+        self,
+        sink: Callable[[bytes | str], None],
+        flooded: Callable[[str], None],
+        room: Callable[[], None] | None = None,
+    ) -> None:
+        self.sink, self.flooded, self.room = sink, flooded, room
+
+    @property
+    def clogged(self) -> bool:
+        return not self._peer.reads.is_set()
+
+    def send(self, messages: Sequence[bytes | str]) -> None:
+        self.writes += 1
+        for message in messages:
+            self._peer.hear(message)
 
     def deafen(self) -> None:
         self.deaf = True
@@ -43,27 +62,41 @@ class Peer:
     """The server's end of ASGI for one WebSocket, with a fast lane or without."""
 
     def __init__(self, *, lane: bool = True) -> None:
-        self.lane = Lane()
+        self.lane = Lane(self)
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.said: list[Said] = []
+        self.sends = 0
+        """Events that came through ASGI's `send`."""
         self.closed: int | None = None
         self.reads = asyncio.Event()
         self.reads.set()
         self._extensions: dict[str, Any] = {EXTENSION: self.lane} if lane else {}
-        self._told = asyncio.Condition()
+        self._told = asyncio.Event()
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.reads.wait()
-        async with self._told:
-            if message["type"] == "websocket.send":
-                self.said.append(decode_event(message["bytes"], Encoding.MSGPACK))
-            elif message["type"] == "websocket.close":
-                self.closed = message["code"]
-            self._told.notify_all()
+        if message["type"] == "websocket.send":
+            self.sends += 1
+            self.hear(message["bytes"])
+        elif message["type"] == "websocket.close":
+            self.closed = message["code"]
+        self._told.set()
+
+    def hear(self, message: bytes | str) -> None:
+        assert isinstance(message, bytes)
+        self.said.append(decode_event(message, Encoding.MSGPACK))
+        self._told.set()
+
+    def read_on(self) -> None:
+        """After `reads.clear()`."""
+        self.reads.set()
+        if self.lane.room is not None:
+            self.lane.room()
 
     async def until(self, ready: Callable[[], bool]) -> None:
-        async with self._told:
-            await self._told.wait_for(ready)
+        while not ready():
+            self._told.clear()
+            await self._told.wait()
 
     def scope(self, query: str = "") -> dict[str, Any]:
         return {
@@ -137,7 +170,7 @@ def test_a_replaced_socket_is_heard_no_more() -> None:
             third = Peer()
             await connect(third, query)
             assert third.welcome.next_sample == 1_600
-            first.reads.set()
+            first.read_on()
             await first.until(lambda: first.closed == 4005)
 
     run(scenario)
@@ -213,7 +246,7 @@ def test_a_slow_reader_is_told_and_comes_back_to_everything() -> None:
             peer.reads.clear()
             for sample in range(1, 301):
                 peer.lane.sink(f'{{"type": "position", "sample": {sample}}}')
-            peer.reads.set()
+            peer.read_on()
             await peer.until(lambda: peer.closed is not None)
             seen = [event.seq for event in peer.said if isinstance(event, Gap)]
             assert seen == list(range(1, MAX_LAG_EVENTS + 2))
@@ -263,6 +296,69 @@ def test_credit_that_was_held_comes_when_the_owner_has_read() -> None:
         await one.aclose()
 
     run(scenario)
+
+
+@pytest.mark.parametrize("lane", [True, False])
+def test_events_are_written_together_and_past_asgi_where_there_is_a_lane(lane: bool) -> None:
+    """What is said in one turn of the event loop is one write; without a lane it is a `send` for each."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer(lane=lane)
+            await connect(peer)
+            for sample in (100, 200, 300):
+                message = f'{{"type": "position", "sample": {sample}}}'
+                if lane:
+                    peer.lane.sink(message)
+                else:
+                    peer.inbox.put_nowait({"type": "websocket.receive", "text": message})
+            await peer.until(lambda: sum(isinstance(event, Gap) for event in peer.said) == 3)
+            assert [event.seq for event in peer.said if isinstance(event, Gap)] == [1, 2, 3]
+            assert (peer.lane.writes, peer.sends) == ((1, 1) if lane else (0, 4))
+
+    run(scenario)
+
+
+def test_a_long_replay_is_written_in_pieces_and_leaves_others_their_turn() -> None:
+    """As much as a turn of the event loop may take, and then whoever else has something to do."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            first, again = Peer(), Peer()
+            await connect(first)
+            for sample in range(1, 2 * AT_ONCE + 2):
+                first.lane.sink(f'{{"type": "position", "sample": {sample}}}')
+            await first.until(lambda: sum(isinstance(event, Gap) for event in first.said) > 2 * AT_ONCE)
+            welcome = first.welcome
+            await connect(again, f"session_id={welcome.session_id}&epoch={welcome.epoch}&after=0")
+            await again.until(lambda: sum(isinstance(event, Gap) for event in again.said) > 2 * AT_ONCE)
+            assert again.lane.writes == 3
+            seen = [event.seq for event in again.said if isinstance(event, Gap)]
+            assert seen == list(range(1, 2 * AT_ONCE + 2))
+
+    run(scenario)
+
+
+def test_what_cannot_be_written_ends_the_conversation(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the server drops what the endpoint leaves open."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer()
+            task = await connect(peer)
+
+            def broken(_: Sequence[bytes | str]) -> None:
+                raise RuntimeError("broken")
+
+            peer.lane.send = broken  # type: ignore[assignment, method-assign]
+            peer.lane.sink('{"type": "ping", "t": 1}')
+            await task
+            assert peer.closed is None
+
+    run(scenario)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "a conversation failed"
+    ]
 
 
 def _limits(peer: inprocess.Peer) -> list[int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +63,11 @@ class Probe:
 
     def aborted(self) -> None:
         self.facts.append("aborted")
+
+    clogged = False
+
+    def said(self, messages: Sequence[bytes | str]) -> None:
+        self.facts.append(("said", *messages))
 
 
 def run(steps: Callable[[Probe], None]) -> Probe:

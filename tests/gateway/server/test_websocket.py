@@ -12,6 +12,7 @@ from gateway.server.lane import HELD_MESSAGES
 from gateway.server.websocket import LEAVE_S
 from tests.gateway.server.hand import (
     BINARY,
+    CLOSE,
     PING,
     PONG,
     TEXT,
@@ -144,6 +145,33 @@ def test_messages_by_the_fast_lane() -> None:
         assert not waiting.done()
         link.lose()
         assert (await waiting)["code"] == NO_CLOSE_FRAME
+
+    run(steps)
+
+
+def test_messages_go_out_by_the_fast_lane() -> None:
+    """At once and in one write; who writes more than the peer reads is told when there is room again."""
+
+    async def steps(link: Link) -> None:
+        rooms: list[bool] = []
+        lane = fast_lane(link.scope)
+        assert lane is not None
+        lane.listen(lambda _: None, lambda _: None, lambda: rooms.append(lane.clogged))
+        lane.send([b"\1", "é", bytes(70_000)])
+        assert link.sent() == [(BINARY, b"\1"), (TEXT, "é".encode()), (BINARY, bytes(70_000))]
+        assert not lane.clogged
+        link.protocol.pause_writing()
+        clogged = lane.clogged
+        link.protocol.resume_writing()
+        assert (clogged, rooms) == (True, [False])
+        await link.send({"type": "websocket.close", "code": 1000})
+        assert [opcode for opcode, _ in link.sent()] == [CLOSE]
+        lane.send([b"late"])
+        assert link.sent() == []
+        link.lose()
+        lane.send([b"later"])
+        assert link.sent() == []
+        assert rooms == [False]
 
     run(steps)
 

@@ -39,10 +39,12 @@ class ServerConnection:
         self.close_code: int | None = None
         self._read_only = read_only
 
-    @property
-    def accepts_audio(self) -> bool:
-        """Whether a binary message is legal now; a fast lane may then bypass `receive` for audio."""
-        return self.state is ConnectionState.OPEN and not self._read_only
+    def takes_audio(self, nbytes: int) -> bool:
+        """Whether a binary message of that size is legal now, and changes nothing here: it may then go past
+        `receive`."""
+        return (
+            self.state is ConnectionState.OPEN and not self._read_only and nbytes <= codec.MAX_MESSAGE_BYTES
+        )
 
     def receive(self, data: bytes | str) -> Audio | ControlMessage:
         """What one WebSocket message says: binary is audio, text is control.

@@ -81,6 +81,9 @@ class Conversation:
         if self._reader.farewell is not None:
             return
         try:
+            if self._confirmed and isinstance(data, bytes) and self._connection.takes_audio(len(data)):
+                self._pipeline.feed(data)
+                return
             incoming = self._connection.receive(data)
             if not self._confirmed:
                 self._confirmed = True

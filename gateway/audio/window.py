@@ -115,21 +115,34 @@ class WindowCutter:
 
     # What comes in -------------------------------------------------------------------------------------
 
+    def absorb(self, data: Frame) -> int:
+        """Take one frame the short way, which most go: whole samples as the ring holds them, that complete no
+        window. Returns their number; 0 where `feed` has to take the frame."""
+        if not self._direct or self._decoder.dangling:
+            return 0
+        count, odd = divmod(len(data), 2)
+        after = self.next_sample + count
+        if odd or after >= self._grid.end:
+            return 0
+        # The bytes are the ring's own: no array is needed.
+        ring = self._ring
+        self._fed_from = head = ring.head
+        low = self._low if self._tap is None else self._wanted_from()
+        if head + count - low > ring.capacity:
+            self._make_room(count)
+        ring.write(data)
+        self.next_sample = after
+        return count
+
     def feed(self, data: Frame) -> list[Cut]:
         """Take one frame of any size; returns the windows it completed, oldest first.
 
         Raises:
             ProtocolError: `invalid_audio`; nothing was consumed (see `unusable`).
         """
-        ring = self._ring
-        self._fed_from = ring.head
-        if self._direct and not self._decoder.dangling and not len(data) & 1:
-            after = self.next_sample + (len(data) >> 1)
-            if after < self._grid.end:  # the bytes are the ring's own: no array is needed
-                self._make_room(len(data) >> 1)
-                ring.write(data)
-                self.next_sample = after
-                return []
+        if self.absorb(data):
+            return []
+        self._fed_from = self._ring.head
         return self._take(self._decoder.decode(data))
 
     def pieces(self, data: Frame) -> Sequence[Frame]:

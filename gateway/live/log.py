@@ -11,7 +11,6 @@ from gateway.clock import Clock
 from gateway.sessions.ports import Entry, EventStore
 from gateway.sessions.tail import BoundedTail
 from protocol.events import DurableEvent, Transcript
-from protocol.version import Encoding
 
 
 class Evicted(Exception):
@@ -71,8 +70,8 @@ class EventLog:
             raise ValueError(f"event {event.seq} where {self._next} was due")
         now = self._clock.monotonic()
         final = not isinstance(event, Transcript) or event.is_final
+        # Encoded with that: what can't be written must not take a number.
         entry = Entry(event.seq, event.type, final, event.timestamp, now, event)
-        entry.encoded(Encoding.MSGPACK)  # what can't be written must not take a number
         self._next += 1
         self.volume += entry.size
         self.timestamp = event.timestamp
@@ -92,6 +91,8 @@ class EventLog:
         if after + 1 < oldest:
             raise Evicted(after, oldest)
         found = self._tail.since(after, limit)
+        if self._committed >= self.top:
+            return found
         return [entry for entry in found if entry.seq <= self._committed]
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:

@@ -89,6 +89,7 @@ class Pipeline:
         self._owner_backlog = owner_backlog
         self._captions = captions
         self._own_words = own_words
+        self._hints = _hints_of(config)
         self._on_landed: Callable[[], None] | None = None
         self._lane = Lane(namespace=namespace)
         self._budget = FloodBudget(audio.bytes(audio.sample_rate), clock.monotonic())
@@ -126,12 +127,13 @@ class Pipeline:
         self._guard_rate(len(data), now)
         if traffic.chunks_received == 1:
             self.cutter.refuse_container(data)
-        try:
-            for piece in self.cutter.pieces(data):
-                self._advance(self.cutter.feed(piece))
-        except ProtocolError:
-            self._declare_unusable(data)
-            raise
+        samples = self.cutter.absorb(data)
+        if samples:
+            self._book(samples)
+            if self._captions is not None:
+                self._caption()
+        else:
+            self._take_apart(data)
         traffic.chunks_processed += 1
         if now >= self._flow_due or self.credit is not None:
             self._flow_due = now + FLOW_CHECK_S
@@ -175,6 +177,7 @@ class Pipeline:
         if config.delivery is not self.config.delivery:
             self._set_delivery(config.delivery)
         self.config = config
+        self._hints = _hints_of(config)
         if self._captions is not None:
             self._captions.configure(config)
         return Configured.of(config)
@@ -295,7 +298,7 @@ class Pipeline:
             end_s=job.cut.end_sample / rate,
             state=self.state,
             session=self.announcer.session_id,
-            hints=Hints(self.config.elcor, self.config.language, self.config.num_speakers),
+            hints=self._hints,
         )
 
     def window_classified(self, job: WindowJob, observations: list[Observation], timing: Timing) -> None:
@@ -355,14 +358,23 @@ class Pipeline:
             then, self._on_landed = self._on_landed, None
             then()
 
-    def _advance(self, cuts: list[Cut]) -> None:
-        """Book what the cutter took in, and submit the windows that became complete."""
-        samples = self.cutter.next_sample - self.ledger.next_sample
+    def _take_apart(self, data: bytes) -> None:
+        """Feed a frame that completes windows, or is anything but samples as they are."""
+        try:
+            for piece in self.cutter.pieces(data):
+                cuts = self.cutter.feed(piece)
+                self._book(self.cutter.next_sample - self.ledger.next_sample)
+                for cut in cuts:
+                    self._submit(cut)
+                self._caption()
+        except ProtocolError:
+            self._declare_unusable(data)
+            raise
+
+    def _book(self, samples: int) -> None:
+        """So many more are in."""
         self.ledger.receive(samples)
         self._telemetry.received(samples)
-        for cut in cuts:
-            self._submit(cut)
-        self._caption()
 
     def _caption(self) -> None:
         if self._captions is not None and self._captions.wanted:
@@ -457,3 +469,7 @@ class Pipeline:
                 ErrorCode.INCOMPLETE_SAMPLE, f"{dangling} byte(s) of an unfinished sample were dropped"
             )
             self._tell(error.to_event())
+
+
+def _hints_of(config: SessionConfig) -> Hints:
+    return Hints(config.elcor, config.language, config.num_speakers)

@@ -96,7 +96,7 @@ class Reader:
         """
         if self._farewell is not None and not last:
             return
-        if isinstance(event, Flow):
+        if self._replies and isinstance(event, Flow):
             self._replies = deque(kept for kept in self._replies if not isinstance(kept.event, Flow))
         if len(self._replies) >= MAX_REPLIES and not last:
             raise RepliesOverflow

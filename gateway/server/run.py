@@ -39,6 +39,9 @@ HURRIED_STRAGGLERS_S = 1.0
 """The same after a second signal."""
 SWITCH_INTERVAL_S = 0.001
 """Python's own default is five times as long."""
+COLLECT_AFTER = (2_000, 10, 1_000)
+"""Of Python's garbage collector, for each generation: objects, and collections of the one before. A full one
+looks at some hundred objects of each session while nobody is served; what needs it is rare here."""
 
 
 class Deadline(Protocol):
@@ -129,9 +132,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        # What lives as long as the process needs no looking at in each collection.
+        # What lives as long as the process needs no looking at in each collection; and what a session is made
+        # of goes by reference counting, so that all objects need to be looked at seldom.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         if self._succession is not None and not self.should_exit:
             try:
                 await self._succession.started()

@@ -120,7 +120,11 @@ def _trimmed(data: bytes) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One durable event in a log, encoded at most once per encoding however many read it."""
+    """One durable event in a log, encoded at most once per encoding however many read it.
+
+    Raises:
+        ProtocolError: nothing that can be written (see `encode_event`).
+    """
 
     seq: int
     """From 1, +1 each, per session."""
@@ -134,23 +138,22 @@ class Entry:
     """Monotonic seconds when it was made."""
     event: DurableEvent = field(repr=False)
     """What it says; never in a log line."""
-    _msgpack: bytes | None = field(default=None, repr=False)
-    _json: bytes | None = field(default=None, repr=False)
+    size: int = field(init=False)
+    """Bytes it counts for against every bound: its length in msgpack."""
+    _msgpack: bytes = field(init=False, repr=False)
+    _json: bytes | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._msgpack = encode_event(self.event, Encoding.MSGPACK)
+        self.size = len(self._msgpack)
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The message on the wire, JSON as UTF-8."""
         if encoding is Encoding.MSGPACK:
-            if self._msgpack is None:
-                self._msgpack = encode_event(self.event, encoding)
             return self._msgpack
         if self._json is None:
             self._json = _trimmed(encode_event(self.event, encoding))
         return self._json
-
-    @property
-    def size(self) -> int:
-        """Bytes it counts for against every bound: its length in msgpack."""
-        return len(self.encoded(Encoding.MSGPACK))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,16 @@ class BoundedTail:
         """
         if self._top and entry.seq != self._top + 1:
             raise ValueError(f"event {entry.seq} where {self._top + 1} was due")
+        entries = self._entries
         self._bytes += entry.size
-        self._entries.append(entry)
+        entries.append(entry)
         self._top = entry.seq
-        while len(self._entries) > 1 and self._over():
+        while len(entries) > 1 and (
+            len(entries) > self._max_events
+            or self._bytes > self._max_bytes
+            or entries[0].at < now - self._max_age_s
+        ):
             self._drop()
-        self.expire(now)
 
     def expire(self, now: float) -> None:
         """Drop what is older than the bound at `now`, monotonic seconds."""
@@ -73,9 +77,6 @@ class BoundedTail:
         newest = list(islice(reversed(self._entries), count))
         newest.reverse()
         return newest[:wanted]
-
-    def _over(self) -> bool:
-        return len(self._entries) > self._max_events or self._bytes > self._max_bytes
 
     def _drop(self) -> None:
         self._bytes -= self._entries.popleft().size

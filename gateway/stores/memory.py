@@ -180,7 +180,7 @@ class MemoryEventStore:
 
     def append(self, session_id: str, entry: Entry) -> None:
         stream = self._stream(session_id)
-        if entry.seq != stream.tail.top + 1:
+        if entry.seq != stream.tail.top + 1:  # a stream begins at 1, whatever a tail would take
             raise ValueError(f"event {entry.seq} where {stream.tail.top + 1} was due")
         stream.tail.append(entry, self._clock.monotonic())
         if entry.final:

@@ -40,7 +40,7 @@ def test_a_whole_conversation(encoding: Encoding) -> None:
         if event.type not in ("welcome", "summary") and event is not EVENTS["error, fatal"]:
             _delivered(server, client, event)
     assert server.receive(client.send(End())) == End()
-    assert not server.accepts_audio
+    assert not server.takes_audio(1)
     _delivered(server, client, EVENTS["summary"])
     server.close(CloseCode.NORMAL)
     client.closed(1000, "bye")
@@ -78,7 +78,7 @@ def test_a_refused_message_moves_nothing() -> None:
     for garbage in ("", "{}", '{"type":"dance"}', '{"type":"end","x":1}'):
         with pytest.raises(ProtocolError):
             server.receive(garbage)
-    assert server.accepts_audio
+    assert server.takes_audio(1)
     assert server.receive(client.send(Ping(1))) == Ping(1)
 
 
@@ -91,6 +91,8 @@ def test_oversize_messages_are_fatal(data: bytes | str) -> None:
     assert (refused.value.code, refused.value.fatal) == (ErrorCode.MESSAGE_TOO_LARGE, True)
     assert refused.value.close_code is CloseCode.MESSAGE_TOO_BIG
     assert server.receive(b"x" * MAX_MESSAGE_BYTES) == Audio(b"x" * MAX_MESSAGE_BYTES)
+    assert server.takes_audio(MAX_MESSAGE_BYTES)
+    assert not server.takes_audio(MAX_MESSAGE_BYTES + 1)
 
 
 @pytest.mark.parametrize("message", [Configure(), End(), CONTROLS["position"], CONTROLS["flush"]])
@@ -100,7 +102,7 @@ def test_an_observer_only_reads(message: ControlMessage) -> None:
     server.send(EVENTS["welcome"])
     client = ClientConnection(Encoding.JSON)
     client.receive(ServerConnection(Encoding.JSON).send(EVENTS["welcome"]))
-    assert not server.accepts_audio
+    assert not server.takes_audio(1)
     for data in (b"\x00\x00", client.send(message)):
         with pytest.raises(ProtocolError) as refused:
             server.receive(data)

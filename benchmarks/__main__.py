@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 
 COSTS = {
     "lane": ("benchmarks.micro_lane", "Socket → parser → application, per 100 ms frame"),
+    "instructions": ("benchmarks.instructions", "Bytes → ring, in instructions"),
     "frames": ("benchmarks.micro_frames", "Frame → ring → window"),
     "events": ("benchmarks.micro_events", "Events: codec and fan-out"),
     "acoustic": ("benchmarks.micro_acoustic", "The acoustic classifier, per 1 s window"),

@@ -50,7 +50,7 @@ _FORMATS = (
 
 def rows() -> list[Row]:
     """Measure everything once; takes about twenty seconds of one core."""
-    base = _cpu_us_per_frame(_Baseline, AudioFormat(), SESSIONS)
+    base = _cpu_us_per_frame(Baseline, AudioFormat(), SESSIONS)
     found = [Row(BASELINE, base, "µs/frame")]
     for name, make, fmt in _cases():
         sessions = SESSIONS if fmt.sample_rate == 16_000 else SESSIONS // 8
@@ -69,7 +69,7 @@ def _cases() -> list[tuple[str, Callable[[AudioFormat], Feed], AudioFormat]]:
     ]
     cases.append((_name(AudioFormat()) + ", hop 500 ms", lambda fmt: _session(fmt, 500), AudioFormat()))
     cases.append((_name(AudioFormat()) + ", tapped", _tapped, AudioFormat()))
-    cases.append((_name(AudioFormat()) + ", whole pipeline: budget, account, flow", _pipeline, AudioFormat()))
+    cases.append((_name(AudioFormat()) + ", whole pipeline: budget, account, flow", pipeline, AudioFormat()))
     return cases
 
 
@@ -114,7 +114,7 @@ class _Answered:
         job.classified([], Timing(0.0, 0.0))
 
 
-def _pipeline(fmt: AudioFormat) -> Feed:
+def pipeline(fmt: AudioFormat) -> Feed:
     """All that happens to a frame between the socket and the scheduler."""
     clock, telemetry = _Unlimited(), Telemetry()
     log = EventLog("0123456789abcdef012345", MemoryEventStore(clock), clock, BoundedTail(512, 2**20, 1e9))
@@ -133,7 +133,7 @@ def _pipeline(fmt: AudioFormat) -> Feed:
 def _told(event: Event) -> None: ...
 
 
-class _Baseline:
+class Baseline:
     """Frames kept as they came; every tenth time they are joined."""
 
     def __init__(self, fmt: AudioFormat) -> None:
@@ -202,7 +202,7 @@ def _kib_per_session(fmt: AudioFormat | None, sessions: int = 200) -> float:
     frames = _frames(fmt or AudioFormat())
 
     def make() -> Feed:
-        return _Baseline(AudioFormat()) if fmt is None else _session(fmt, 1000)
+        return Baseline(AudioFormat()) if fmt is None else _session(fmt, 1000)
 
     _run([make()], frames, 29)
     gc.collect()

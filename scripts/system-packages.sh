@@ -2,7 +2,7 @@
 # Installs the Debian packages that the gateway (run) or its tests (test) use.
 #
 #   run    what a virtual environment needs, and a voice for `undertone demo`
-#   test   the same, the recordings that the tests listen to, a browser, curl, openssl and strace
+#   test   the same, the recordings that the tests listen to, a browser, curl, openssl, strace and valgrind
 #
 # What is there already is left alone, so a second call is quick and needs no network and no rights.
 set -eu
@@ -12,7 +12,7 @@ needed="python3-venv flite"
 case $purpose in
 run) ;;
 test)
-    needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace curl openssl"
+    needed="$needed alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace valgrind curl openssl"
     # Triton's Python backend (scripts/peers.sh) wants Python as a library, which Debian packs by itself.
     if [ "$(command -v python3)" = /usr/bin/python3 ]; then
         needed="$needed $(python3 -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')"

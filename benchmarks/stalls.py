@@ -3,7 +3,8 @@
     python -m benchmarks.stalls
 
 Every classifier of the contract suite is asked about batches of 64 windows of speech, one after the other,
-then four at a time. Sidecars that answer the worst that may come are asked as well, over both contracts.
+then four at a time. Sidecars that answer the worst that may come are asked as well, over both contracts, and
+model servers.
 While that lasts nothing else runs there, so the longest turn is how late everybody else may be. CPU time,
 since what the neighbours of this process do is not the backend's; asyncio's own loop, as uvloop's turns can't
 be watched. Of three passes the best one counts, as whatever else runs here only adds. Servers stand aside, in
@@ -28,12 +29,23 @@ from gateway.classify.port import SAMPLE_RATE, Classifier, Window
 from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.commands.load import speech_like
 from tests.contracts.classifiers import FACTORIES
+from tests.contracts.kserve import aside as model_server
+from tests.gateway.classify.kserve.kit import asking, spec
+from tests.gateway.classify.kserve.peer import Infer, saying
+from tests.gateway.classify.kserve.test_classifier import BAD_ANSWERS
 from tests.gateway.classify.remote.test_bad_answers import BATCH, SINGLE
 from tests.sidecars.hostile import Behave, hostile
 
 BAR_MS = 5.0
 SIZE, BATCHES, AT_ONCE = 64, 8, 4
 HOSTILE_BATCHES = 2
+PIECEMEAL: dict[str, Infer] = {
+    "a byte at a time": saying(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 100_000
+    ),
+    "interim answers without end": saying(b"HTTP/1.1 103 Hints\r\n\r\n" * 50_000),
+    "header fields without end": saying(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000),
+}
 PASSES = 3
 
 
@@ -46,10 +58,16 @@ def rows() -> list[Row]:
         worst = {
             name: _hostile(behave, batch=contract == "batch") for name, (behave, _) in behaviours.items()
         }
-        name = max(worst, key=lambda name: worst[name])
-        found.append(Row(f"bad answers, {contract} contract ({name})", worst[name], "ms of CPU"))
+        found.append(_worst(f"bad answers, {contract} contract", worst))
+    asked = {name: _hostile_model(infer) for name, infer in {**BAD_ANSWERS, **PIECEMEAL}.items()}
+    found.append(_worst("bad answers, kserve", asked))
     bar = Row("the bar", BAR_MS, "ms")
     return [bar, *(Row(row.name, row.value, row.unit, bar.name, row.value / BAR_MS) for row in found)]
+
+
+def _worst(name: str, found: dict[str, float]) -> Row:
+    which = max(found, key=lambda one: found[one])
+    return Row(f"{name} ({which})", found[which], "ms of CPU")
 
 
 def _honest(make: Callable[[], AbstractAsyncContextManager[Classifier]]) -> float:
@@ -73,6 +91,16 @@ def _hostile(behave: Behave, *, batch: bool) -> float:
             for _ in range(HOSTILE_BATCHES):
                 await classifier.classify(_windows(SIZE if batch else 4))
             await classifier.aclose()
+
+    return _longest(scenario)
+
+
+def _hostile_model(infer: Infer) -> float:
+    async def scenario(begin: Callable[[], None]) -> None:
+        with model_server(infer) as url:
+            async with asking(url, spec(deadline_s=2.0)) as classifier:
+                begin()
+                await classifier.classify(_windows(32))
 
     return _longest(scenario)
 

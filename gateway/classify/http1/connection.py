@@ -18,7 +18,6 @@ MAX_FIELDS: Final = 128
 MAX_PIECES: Final = 4_096
 """Pieces of a body, such as chunks: one byte at a time it would hold up the event loop."""
 
-Body: TypeAlias = bytes | bytearray
 Part: TypeAlias = bytes | memoryview
 Admit: TypeAlias = Callable[[int, Mapping[bytes, bytes]], int]
 """Looks at a status and header fields (names in lower case) before the body is read, and says how many bytes
@@ -44,7 +43,13 @@ class Response:
     status: int
     headers: Mapping[bytes, bytes]
     """By name in lower case; of a repeated field the last counts."""
-    body: Body
+    pieces: Sequence[bytes]
+    """The body, as it came: to join many megabytes takes as many milliseconds."""
+
+    @property
+    def body(self) -> bytes:
+        """The whole of it."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
 class Connection(asyncio.Protocol):
@@ -137,9 +142,8 @@ class Connection(asyncio.Protocol):
         self._headed = self._interim = False
         self._headers = {}
         self._status = 0
-        self._body: Body = b""
+        self._body: list[bytes] = []
         self._body_left = 0
-        self._pieces_left = MAX_PIECES
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
@@ -193,19 +197,15 @@ class Connection(asyncio.Protocol):
             self._fail(error)
 
     def on_body(self, piece: bytes) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
         self._body_left -= len(piece)
-        self._pieces_left -= 1
         if self._body_left < 0:
             self._fail(TooLarge())
-        elif self._pieces_left < 0:
+        elif len(self._body) == MAX_PIECES:
             self._fail(NotHttp("the answer comes in too many pieces"))
-        elif not self._body:
-            self._body = piece
         else:
-            # Grows as it comes: to join many megabytes in the end would take as many milliseconds.
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)
-            self._body += piece
+            self._body.append(piece)
 
     def on_message_complete(self) -> None:
         if self._interim:

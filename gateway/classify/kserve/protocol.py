@@ -51,7 +51,6 @@ PART_SAMPLES = 16_384
 """Samples that are written as JSON at a time: some hundred microseconds."""
 
 Rows = npt.NDArray[np.int16] | npt.NDArray[np.float32]
-Body = bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def json_request(name: str, rows: Rows, outputs: Sequence[str]) -> Iterator[byte
     yield b']}],"outputs":' + orjson.dumps([{"name": one} for one in outputs]) + b"}"
 
 
-def read_answer(body: Body, header_length: str | None, wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
+def read_answer(body: bytes, header_length: str | None, wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
     """The outputs of an answer that are wanted, by name; others are passed over.
 
     What says that it is something else than what is wanted is refused before its data is looked at.
@@ -158,7 +157,7 @@ def read_answer(body: Body, header_length: str | None, wanted: Mapping[str, Want
     return found
 
 
-def marks_of(text: bytes | bytearray) -> int:
+def marks_of(text: bytes) -> int:
     """How many lists, objects and their members JSON has at most.
 
     No thread but the one that makes values of a text gets a turn meanwhile, so how many there are is counted
@@ -172,7 +171,7 @@ def _marks_for(one: Wanted) -> int:
     return count_of(one.shapes[0]) * (TEXT_MARKS if one.datatypes == TEXTS else 1)
 
 
-def read_metadata(body: Body) -> Metadata:
+def read_metadata(body: bytes) -> Metadata:
     """What a server says of a model.
 
     Raises:
@@ -182,7 +181,7 @@ def read_metadata(body: Body) -> Metadata:
     return Metadata(_specs(document.get("inputs")), _specs(document.get("outputs")))
 
 
-def read_extensions(body: Body) -> frozenset[str]:
+def read_extensions(body: bytes) -> frozenset[str]:
     """What a server says it can do beyond the protocol.
 
     Raises:
@@ -194,7 +193,7 @@ def read_extensions(body: Body) -> frozenset[str]:
     return frozenset(one for one in listed if isinstance(one, str))
 
 
-def read_error(body: Body) -> str:
+def read_error(body: bytes) -> str:
     """What a server says went wrong, short; empty where it says nothing that can be read."""
     try:
         told = _document(body).get("error")
@@ -204,7 +203,7 @@ def read_error(body: Body) -> str:
     return "".join(char for char in text if char.isprintable())[:200]
 
 
-def _split(body: Body, header_length: str | None) -> tuple[Body, memoryview]:
+def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
     if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 12:
@@ -214,7 +213,7 @@ def _split(body: Body, header_length: str | None) -> tuple[Body, memoryview]:
     return body[: int(header_length)], memoryview(body)[int(header_length) :]
 
 
-def _document(body: Body, *, lenient: bool = False) -> Mapping[str, Any]:
+def _document(body: bytes, *, lenient: bool = False) -> Mapping[str, Any]:
     try:
         value = orjson.loads(body)
     except ValueError:
@@ -226,7 +225,7 @@ def _document(body: Body, *, lenient: bool = False) -> Mapping[str, Any]:
     return value
 
 
-def _lenient(body: Body) -> Any:
+def _lenient(body: bytes) -> Any:
     """JSON with the `NaN` and `Infinity` that some servers write: one window's loss, not the batch's."""
     if b"NaN" not in body and b"Infinity" not in body:
         raise MalformedError("the answer is no JSON")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.classify.http1.address import Address
-from gateway.classify.http1.connection import Body, Lost, NotHttp, Response, TooLarge
+from gateway.classify.http1.connection import Lost, NotHttp, Response, TooLarge
 from gateway.classify.http1.connections import Connections, Unreachable, Untrusted
 from gateway.classify.kserve.protocol import HEADER_LENGTH, read_error
 from gateway.classify.retry import RetryBudget
@@ -42,7 +42,7 @@ class Reply:
     """An HTTP answer, whole."""
 
     status: int
-    body: Body
+    body: bytes
     header_length: str | None = None
     """`Inference-Header-Content-Length`."""
 

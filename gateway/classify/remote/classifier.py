@@ -281,7 +281,7 @@ class RemoteClassifier:
     async def _ask_batch(
         self, replica: Replica, path: str, work: Work, taken: list[int], windows: list[Window]
     ) -> CallFailed | None:
-        body = await replica.endpoint.post(
+        pieces = await replica.endpoint.post(
             path,
             batches.encode_request([_asked(window) for window in windows]),
             content_type=batches.REQUEST_TYPE,
@@ -290,7 +290,7 @@ class RemoteClassifier:
             deadline=work.deadline,
         )
         try:
-            rows = await _split(body, len(taken))
+            rows = await _split(pieces, len(taken))
         except MalformedBatch as error:
             raise CallFailed(Kind.MALFORMED, str(error)) from None
         bad: list[str] = []
@@ -325,7 +325,7 @@ class RemoteClassifier:
     async def _ask_single(
         self, replica: Replica, work: Work, index: int, window: Window
     ) -> CallFailed | None:
-        body = await replica.endpoint.post(
+        pieces = await replica.endpoint.post(
             single.PATH,
             [single.encode_request(window)],
             content_type=single.CONTENT_TYPE,
@@ -334,7 +334,7 @@ class RemoteClassifier:
             deadline=work.deadline,
         )
         try:
-            self._hear(work, index, single.decode_answer(body))
+            self._hear(work, index, single.decode_answer(b"".join(pieces)))
         except MalformedEvent as error:
             self._observer.sidecar_windows("malformed", 1)
             raise CallFailed(Kind.MALFORMED, str(error)) from None
@@ -381,9 +381,9 @@ class RemoteClassifier:
         ]
 
 
-async def _split(body: bytes | bytearray, count: int) -> list[memoryview]:
-    """The answers in `body`; other work has its turn in between."""
-    steps = batches.splitting(body, count)
+async def _split(pieces: Sequence[bytes], count: int) -> list[memoryview]:
+    """The answers in there; other work has its turn in between."""
+    steps = batches.splitting(pieces, count)
     while True:
         try:
             next(steps)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.classify.http1.address import Address
-from gateway.classify.http1.connection import Body, Lost, NotHttp, Part, Response, TooLarge
+from gateway.classify.http1.connection import Lost, NotHttp, Part, Response, TooLarge
 from gateway.classify.http1.connections import Connections, Unreachable, Untrusted
 from gateway.classify.remote.access import Access
 
@@ -76,8 +76,8 @@ class Endpoint:
         accept: str,
         limit: int,
         deadline: float,
-    ) -> Body:
-        """The body of the answer, which has status 200 and the type `accept`.
+    ) -> Sequence[bytes]:
+        """The body of the answer, as it came; it has status 200 and the type `accept`.
 
         Args:
             parts: the body, in order.
@@ -99,7 +99,7 @@ class Endpoint:
             raise
         except Exception as error:
             raise _translated(error, limit) from error
-        return answer.body
+        return answer.pieces
 
     async def get(self, path: str, *, limit: int, deadline: float) -> Response:
         """The answer to a request without a body, whatever its status.

@@ -14,8 +14,10 @@ not know are passed over; everything that it knows is checked, and what is wrong
 import math
 import struct
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 import msgpack  # type: ignore[import-untyped]
@@ -215,7 +217,7 @@ def split_answer(body: bytes, count: int) -> list[memoryview]:
     Raises:
         MalformedBatch: it is not an answer, or one to another number of windows.
     """
-    steps = splitting(body, count)
+    steps = splitting([body], count)
     while True:
         try:
             next(steps)
@@ -225,31 +227,35 @@ def split_answer(body: bytes, count: int) -> list[memoryview]:
 
 
 def splitting(
-    body: bytes | bytearray, count: int, *, step: int = STEP_BYTES
+    pieces: Sequence[bytes], count: int, *, step: int = STEP_BYTES
 ) -> Generator[None, None, list[memoryview]]:
-    """The same in steps of so many bytes, for an event loop that has other things to do in between."""
+    """The same of a body in pieces, in steps of so many bytes, for an event loop that has other things to do
+    in between."""
+    starts = [0, *accumulate(map(len, pieces))]
+    size = starts.pop()
     unpacker = msgpack.Unpacker(
-        max_buffer_size=max(1, len(body)),
+        max_buffer_size=max(1, size),
         object_hook=_no_container,
         list_hook=_no_container,
-        **_strict(len(body)),
+        **_strict(size),
     )
-    view = memoryview(body)
-    fed = 0
+    slices = (memoryview(piece)[at : at + step] for piece in pieces for at in range(0, len(piece), step))
+    begun = False
 
     def come(read: Callable[[], Any]) -> Generator[None, None, Any]:
         """What `read` reads, once enough is there."""
-        nonlocal fed
+        nonlocal begun
         while True:
             try:
                 return read()
             except msgpack.OutOfData:
-                if fed >= len(body):
+                more = next(slices, None)
+                if more is None:
                     raise
-            if fed:
+            if begun:
                 yield
-            unpacker.feed(view[fed : fed + step])
-            fed += step
+            begun = True
+            unpacker.feed(more)
 
     rows: list[memoryview] | None = None
     version: object = None
@@ -269,7 +275,7 @@ def splitting(
                 for _ in range(count):
                     start = unpacker.tell()
                     yield from come(unpacker.skip)
-                    rows.append(view[start : unpacker.tell()])
+                    rows.append(_between(pieces, starts, start, unpacker.tell()))
             else:
                 yield from come(unpacker.skip)
         end = unpacker.tell()
@@ -280,9 +286,22 @@ def splitting(
     _check_version(version)
     if rows is None:
         raise MalformedBatch("`windows` is missing")
-    if end != len(body):
+    if end != size:
         raise MalformedBatch("something follows the answer")
     return rows
+
+
+def _between(pieces: Sequence[bytes], starts: Sequence[int], start: int, end: int) -> memoryview:
+    """Those bytes of all the pieces; a copy only where they lie in several."""
+    at = bisect_right(starts, start) - 1
+    first = memoryview(pieces[at])[start - starts[at] : end - starts[at]]
+    if len(first) == end - start:
+        return first
+    parts = [first]
+    while (have := sum(map(len, parts))) < end - start:
+        at += 1
+        parts.append(memoryview(pieces[at])[: end - start - have])
+    return memoryview(b"".join(parts))
 
 
 def decode_reply(packed: memoryview) -> Reply:

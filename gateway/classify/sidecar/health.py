@@ -57,7 +57,7 @@ class SidecarHealth:
     offer: Offer | None = None
 
 
-def read_health(status: int, body: bytes | bytearray) -> SidecarHealth:
+def read_health(status: int, body: bytes) -> SidecarHealth:
     """What an answer to `GET /health` with this status says. A body that makes no sense says nothing."""
     try:
         told = orjson.loads(body)

@@ -42,7 +42,7 @@ def encode_request(window: Window) -> bytes:
     return b"".join((b'{"audio_chunk":"', audio, b'",', rest[1:]))
 
 
-def decode_answer(body: bytes | bytearray) -> list[Any]:
+def decode_answer(body: bytes) -> list[Any]:
     """The events in `body`, which nobody has looked at yet.
 
     Raises:
@@ -60,6 +60,6 @@ def decode_answer(body: bytes | bytearray) -> list[Any]:
     return events
 
 
-def weight(body: bytes | bytearray) -> int:
+def weight(body: bytes) -> int:
     """Braces, brackets and commas, wherever they stand."""
     return body.count(b"{") + body.count(b"[") + body.count(b",") // 8

@@ -250,15 +250,20 @@ OTHER_KEYS = st.text(max_size=3).filter(lambda key: key not in ("v", "windows"))
     rows=st.lists(VALUES, max_size=6),
     more=st.dictionaries(OTHER_KEYS, st.lists(st.text(max_size=9), max_size=4), max_size=12),
     step=st.integers(1, 40),
+    piece=st.integers(1, 60),
     cut=st.integers(0, 3),
 )
-def test_an_answer_in_steps_is_the_answer(rows: list[Any], more: dict[str, Any], step: int, cut: int) -> None:
+def test_an_answer_in_steps_is_the_answer(
+    rows: list[Any], more: dict[str, Any], step: int, piece: int, cut: int
+) -> None:
     """Each window's bytes are the same, and what is cut off is refused, however small the steps."""
     body = msgpack.packb({**more, "windows": rows, "v": 1})
     body = body[: len(body) - cut]
 
-    def split(size: int) -> tuple[list[bytes], int]:
-        steps, taken = splitting(body, len(rows), step=size), 0
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+
+    def split() -> tuple[list[bytes], int]:
+        steps, taken = splitting(pieces, len(rows), step=step), 0
         while True:
             try:
                 next(steps)
@@ -268,11 +273,11 @@ def test_an_answer_in_steps_is_the_answer(rows: list[Any], more: dict[str, Any],
 
     if cut:
         with pytest.raises(MalformedBatch):
-            split(step)
+            split()
         return
-    found, steps = split(step)
+    found, steps = split()
     assert found == [msgpack.packb(row) for row in rows]
-    assert steps == (len(body) - 1) // step
+    assert steps == sum(-(-len(one) // step) for one in pieces) - 1
 
 
 @pytest.mark.parametrize(

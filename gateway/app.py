@@ -27,6 +27,7 @@ from gateway.classify.orchestrator.grant import Sidecar
 from gateway.classify.port import Classifier, Health, HealthStatus
 from gateway.classify.remote.access import Access, AccessError
 from gateway.classify.remote.classifier import RemoteClassifier
+from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock, SystemClock
 from gateway.config.options import variable
@@ -366,7 +367,12 @@ def _kserve(access: Access, settings: Settings, clock: Clock) -> Classifier:
 
 
 def _remote(
-    urls: Sequence[str], access: Access, settings: Settings, clock: Clock, telemetry: Telemetry
+    urls: Sequence[str],
+    access: Access,
+    settings: Settings,
+    clock: Clock,
+    telemetry: Telemetry,
+    grumbler: Grumbler | None = None,
 ) -> Classifier:
     """The sidecars at `urls`, replicas of one."""
     return RemoteClassifier(
@@ -376,16 +382,18 @@ def _remote(
         calls=settings.classifier_calls,
         clock=clock,
         observer=telemetry.sidecars,
+        grumbler=grumbler,
     )
 
 
 def _orchestrated(access: Access, settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
     """Sidecars as an orchestrator allocates them, and the embedded classifier while there is none."""
     assert settings.orch_url is not None
+    grumbler = Grumbler(clock)  # each allocation would begin its minute anew
 
     def connect(sidecar: Sidecar) -> Classifier:
         let_in = access if sidecar.token is None else replace(access, token=sidecar.token)
-        return _remote((sidecar.url,), let_in, settings, clock, telemetry)
+        return _remote((sidecar.url,), let_in, settings, clock, telemetry, grumbler)
 
     return OrchestratedClassifier(
         OrchestratorClient(settings.orch_url, settings.orch_timeout_s, access.trust),

@@ -142,6 +142,11 @@ def _plain(value: Any, depth: int) -> Any:
     """`value` out of what every encoding can write: finite numbers of 64 bits, whole text, `depth` levels."""
     if value is None or isinstance(value, bool):
         return value
+    kind = type(value)  # what JSON and msgpack have, before the many things that there may be besides
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is int and -(2**63) <= value < 2**63:
+        return value
     if isinstance(value, str):
         return str(value).encode("utf-8", "replace").decode()
     if isinstance(value, numbers.Integral):

@@ -16,7 +16,11 @@ MAX_HEAD: Final = 16_384
 MAX_FIELDS: Final = 128
 """Header and trailer fields."""
 MAX_PIECES: Final = 4_096
-"""Pieces of a body, such as chunks: one byte at a time it would hold up the event loop."""
+"""Small pieces of a body, such as chunks: one byte at a time it would hold up the event loop."""
+SMALL: Final = 512
+"""Bytes of a piece below which it is small; networks deliver larger ones, as many as a body has."""
+MAX_FRAMING: Final = 524_288
+"""Bytes behind the head that are no body: sizes of chunks and what stands beside them, trailer fields."""
 
 Part: TypeAlias = bytes | memoryview
 Admit: TypeAlias = Callable[[int, Mapping[bytes, bytes]], int]
@@ -144,6 +148,8 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._body: list[bytes] = []
         self._body_left = 0
+        self._small_left = MAX_PIECES
+        self._framing_left = MAX_FRAMING
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
@@ -159,7 +165,10 @@ class Connection(asyncio.Protocol):
                 self._reusable = self._reusable and not data
                 return
         if data:
+            self._framing_left -= len(data)  # what of it is body is given back
             self._parse(data)
+            if self._framing_left < 0:
+                self._fail(NotHttp("the answer has too much around its body"))
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -200,9 +209,12 @@ class Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             return
         self._body_left -= len(piece)
+        self._framing_left += len(piece)
+        if len(piece) < SMALL:
+            self._small_left -= 1
         if self._body_left < 0:
             self._fail(TooLarge())
-        elif len(self._body) == MAX_PIECES:
+        elif self._small_left < 0:
             self._fail(NotHttp("the answer comes in too many pieces"))
         else:
             self._body.append(piece)

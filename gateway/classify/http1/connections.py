@@ -132,7 +132,7 @@ class Connections:
         except ssl.SSLError as error:
             bad = isinstance(error, ssl.SSLCertVerificationError)
             raise Untrusted("the certificate is not trusted" if bad else "TLS failed") from error
-        except OSError as error:  # TimeoutError is one
+        except (OSError, UnicodeError) as error:  # no time left, too; and a name that none can have
             raise Unreachable from error
         if self._closed:
             connection.abort()

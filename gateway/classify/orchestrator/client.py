@@ -8,6 +8,8 @@ machine only: one elsewhere must not choose what we open here.
 """
 
 import asyncio
+import contextlib
+import importlib
 import json
 import ssl
 from typing import Any
@@ -18,6 +20,10 @@ import httpx
 from gateway.classify.orchestrator.grant import Grant, Sidecar
 from gateway.config.addresses import is_loopback, sidecar
 from gateway.config.problems import Refused
+
+with contextlib.suppress(ImportError):
+    # httpx would load it with the first request, and hold up the event loop for as long.
+    importlib.import_module("anyio._backends._asyncio")
 
 PATH = "/api/services/cf-voice"
 MAX_ANSWER = 64 * 1024

@@ -55,6 +55,7 @@ class RemoteClassifier:
         urls: one or more sidecars that do the same, as of `gateway.config.addresses.sidecar`.
         deadline_s: how long a batch may take, all waiting and a second try included.
         calls: most calls in flight to one sidecar.
+        grumbler: tells of failures in the log; one for several classifiers, where they come and go.
     """
 
     name = "remote"
@@ -71,6 +72,7 @@ class RemoteClassifier:
         clock: Clock | None = None,
         observer: Observer | None = None,
         draw: random.Random | None = None,
+        grumbler: Grumbler | None = None,
     ) -> None:
         if not urls:
             raise ValueError("a remote classifier needs a sidecar")
@@ -97,7 +99,7 @@ class RemoteClassifier:
         ]
         self._pool = Pool(self.replicas, self._clock, chance.randrange)
         self._budget = RetryBudget()
-        self._grumbler = Grumbler(self._clock)
+        self._grumbler = grumbler or Grumbler(self._clock)
         self._breakers: list[State | None] = [None] * len(urls)
         """As they were told last; None before the start, and once it is closed."""
         self._watching: list[asyncio.Task[None]] = []

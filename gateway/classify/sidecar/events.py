@@ -7,7 +7,7 @@ version doesn't know are passed over, and counted.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,9 @@ MAX_FLAGS: Final = 32
 """Prosody flags of a tone."""
 MAX_EXTRA: Final = 64
 """Keys of an event that the contract doesn't know."""
+MAX_VALUES: Final = MAX_EVENTS * MAX_EXTRA
+"""Values under such keys of a window's events, those in lists and maps included: each of them is written for
+clients on the event loop."""
 
 _ROUNDING: Final = 1e-6
 """How far a probability of 32-bit floats may be outside 0..1."""
@@ -84,11 +87,30 @@ def heard(events: object) -> Heard:
     if len(events) > MAX_EVENTS:
         raise MalformedEvent(f"over {MAX_EVENTS} events of one window")
     observations: list[Observation] = []
+    values = 0
     for event in events:
         found = observe(event)
         if found is not None:
             observations.append(found)
+            if found.extra:
+                values = _counted(values, found.extra)
     return Heard(observations, len(events) - len(observations))
+
+
+def _counted(values: int, extra: Mapping[str, Any]) -> int:
+    """So many values, and those of `extra`; no list is gone through that is too long."""
+    inside: list[Collection[Any]] = [extra.values()]
+    while inside:
+        level = inside.pop()
+        values += len(level)
+        if values > MAX_VALUES:
+            raise MalformedEvent(f"over {MAX_VALUES} values under keys that nobody knows")
+        for one in level:
+            if isinstance(one, dict):
+                inside.append(one.values())
+            elif isinstance(one, list | tuple):
+                inside.append(one)
+    return values
 
 
 def observe(event: object) -> Observation | None:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from gateway.classify.http1.connection import (
     MAX_FIELDS,
+    MAX_FRAMING,
     MAX_HEAD,
     MAX_PIECES,
+    SMALL,
     Connection,
     Lost,
     NotHttp,
@@ -124,6 +126,20 @@ BAD: dict[str, tuple[list[bytes], type[Exception]]] = {
         [OK + b"transfer-encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * (MAX_FIELDS + 1) + b"\r\n"],
         NotHttp,
     ),
+    "a trailer without end": (
+        [
+            OK + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n0\r\nt: ",
+            *[b"y" * 65_536] * (MAX_FRAMING // 65_536 + 1),
+        ],
+        NotHttp,
+    ),
+    "a chunk's extension without end": (
+        [
+            OK + b"transfer-encoding: chunked\r\n\r\n" + b"1;",
+            *[b"y" * 65_536] * (MAX_FRAMING // 65_536 + 1),
+        ],
+        NotHttp,
+    ),
     "one byte at a time": (
         [OK + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (MAX_PIECES + 1)],
         NotHttp,
@@ -173,6 +189,24 @@ def test_an_end_too_early(data: bytes) -> None:
     """Is told from an answer."""
     with pytest.raises(Lost):
         answered([data] if data else [], ends=True)
+
+
+def test_a_long_answer_comes_in_as_many_pieces_as_the_network_makes_of_it() -> None:
+    """Those of a network are larger than the ones that are too small."""
+    size = (MAX_PIECES + 1) * SMALL
+
+    async def scenario() -> None:
+        connection = Connection(lambda _: None)
+        Wire(connection)
+        call = asyncio.create_task(connection.exchange([[b"request"]], lambda _, __: size))
+        await asyncio.sleep(0)
+        connection.data_received(OK + b"content-length: %d\r\n\r\n" % size)
+        for _ in range(MAX_PIECES + 1):
+            connection.data_received(bytes(SMALL))
+        assert len((await call).body) == size
+        assert connection.reusable
+
+    asyncio.run(scenario())
 
 
 def test_what_comes_behind_an_answer_is_nobodys() -> None:

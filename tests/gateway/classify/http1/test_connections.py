@@ -163,7 +163,12 @@ def test_nobody_there(play: Play) -> None:
     """At an address, at a name that nobody has, at the path of a socket that isn't there."""
 
     async def scenario() -> None:
-        for url in ("http://127.0.0.1:9", "http://nobody.invalid:80", "unix:///nowhere/at/all.sock"):
+        for url in (
+            "http://127.0.0.1:9",
+            "http://nobody.invalid:80",
+            "http://no..body:80",
+            "unix:///nowhere/at/all.sock",
+        ):
             connections = Connections(Address.of(url), trust=None, headers=[])
             with pytest.raises(Unreachable):
                 await ask(connections)

@@ -5,6 +5,8 @@ import contextlib
 import gzip
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +25,31 @@ from gateway.classify.remote.access import Access
 from tests.gateway.classify.remote.test_bad_answers import certificate
 from tests.orchestrators.process import OrchestratorProcess, orchestrator
 
+ROOT = Path(__file__).parents[4]
 SIDECAR = "http://127.0.0.1:9"
+
+
+def test_a_request_loads_no_code() -> None:
+    """All of it is there before: to load it takes longer than the event loop may be held up."""
+    script = """
+import asyncio, sys
+from gateway.classify.orchestrator.client import OrchestratorClient, OrchestratorError
+
+async def main():
+    client = OrchestratorClient("http://127.0.0.1:9", 5.0)
+    before = set(sys.modules)
+    try:
+        await client.allocate("somebody", 60.0)
+    except OrchestratorError:
+        pass
+    print(sorted(name for name in set(sys.modules) - before if name.startswith(("anyio", "http"))))
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.fixture(scope="module")

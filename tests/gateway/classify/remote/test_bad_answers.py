@@ -16,7 +16,9 @@ import pytest
 
 from gateway.classify.port import ToneObservation
 from gateway.classify.remote.access import Access
+from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.sidecar.batch import MAX_STATE_BYTES
+from gateway.clock import SystemClock
 from tests.gateway.classify.remote.kit import asking, failed, outcomes, run, windows
 from tests.sidecars.hostile import TONE, Behave, Call, hangs_up, hostile, http, never, says, tells, well
 
@@ -154,6 +156,22 @@ def case(offers_batch: bool, behave: Behave, kind: str, caplog: pytest.LogCaptur
     assert len(caplog.records) == 1, "logged once, however often it happens"
 
 
+def test_classifiers_that_come_and_go_share_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """A sidecar that is allocated anew is no news in the log."""
+
+    async def scenario() -> None:
+        grumbler = Grumbler(SystemClock())
+        async with hostile(offers_batch=True) as sidecar:
+            sidecar.behave = breaks_off
+            for _ in range(3):
+                async with asking(sidecar.url, grumbler=grumbler) as (classifier, _):
+                    assert failed(await classifier.classify(windows(1))) == [True]
+
+    with caplog.at_level(logging.WARNING, "gateway"):
+        run(scenario)
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize("name", SINGLE)
 def test_a_bad_answer_to_one_window(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """It is that window's error, counted, logged once, known to the breaker; the next call is answered."""
@@ -207,6 +225,8 @@ ODD_WINDOWS: dict[str, Any] = {
     "small maps without end": {"events": [{**TONE, "note": [{"a": 0}] * 20_000}]},
     "numbers without end": {"events": [{**TONE, "note": [0] * 100_000}]},
     "lists of numbers without end": {"events": [{**TONE, "note": [[0] * 9_000] * 20}]},
+    "numbers that clients would never be sent": {"events": [{**TONE, "note": [0] * 5_000}]},
+    "the same by little lists": {"events": [{**TONE, "note": [[0] * 9] * 500}] * 2},
     "too many events": {"events": [TONE] * 65},
 }
 

@@ -1,0 +1,1 @@
+"""The usual architecture of a real-time audio gateway, to be measured beside ours."""

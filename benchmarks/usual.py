@@ -1,0 +1,256 @@
+"""Our gateway beside the usual architecture, in one run: how many live sessions a core carries of each.
+
+    python -m benchmarks.usual
+
+The usual one is `benchmarks.baseline`: base64 in JSON with an acknowledgement for each chunk, a new client
+for each call to the sidecar, events over SSE. Both ask the same sidecar, which answers at once, one window a
+session-second, two events a window. The server has the first core, clients and sidecar share the last; their
+shares of it are told, as a core that is full measures itself.
+
+How many it carries is found by bisection, each time on a fresh server, with all sessions live for 12 s. So
+many hold if every window's tone comes, without a gap, and the median of the p99s of each second is at most
+50 ms; where that is missed by little it is tried once more, as a neighbour's noise shouldn't decide. What is
+told are the figures of the most that held, and those of the least that did not.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.rows import Row, table
+from gateway.commands.procfs import usage
+
+LIMIT_MS: Final = 50.0
+LIVE_S: Final = 12
+"""Seconds with all sessions live."""
+CLOSE: Final = 4.0
+"""Times the limit: what is tried once more."""
+USUAL: Final = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60)
+OURS: Final = (250, 500, *range(1_000, 6_500, 500), 7_000, 8_000)
+STARTS_A_SECOND: Final = 500
+
+_ROOT: Final = Path(__file__).parent.parent
+_COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
+_CPU: Final = "CPU of the server"
+_RSS: Final = "RSS of the server"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """So many sessions, on one server."""
+
+    report: dict[str, Any]
+    """As of `undertone load --json`."""
+    sidecar_busy: float
+    """Share of a core, over the whole step."""
+
+    @property
+    def sessions(self) -> int:
+        return int(self.report["sessions"])
+
+    @property
+    def calm_p99_ms(self) -> float:
+        return self._latency_ms("calm_p99")
+
+    @property
+    def p99_ms(self) -> float:
+        return self._latency_ms("p99")
+
+    @property
+    def missing(self) -> int:
+        """Windows without a tone."""
+        report = self.report
+        return self.sessions * int(report["duration_s"]) - int(report["events"].get("tone", 0))
+
+    @property
+    def close(self) -> bool:
+        """Whether noise may have decided."""
+        return self.calm_p99_ms <= CLOSE * LIMIT_MS
+
+    @property
+    def holds(self) -> bool:
+        gaps = sum(self.report["gap_samples"].values())
+        return not (self.missing or gaps or self.report["failed"]) and self.calm_p99_ms <= LIMIT_MS
+
+    def _latency_ms(self, name: str) -> float:
+        told = self.report["latency_ms"]["all"]
+        return float("inf") if told is None else float(told[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many sessions one architecture carries."""
+
+    held: Step | None
+    """The most that held."""
+    broke: Step | None
+    """The least that did not."""
+
+
+Measure = Callable[[int], Step]
+
+
+def rows() -> list[Row]:
+    """Both, one after the other; takes about five minutes."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
+    cores = sorted(os.sched_getaffinity(0))
+    with launched("benchmarks.instant", core=cores[-1]) as (sidecar, sidecar_pid):
+
+        def usual(sessions: int) -> Step:
+            server = launched(
+                "benchmarks.baseline.server", "--port", "0", "--sidecar", sidecar, core=cores[0]
+            )
+            tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
+            return _step(server, tool, sessions, cores[-1], sidecar_pid)
+
+        def ours(sessions: int) -> Step:
+            ramp_s = max(1, sessions // STARTS_A_SECOND)
+            server = launched("gateway", "serve", "--port", "0", core=cores[0], settings=_settings(sidecar))
+            tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
+            return _step(server, tool, sessions, cores[-1], sidecar_pid)
+
+        theirs = carried(usual, USUAL)
+        return compared(theirs, carried(ours, OURS))
+
+
+def carried(measure: Measure, counts: Sequence[int]) -> Found:
+    """By bisection of `counts`, which rise."""
+    held, broke = None, None
+    low, high = 0, len(counts)
+    while low < high:
+        middle = (low + high) // 2
+        step = measure(counts[middle])
+        if not step.holds and step.close:
+            step = measure(counts[middle])
+        if step.holds:
+            held, low = step, middle + 1
+        else:
+            broke, high = step, middle
+    return Found(held, broke)
+
+
+def compared(usual: Found, ours: Found) -> list[Row]:
+    """What both came to, and ours over the usual."""
+    base = {row.name.partition(": ")[2]: row for row in _account("usual", usual)}
+    found = list(base.values())
+    for row in _account("ours", ours):
+        other = base.get(row.name.partition(": ")[2])
+        if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (_COUNT, _CPU, _RSS):
+            found.append(row)
+        else:
+            found.append(Row(row.name, row.value, row.unit, other.name, row.value / other.value))
+    return found
+
+
+def _account(who: str, found: Found) -> Iterator[Row]:
+    held, broke = found.held, found.broke
+    yield Row(f"{who}: {_COUNT}", held.sessions if held is not None else 0, "sessions")
+    if held is not None:
+        server = held.report["server"]
+        yield Row(f"{who}: {_CPU}", server["cpu_us_per_session_s"], "µs/session-second")
+        yield Row(f"{who}: {_RSS}", server["rss_kib_per_session"], "KiB/session")
+        yield from _figures(f"{who}: ", held)
+    if broke is not None:
+        yield from _figures(f"{who}, too many: at {broke.sessions}, ", broke)
+
+
+def _figures(prefix: str, step: Step) -> Iterator[Row]:
+    yield Row(f"{prefix}event latency, median of 1 s p99s", step.calm_p99_ms, "ms")
+    yield Row(f"{prefix}event latency p99", step.p99_ms, "ms")
+    yield Row(f"{prefix}windows without an event", step.missing, "windows")
+    yield Row(f"{prefix}share of its core the server used", step.report["server"]["busy"], "core")
+    yield Row(f"{prefix}share of the other core the clients used", step.report["load_tool"]["busy"], "core")
+    yield Row(f"{prefix}share of the other core the sidecar used", step.sidecar_busy, "core")
+
+
+# Processes ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def launched(
+    module: str, *arguments: str, core: int | None = None, settings: dict[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """A server of its own process: the address it prints, and its id. No proxy stands between them."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=_ROOT,
+        env=os.environ | {"NO_PROXY": "*", "no_proxy": "*"} | (settings or {}),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: _pin(core),
+    )
+    assert process.stdout is not None
+    try:
+        found = next(filter(None, (re.search(r"http://[\w.:]+", line) for line in process.stdout)), None)
+        if found is None:
+            raise RuntimeError(f"{module} did not start")
+        yield found.group(), process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
+
+
+def report(*command: str, core: int | None = None) -> dict[str, Any]:
+    """What this load tool prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        check=False,
+        preexec_fn=lambda: _pin(core),
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def _step(
+    server: contextlib.AbstractContextManager[tuple[str, int]],
+    tool: Sequence[str],
+    sessions: int,
+    core: int,
+    sidecar_pid: int,
+) -> Step:
+    with server as (url, pid):
+        begun, before = time.monotonic(), usage(sidecar_pid).cpu_s
+        told = report(*tool, "--sessions", str(sessions), "--url", url, "--pid", str(pid), core=core)
+        busy = (usage(sidecar_pid).cpu_s - before) / (time.monotonic() - begun)
+    step = Step(told, busy)
+    server_busy, own = told["server"]["busy"], told["load_tool"]["busy"]
+    print(
+        f"  {tool[0]}: {sessions} sessions, p99 {step.calm_p99_ms:.0f} ms (whole run {step.p99_ms:.0f}), "
+        f"{step.missing} missing; cores {server_busy:.0%} and {own:.0%} + {busy:.0%}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return step
+
+
+def _settings(sidecar: str) -> dict[str, str]:
+    named = {
+        "CLASSIFIER": "remote",
+        "CLASSIFIER_URL": sidecar,
+        "TRANSCRIBER": "none",
+        "MAX_SESSIONS": "100000",
+        "LOG_LEVEL": "warning",
+    }
+    return {f"UNDERTONE_{name}": value for name, value in named.items()}
+
+
+def _pin(core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+if __name__ == "__main__":
+    print(table(rows()))

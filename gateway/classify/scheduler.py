@@ -5,6 +5,7 @@ What is decided, and by which rules, stands in `gateway.classify.queue`; here is
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from gateway.classify.queue import Batch, WindowQueue
 from gateway.clock import Clock
 
 log = logging.getLogger(__name__)
+
+TURN_S = 0.002
+"""How long answers are handed back before other work has its turn."""
 
 
 class Observer(Protocol):
@@ -119,19 +123,32 @@ class Scheduler:
             self._full.clear()
 
     async def _call(self, batch: Batch) -> None:
+        left = deque(batch.items)
         try:
-            answers = await self._answers(batch)
+            try:
+                answers = await self._answers(batch)
+            finally:
+                self._slots.release()
+            await self._hand_back(batch, answers, left)
         finally:
-            self._slots.release()
-            for lane, _ in batch.items:
+            for lane, _ in left:
                 self._queue.finish(lane)
             self._signal()
+
+    async def _hand_back(
+        self, batch: Batch, answers: Sequence[Answer], left: deque[tuple[Lane, Job]]
+    ) -> None:
+        """Each answer to its session, whose turn may come again then. Other work has its turn in between,
+        where there is much to be said; `left` are those that still have to hear."""
         took = self._clock.monotonic() - batch.taken_at
         waited = [batch.taken_at - job.arrived for _, job in batch.items]
         if self._observer is not None:
             failed = sum(isinstance(answer, ClassifierError) for answer in answers)
             self._observer.batch(len(batch.items), waited, took, failed=failed)
-        for (_, job), answer, queued in zip(batch.items, answers, waited, strict=True):
+        turn_ends = self._clock.monotonic() + TURN_S
+        for answer, queued in zip(answers, waited, strict=True):
+            lane, job = left.popleft()
+            self._queue.finish(lane)
             try:
                 if isinstance(answer, ClassifierError):
                     job.failed(answer)
@@ -140,6 +157,10 @@ class Scheduler:
             except Exception:
                 # One session's defect stays in that session.
                 log.exception("a session could not take its answer")
+            if left and self._clock.monotonic() > turn_ends:
+                self._signal()
+                await asyncio.sleep(0)
+                turn_ends = self._clock.monotonic() + TURN_S
 
     async def _answers(self, batch: Batch) -> Sequence[Answer]:
         """An answer for each window, whatever happens. One that its session can't give is that session's

@@ -185,6 +185,40 @@ def test_a_session_that_breaks_on_its_answer_hurts_nobody() -> None:
     drive(classifier, steps)
 
 
+def test_answers_that_take_long_leave_others_their_turn() -> None:
+    """The event loop is not held up by all of a batch, and a lane whose answer is still to come has no other
+    window under way meanwhile."""
+    clock = ManualClock(0.0)
+    turns: list[str] = []
+    lanes = [Lane() for _ in range(4)]
+
+    class Slow(FakeJob):
+        def classified(self, observations: list[Observation], timing: Timing) -> None:
+            super().classified(observations, timing)
+            clock.advance(0.0015)
+            turns.append(self.name)
+
+    async def main() -> None:
+        scheduler = Scheduler(FakeClassifier(), clock, linger_s=0)
+        running = asyncio.create_task(scheduler.run())
+        for n, lane in enumerate(lanes):
+            scheduler.submit(lane, Slow(f"s{n}"))
+        while len(turns) < 4:
+            await asyncio.sleep(0)
+            if turns and turns[-1] != "others":
+                turns.append("others")
+                busy = [lane.in_flight is not None for lane in lanes]
+                told = {name for name in turns if name != "others"}
+                assert busy == [f"s{n}" not in told for n in range(4)]
+        await settle()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    assert turns == ["s0", "s1", "others", "s2", "s3", "others"]
+    assert not any(lane.in_flight for lane in lanes)
+
+
 def test_a_classifier_that_gives_no_answer_is_given_up() -> None:
     """Its windows fail at the deadline, the scheduler says so, and an answer later makes it well again."""
     classifier = FakeClassifier()

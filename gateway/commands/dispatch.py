@@ -67,36 +67,10 @@ def run_demo(arguments: argparse.Namespace, gateway: "Gateway") -> ExitCode:
 
 def run_load(arguments: argparse.Namespace) -> ExitCode:
     """`undertone load`."""
-    import orjson
+    from gateway.commands.load_command import run
 
-    from gateway.commands import load_report
-    from gateway.commands.load import LoadOptions, exit_code, load
-
-    expectations = load_report.parse_expectations(arguments.expect) if arguments.expect else []
-    ramp_s = arguments.ramp or min(max(1.0, arguments.sessions / 100), arguments.duration / 2)
-    if ramp_s >= arguments.duration:
-        message = "--ramp must be shorter than --duration, or not all sessions are ever live together"
-        raise CommandError(message)
-    options = LoadOptions(
-        url=arguments.url,
-        sessions=arguments.sessions,
-        duration_s=arguments.duration,
-        ramp_s=ramp_s,
-        audio=_audio(rate=arguments.rate),
-        frame_ms=arguments.frame_ms,
-        config=session_config(arguments),
-        file=arguments.file,
-        pid=arguments.pid,
-        bearer=_bearer(arguments.key_file),
-    )
-    measured = load(options, errors=sys.stderr)
-    broken = load_report.broken(measured, expectations)
-    if arguments.json:
-        _print(orjson.dumps(load_report.as_json(measured, broken), option=orjson.OPT_INDENT_2).decode())
-    else:
-        for line in load_report.as_lines(measured, broken):
-            _print(line)
-    return exit_code(measured, broken)
+    audio, bearer = _audio(rate=arguments.rate), _bearer(arguments.key_file)
+    return run(arguments, audio, session_config(arguments), bearer)
 
 
 def session_config(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,14 +1,24 @@
-"""What a load run adds up: latencies, events, gaps, closes. One `Tally` for all sessions."""
+"""What a load run adds up: latencies, events, gaps, closes. One `Tally` for all sessions.
 
+Memory stays the same however long a run is but for four numbers a second: latencies go into histograms with
+buckets in constant proportion, as in HdrHistogram.
+"""
+
+import math
 from array import array
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 LATENCY_TYPES = ("tone", "speaker", "queue")
 """Events whose latency is the gateway's; a transcript waits for the utterance to end"""
+ALL = "all"
+"""Those of every type, together"""
+
+_LEAST_MS = 0.01
+_GROWTH = math.log(1.001)
+_BUCKETS = math.ceil(math.log(86_400_000 / _LEAST_MS) / _GROWTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,51 +29,127 @@ class Latency:
     p50: float
     p95: float
     p99: float
+    p999: float
     max: float
     calm_p99: float
     """Median of the p99s of each second: one stall of the machine cannot set it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The latencies of one second, in milliseconds."""
+
+    at: int
+    """Of the run's clock"""
+    count: int
+    p50: float
+    p99: float
+
+
+class Histogram:
+    """Counts of latencies in milliseconds, each told to one part in a thousand."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_BUCKETS, dtype=np.int64)
+        self.max = 0.0
+
+    @property
+    def count(self) -> int:
+        return int(self._counts.sum())
+
+    def add(self, milliseconds: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+        """Many at once."""
+        if not len(milliseconds):
+            return
+        floored = np.maximum(milliseconds, _LEAST_MS)
+        buckets = np.rint(np.log(floored / _LEAST_MS) / _GROWTH).astype(np.int64)
+        np.add.at(self._counts, np.minimum(buckets, _BUCKETS - 1), 1)
+        self.max = max(self.max, float(milliseconds.max()))
+
+    def copy(self) -> "Histogram":
+        made = Histogram()
+        made._counts, made.max = self._counts.copy(), self.max
+        return made
+
+    def since(self, before: "Histogram") -> "Histogram":
+        """What was added after `before`, an earlier copy, was taken; its maximum is a bucket's."""
+        made = Histogram()
+        made._counts = self._counts - before._counts
+        filled = np.flatnonzero(made._counts)
+        made.max = min(self.max, _middle(int(filled[-1]))) if len(filled) else 0.0
+        return made
+
+    def percentile(self, share: float) -> float:
+        """The latency that `share` per cent were not above. Raises ValueError where there is none."""
+        total = self.count
+        if not total:
+            raise ValueError("nothing was counted")
+        rank = max(1, math.ceil(total * share / 100))
+        return min(self.max, _middle(int(np.searchsorted(np.cumsum(self._counts), rank))))
 
 
 class Samples:
     """Latencies as they come: seconds, and the moment each was seen."""
 
     def __init__(self) -> None:
-        self._latency_s = array("d")
-        self._at_s = array("d")
+        self._histogram = Histogram()
+        self._pending = array("d")
+        """Of the second that is not over"""
+        self._second = 0
+        self._until = -math.inf
+        self.seconds: list[Second] = []
+        """Those that are over and in which something was seen"""
 
     def __len__(self) -> int:
-        return len(self._latency_s)
+        return self._histogram.count + len(self._pending)
 
     def add(self, latency_s: float, at_s: float) -> None:
-        """One event, `latency_s` after its last sample was due, seen at `at_s` of the run."""
-        self._latency_s.append(latency_s)
-        self._at_s.append(at_s)
+        """One event, `latency_s` after its last sample was due, seen at `at_s`; in order of time."""
+        if at_s >= self._until:
+            self._close()
+            self._second = math.floor(at_s)
+            self._until = self._second + 1.0
+        self._pending.append(latency_s)
 
     def distribution(self) -> Latency | None:
         """None where nothing was seen."""
-        if not self._latency_s:
-            return None
-        return _distribution([self])
+        seconds = [one.p99 for one in self.all_seconds()]
+        return latency_of(self.histogram(), float(np.median(seconds)) if seconds else 0.0)
 
-    def milliseconds(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        return np.frombuffer(self._latency_s, dtype=np.float64) * 1_000
+    def histogram(self) -> Histogram:
+        """All that was seen until now."""
+        whole = self._histogram.copy()
+        whole.add(self._milliseconds())
+        return whole
 
-    def seconds_seen(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        return np.frombuffer(self._at_s, dtype=np.float64).astype(np.int64)
+    def all_seconds(self) -> list[Second]:
+        """The second that is not over included."""
+        return [*self.seconds, *([self._told()] if self._pending else [])]
+
+    def _close(self) -> None:
+        if self._pending:
+            self.seconds.append(self._told())
+            self._histogram.add(self._milliseconds())
+            self._pending = array("d")
+
+    def _told(self) -> Second:
+        p50, p99 = np.percentile(self._milliseconds(), (50, 99), method="inverted_cdf")
+        return Second(self._second, len(self._pending), float(p50), float(p99))
+
+    def _milliseconds(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        return np.array(self._pending, dtype=np.float64) * 1_000
 
 
 @dataclass(slots=True)
 class Tally:
     """The whole run."""
 
-    sessions: int
-    """Wanted"""
+    sessions: int = 0
+    """Begun"""
     welcomed: int = 0
     finished: int = 0
     """Ended with a summary that fits what was sent"""
     frames: int = 0
-    late_frames: int = 0
-    """Frames sent more than one frame later than due: the load tool itself did not keep up"""
     events: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     """`error` events by code"""
@@ -73,7 +159,20 @@ class Tally:
     gaps: Counter[str] = field(default_factory=Counter)
     """Samples not analysed, by reason"""
     classified_samples: int = 0
-    latencies: dict[str, Samples] = field(default_factory=lambda: {name: Samples() for name in LATENCY_TYPES})
+    cuts: int = 0
+    """Connections this side cut on purpose"""
+    resumes: int = 0
+    """Times a session was come back to"""
+    unrecovered: int = 0
+    """Of these, where the server had lost events, and said so"""
+    missed: int = 0
+    """Durable events that never came"""
+    repeated: int = 0
+    """Durable events that came again"""
+    resent_samples: int = 0
+    latencies: dict[str, Samples] = field(
+        default_factory=lambda: {name: Samples() for name in (*LATENCY_TYPES, ALL)}
+    )
 
     @property
     def failed(self) -> int:
@@ -85,16 +184,23 @@ class Tally:
         """Samples not analysed."""
         return sum(self.gaps.values())
 
-    def latency(self, kind: str | None = None) -> Latency | None:
+    def record(self, kind: str, latency_s: float, at_s: float) -> None:
+        """One event of a type in `LATENCY_TYPES`."""
+        self.latencies[kind].add(latency_s, at_s)
+        self.latencies[ALL].add(latency_s, at_s)
+
+    def latency(self, kind: str = ALL) -> Latency | None:
         """The distribution of one type of event, or of all; None where none was seen."""
-        chosen = [self.latencies[kind]] if kind is not None else list(self.latencies.values())
-        seen = [samples for samples in chosen if len(samples)]
-        return _distribution(seen) if seen else None
+        return self.latencies[kind].distribution()
 
 
-def _distribution(samples: Sequence[Samples]) -> Latency:
-    latency = np.concatenate([one.milliseconds() for one in samples])
-    second = np.concatenate([one.seconds_seen() for one in samples])
-    p50, p95, p99 = (float(np.percentile(latency, share)) for share in (50, 95, 99))
-    each = [float(np.percentile(latency[second == one], 99)) for one in np.unique(second)]
-    return Latency(len(latency), p50, p95, p99, float(latency.max()), float(np.median(each)))
+def latency_of(seen: Histogram, calm_p99: float) -> Latency | None:
+    """A histogram's usual figures; None where it is empty."""
+    if not seen.count:
+        return None
+    p50, p95, p99, p999 = (seen.percentile(share) for share in (50, 95, 99, 99.9))
+    return Latency(seen.count, p50, p95, p99, p999, seen.max, calm_p99)
+
+
+def _middle(bucket: int) -> float:
+    return _LEAST_MS * math.exp(bucket * _GROWTH)

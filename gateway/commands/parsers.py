@@ -8,6 +8,7 @@ from gateway.commands.classify import CLASSIFY_ABOUT, add_classify
 from gateway.commands.exits import MEANINGS
 from gateway.commands.keys_parser import KEYS_ABOUT, add_keys
 from gateway.commands.link import DEFAULT_URL
+from gateway.commands.load_parser import LOAD_ABOUT, add_load, seconds
 from protocol.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioEncoding
 from protocol.control import MAX_SPEAKERS, MAX_WINDOW_MS, MIN_HOP_MS, MIN_WINDOW_MS, Feature
 
@@ -50,13 +51,6 @@ each thing heard. Ctrl-C ends the session properly; twice, at once.
 
 Where the connection is lost, it is taken up again, and the audio goes on where
 the gateway lost it; --chaos shows that."""
-
-_LOAD_ABOUT = """\
-Run many sessions at real-time pace against a gateway and report latencies,
-gaps and errors, and with --pid what they cost the server. A latency runs from
-the moment the last sample of a window was due, whether or not it was sent in
-time, to the arrival of its event; `calm p99` is the median of the p99s of each
-second. Exits with 1 where a session failed or --expect is broken."""
 
 
 def version() -> str:
@@ -104,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("serve", "run the gateway", "Run the gateway until Ctrl-C. Settings: docs/settings.md.", _serve),
         ("stream", "stream audio to a gateway and watch", _STREAM_ABOUT, _stream),
         ("demo", "see what it does: a gateway and a sample call, in half a minute", _DEMO_ABOUT, _demo),
-        ("load", "measure how many sessions a gateway carries", _LOAD_ABOUT, _load),
+        ("load", "measure how many sessions a gateway carries", LOAD_ABOUT, _load),
         ("classify", "run a classifier for gateways on other machines", CLASSIFY_ABOUT, _classify),
         ("keys", "say who may use a gateway: namespaces and their keys", KEYS_ABOUT, add_keys),
         ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
@@ -183,7 +177,7 @@ def _stream(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--chaos",
-        type=_seconds,
+        type=seconds,
         nargs="?",
         const=_CHAOS_S,
         metavar="SECONDS",
@@ -200,37 +194,11 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sessions", type=_count, default=10, metavar="N", help="how many (default 10)")
-    parser.add_argument(
-        "--duration",
-        type=_seconds,
-        default=30.0,
-        metavar="S",
-        help="seconds of audio each sends (default 30)",
-    )
-    parser.add_argument(
-        "--ramp",
-        type=_seconds,
-        metavar="S",
-        help="seconds over which they start (default: 100 a second, half the duration at most)",
-    )
-    parser.add_argument(
-        "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the synthetic speech"
-    )
-    parser.add_argument(
-        "--frame-ms", type=_frame_ms, default=100, metavar="MS", help="audio in a message (default 100)"
-    )
-    parser.add_argument("--file", metavar="WAV", help="send this instead of synthetic speech, over and over")
-    parser.add_argument("--pid", type=_count, help="the server's process; also report its CPU and memory")
-    parser.add_argument(
-        "--expect",
-        metavar="BOUNDS",
-        help="fail where a figure is above its bound, such as p99=250ms,gaps=0; "
-        "known are p50 p95 p99 max calm_p99 gaps errors failed cpu rss",
-    )
+    add_load(parser)
     _where(parser)
     _settings(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--report", metavar="FILE", help="also write it as a page with plots (HTML)")
 
 
 def _where(parser: argparse.ArgumentParser) -> None:
@@ -276,25 +244,3 @@ def _shown(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="one event a line, as JSON, and nothing else")
     group.add_argument("--plain", action="store_true", help="plain lines, also in a terminal")
     group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR does the same)")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
-
-
-def _frame_ms(text: str) -> int:
-    if not text.isdecimal() or not 10 <= int(text) <= 300:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 10 to 300")
-    return int(text)

@@ -1,7 +1,6 @@
 """`undertone load` over real sockets against a stand-in gateway in a thread."""
 
 import dataclasses
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.commands import load_report
+from gateway.commands import load_expect, load_report
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.load import LoadOptions, Measured, exit_code, load, session_url, speech_like
+from gateway.commands.load_series import Moment
+from gateway.commands.load_stats import Tally
 from protocol.audio import AudioFormat
 from protocol.errors import ErrorCode, ProtocolError
 from tests.gateway.commands.fake import Fake
@@ -27,10 +28,14 @@ def options(url: str, **given: Any) -> LoadOptions:
     return LoadOptions(url=url, **{**wanted, **given})
 
 
+def ignored(moment: Moment, tally: Tally) -> None:
+    """Nobody looks on."""
+
+
 def run(fake: Fake, **given: Any) -> Measured:
     fake.hop_ms = 100
     with started(fake) as url:
-        return load(options(url, **given), errors=io.StringIO())
+        return load(options(url, **given), watch=ignored)
 
 
 def test_every_session_sends_all_and_finishes() -> None:
@@ -52,7 +57,7 @@ def test_gaps_are_counted_by_reason() -> None:
     """What was not analysed is told in samples, by reason, and can be forbidden."""
     measured = run(Fake(gap=True), sessions=1)
     assert measured.tally.gaps == {"overload": 1_600}
-    broken = load_report.broken(measured, load_report.parse_expectations("gaps=0,failed=0"))
+    broken = load_expect.broken(measured, load_expect.parse_expectations("gaps=0,failed=0"))
     assert broken == ["expected gaps ≤ 0 samples, got 1,600 samples"]
     assert exit_code(measured, broken) is ExitCode.FAILED
 
@@ -76,7 +81,7 @@ def test_each_failure_has_its_reason(fake: Fake, reason: str) -> None:
 def test_no_gateway_is_one_error() -> None:
     """Without a gateway there is one clear error, not one per session."""
     with pytest.raises(CommandError, match=r"no gateway answers at .*: connection refused") as failed:
-        load(options("ws://127.0.0.1:1"), errors=io.StringIO())
+        load(options("ws://127.0.0.1:1"), watch=ignored)
     assert failed.value.code is ExitCode.UNREACHABLE
 
 
@@ -97,7 +102,7 @@ def test_server_process_is_measured() -> None:
 def test_gone_process_is_one_error() -> None:
     """A wrong process id is told before anything starts."""
     with pytest.raises(CommandError, match="can't be measured"):
-        load(options("ws://127.0.0.1:1", pid=2**22 + 1), errors=io.StringIO())
+        load(options("ws://127.0.0.1:1", pid=2**22 + 1), watch=ignored)
 
 
 def test_file_and_its_rate_are_used(tmp_path: Path) -> None:
@@ -117,7 +122,7 @@ def test_frames_must_be_whole_samples(tmp_path: Path, frame_ms: int) -> None:
     with pytest.raises(CommandError, match="no whole number of samples"):
         load(
             options("ws://127.0.0.1:1", audio=AudioFormat(sample_rate=11_025), frame_ms=frame_ms),
-            errors=io.StringIO(),
+            watch=ignored,
         )
 
 
@@ -126,7 +131,7 @@ def test_too_short_a_file(tmp_path: Path) -> None:
     path = tmp_path / "tiny.wav"
     path.write_bytes(simple(bytes(200)))
     with pytest.raises(CommandError, match="shorter than one frame"):
-        load(options("ws://127.0.0.1:1", file=str(path)), errors=io.StringIO())
+        load(options("ws://127.0.0.1:1", file=str(path)), watch=ignored)
 
 
 def test_report_is_complete_and_json_agrees() -> None:
@@ -152,17 +157,50 @@ def test_report_is_complete_and_json_agrees() -> None:
     assert told["server"] is None
 
 
-def test_a_busy_load_tool_says_so() -> None:
-    """Figures taken by a load tool short of CPU are marked as not to be trusted."""
-    measured = run(Fake(), sessions=1)
-    busy = dataclasses.replace(measured, own_busy=0.9)
-    assert any(line.startswith("WARNING") for line in load_report.as_lines(busy, []))
-    assert not load_report.as_json(busy, [])["load_tool"]["trusted"]
+def busy(measured: Measured, share: float) -> Measured:
+    """The same run by a load tool that used so much of its core."""
+    step = measured.steps[0]
+    last = dataclasses.replace(step.moments[-1], own_cpu_s=step.moments[0].own_cpu_s + share * step.seconds)
+    step = dataclasses.replace(step, moments=[step.moments[0], last])
+    return dataclasses.replace(measured, steps=[step])
+
+
+@pytest.mark.parametrize(
+    ("share", "late", "reason"),
+    [
+        (0.9, 0, "it used 90% of its core, more than 70%"),
+        (0.1, 3, "3 frames were sent more than one frame late"),
+        (0.8, 1, "it used 80% of its core, more than 70% and 1 frame was sent more than one frame late"),
+    ],
+)
+def test_a_load_tool_short_of_cpu_tells_no_latencies(share: float, late: int, reason: str) -> None:
+    """It says why, no bound on a latency holds, and what it counted is told all the same."""
+    measured = dataclasses.replace(busy(run(Fake(), sessions=1), share), late_frames=late)
+    sentence = f"The load tool was short of CPU: {reason}."
+    told = load_report.as_json(measured, [])
+    assert (told["latency_ms"], told["refused"]) == (None, sentence)
+    assert not told["load_tool"]["trusted"]
+    assert told["events"]["tone"] == 3
+    lines = load_report.as_lines(measured, [])
+    assert f"Latency     not told. {sentence}" in lines
+    expected = load_expect.parse_expectations("p99=1s,gaps=0")
+    assert load_expect.broken(measured, expected) == [
+        f"expected p99 ≤ 1000 ms, which can't be judged. {sentence}"
+    ]
+
+
+def test_a_load_tool_at_leisure_tells_latencies() -> None:
+    """Up to the limit, latencies are told and judged."""
+    measured = dataclasses.replace(busy(run(Fake(), sessions=1), 0.69), late_frames=0)
+    told = load_report.as_json(measured, [])
+    assert told["refused"] is None
+    assert told["latency_ms"]["all"]["p99.9"] >= told["latency_ms"]["all"]["p50"]
+    assert not load_expect.broken(measured, load_expect.parse_expectations("p99.9=10s"))
 
 
 def test_expectations_are_parsed_with_units() -> None:
     """Bounds may carry the unit people would write."""
-    parsed = load_report.parse_expectations("p99=0.25s, gaps=0,rss=1MiB,cpu=900us")
+    parsed = load_expect.parse_expectations("p99=0.25s, gaps=0,rss=1MiB,cpu=900us")
     assert [(one.name, one.limit) for one in parsed] == [
         ("p99", 250.0), ("gaps", 0.0), ("rss", 1_024.0), ("cpu", 900.0)
     ]  # fmt: skip
@@ -172,14 +210,14 @@ def test_expectations_are_parsed_with_units() -> None:
 def test_wrong_expectations_name_the_right_ones(text: str) -> None:
     """A bound that is not understood is an error that lists what is."""
     with pytest.raises(CommandError) as failed:
-        load_report.parse_expectations(text)
+        load_expect.parse_expectations(text)
     assert "calm_p99 (ms)" in str(failed.value.hint)
 
 
 def test_unmeasured_expectation_does_not_hold() -> None:
     """A bound on what was not measured is broken, never silently kept."""
     measured = run(Fake(vanish_after=1), sessions=1)
-    assert load_report.broken(measured, load_report.parse_expectations("p99=1s,rss=1MiB")) == [
+    assert load_expect.broken(measured, load_expect.parse_expectations("p99=1s,rss=1MiB")) == [
         "expected p99 ≤ 1000 ms, but it was not measured",
         "expected rss ≤ 1024 KiB, but it was not measured",
     ]

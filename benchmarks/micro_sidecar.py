@@ -26,6 +26,7 @@ import numpy as np
 import orjson
 import uvloop
 
+from benchmarks.instant import TONE
 from benchmarks.rows import Row, table
 from gateway.classify.port import SAMPLE_RATE, ClassifierError, Window
 from gateway.classify.remote.classifier import RemoteClassifier
@@ -41,19 +42,6 @@ SINGLE = "single-window contract"
 BATCHED = "batch contract, {} windows a call"
 BATCHES = (8, 32)
 
-TONE = {
-    "event_type": "tone",
-    "label": "Animated",
-    "confidence": 0.47,
-    "speaker_id": "Speaker A",
-    "shift_magnitude": 0.31,
-    "shift_direction": "escalating",
-    "affect": "lively",
-    "prosody_flags": ["loud", "fast"],
-    "arousal": 0.74,
-    "trend": "rising",
-    "model": "bench-1",
-}
 STATE = bytes(200)
 
 Ask = Callable[[], Awaitable[object]]

@@ -23,25 +23,14 @@ from tests.gateway import inprocess
 Said = Event | UnknownEvent
 
 
-class Lane:
-    """A fast lane whose messages the test hands over, and whose peer reads when the test wants it."""
+class Lane(inprocess.Lane):
+    """One whose writes are counted, and heard by a peer that waits for them."""
 
     def __init__(self, peer: "Peer") -> None:
-        self.sink: Callable[[bytes | str], None] = lambda _: None
-        self.flooded: Callable[[str], None] = lambda _: None
-        self.room: Callable[[], None] | None = None
-        self.deaf = False
+        super().__init__()
         self.writes = 0
         """Calls of `send`."""
         self._peer = peer
-
-    def listen(
-        self,
-        sink: Callable[[bytes | str], None],
-        flooded: Callable[[str], None],
-        room: Callable[[], None] | None = None,
-    ) -> None:
-        self.sink, self.flooded, self.room = sink, flooded, room
 
     @property
     def clogged(self) -> bool:
@@ -51,11 +40,6 @@ class Lane:
         self.writes += 1
         for message in messages:
             self._peer.hear(message)
-
-    def deafen(self) -> None:
-        self.deaf = True
-
-    def abort(self) -> None: ...
 
 
 class Peer:

@@ -87,7 +87,6 @@ class LoadWire(asyncio.Protocol):
         """While it lasts"""
         self._head = b""
         self._frames = FrameReader()
-        self._bearer: str | None = None
         self._code: int | None = None
         """Close code of this connection; None while it is not opened"""
 

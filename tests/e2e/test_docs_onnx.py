@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.classify.activation import Activation
 from gateway.classify.onnx.model import load
-from gateway.classify.onnx.spec import Activation, Normalize, parse_spec
+from gateway.classify.onnx.spec import Normalize, parse_spec
 from protocol.events import Tone
 from tests.e2e.audio import pcm, speech
 from tests.e2e.conftest import ROOT, GatewayProcess

@@ -80,6 +80,11 @@ class Connection(asyncio.Protocol):
         """Whether another call may be made on it."""
         return self._reusable and self._transport is not None and not self._transport.is_closing()
 
+    def _asker(self) -> "asyncio.Future[Response] | None":
+        """Who waits for an answer and has none yet."""
+        waiter = self._waiter
+        return waiter if waiter is not None and not waiter.done() else None
+
     async def exchange(self, pieces: Sequence[Sequence[Part]], admit: Admit) -> Response:
         """Send a request, and wait for the answer to it.
 
@@ -152,7 +157,7 @@ class Connection(asyncio.Protocol):
         self._framing_left = MAX_FRAMING
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None or self._waiter.done():
+        if self._asker() is None:
             self.abort()  # nobody asked
             return
         while not self._headed and data:
@@ -161,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._parse(head)
             if not self._headed and not self._head_left:
                 self._fail(NotHttp("the head of the answer is too large"))
-            if self._waiter.done():
+            if self._asker() is None:
                 self._reusable = self._reusable and not data
                 return
         if data:
@@ -177,7 +182,7 @@ class Connection(asyncio.Protocol):
             self._fail(NotHttp("the answer is not HTTP"))
 
     def on_message_begin(self) -> None:
-        if self._waiter is None or self._waiter.done():
+        if self._asker() is None:
             self._reusable = False  # an answer that nobody asked for stands behind this one
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -188,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        if self._waiter is None or self._waiter.done():
+        if self._asker() is None:
             return
         self._status = self._parser.get_status_code()
         self._interim = 100 <= self._status < 200
@@ -206,7 +211,7 @@ class Connection(asyncio.Protocol):
             self._fail(error)
 
     def on_body(self, piece: bytes) -> None:
-        if self._waiter is None or self._waiter.done():
+        if self._asker() is None:
             return
         self._body_left -= len(piece)
         self._framing_left += len(piece)
@@ -227,14 +232,16 @@ class Connection(asyncio.Protocol):
         self._complete()
 
     def _complete(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(Response(self._status, self._headers, self._body))
+        asker = self._asker()
+        if asker is not None:
+            asker.set_result(Response(self._status, self._headers, self._body))
         self.resume_writing()
 
     def _fail(self, error: Exception) -> None:
         self._reusable = False
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        asker = self._asker()
+        if asker is not None:
+            asker.set_exception(error)
         self.resume_writing()
 
     # The connection ------------------------------------------------------------------------------------

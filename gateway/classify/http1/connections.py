@@ -103,7 +103,7 @@ class Connections:
         return head
 
     async def _exchange(
-        self, pieces: Sequence[Sequence[Part]], admit: Admit, deadline: float | None = None
+        self, pieces: Sequence[Sequence[Part]], admit: Admit, deadline: float | None
     ) -> Response:
         async with asyncio.timeout_at(deadline):
             connection = self._spare() or await self._connect()

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from gateway.classify.activation import activated
 from gateway.classify.arousal import led_by
-from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, ModelSpec
+from gateway.classify.kserve.model import ClassesSpec, DimensionsSpec, ModelSpec
 from gateway.classify.kserve.protocol import TEXT_MARKS, marks_of
 from gateway.classify.kserve.tensors import NUMBERS, TEXTS, MalformedError, Tensor, Wanted
 from gateway.classify.port import Answer, ClassifierError, Observation, ToneObservation
@@ -118,22 +119,12 @@ def _label(spec: ClassesSpec, row: Scores) -> tuple[str, float]:
     """The likeliest label, and its score."""
     if not np.isfinite(row).all():
         raise MalformedError("a score is no number")
-    scores = activate(row, spec.activation)
+    scores = activated(spec.activation, row)
     best = int(scores.argmax())
     score = float(scores[best])
     if not -ROUNDING <= score <= 1.0 + ROUNDING:
         raise MalformedError("a score is not from 0 to 1, although they are said to be")
     return spec.labels[best], min(1.0, max(0.0, score))
-
-
-def activate(row: Scores, activation: Activation) -> Scores:
-    """Scores of finite numbers; no number is too large for it."""
-    if activation is Activation.SOFTMAX:
-        powers = np.exp(row - row.max())
-        return np.asarray(powers / powers.sum())
-    if activation is Activation.SIGMOID:
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * row)))
-    return row
 
 
 def _dimensions(spec: DimensionsSpec, row: Scores) -> dict[str, float]:

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gateway.classify.activation import Activation
 from gateway.classify.kserve.protocol import Named
 from gateway.config.kinds import Choice, Flag, Kind, Many, Number, Text
 from gateway.config.problems import Problem, Refused, SettingsError, did_you_mean, shown
@@ -82,15 +83,6 @@ class GateKind(StrEnum):
     """Any sound."""
     NONE = "none"
     """Nothing does: it hears all windows."""
-
-
-class Activation(StrEnum):
-    """What makes scores of a model's outputs."""
-
-    SOFTMAX = "softmax"
-    SIGMOID = "sigmoid"
-    NONE = "none"
-    """They are scores already."""
 
 
 SILENCE_DBFS = -60.0

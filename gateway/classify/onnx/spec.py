@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.classify.activation import Activation
 from gateway.classify.onnx.errors import ModelError
 from gateway.classify.onnx.table import Table
 from gateway.classify.port import SAMPLE_RATE
@@ -48,15 +49,6 @@ class Normalize(StrEnum):
 
     NONE = "none"
     ZERO_MEAN_UNIT_VARIANCE = "zero-mean-unit-variance"
-
-
-class Activation(StrEnum):
-    """What makes scores of a graph's outputs."""
-
-    SOFTMAX = "softmax"
-    SIGMOID = "sigmoid"
-    NONE = "none"
-    """The graph ends with one already."""
 
 
 class GateKind(StrEnum):

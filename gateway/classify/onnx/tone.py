@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.classify.activation import activated
 from gateway.classify.arousal import led_by
 from gateway.classify.onnx.course import Course, Moved
-from gateway.classify.onnx.spec import Activation, ClassesSpec, DimensionsSpec, ModelSpec
+from gateway.classify.onnx.spec import ClassesSpec, DimensionsSpec, ModelSpec
 from gateway.classify.port import SAMPLE_RATE, ClassifierError, ToneObservation, Window
 
 Row = npt.NDArray[np.float32]
@@ -108,19 +109,6 @@ def winner(spec: ClassesSpec, row: Row) -> Named:
     best = int(scores.argmax())
     told = spec.tell(best)
     return Named(told.label, told.affect, min(1.0, max(0.0, float(scores[best]))))
-
-
-def activated(activation: Activation, row: Row) -> npt.NDArray[np.float64]:
-    """Scores of the classes; of any finite numbers, however large."""
-    values = row.astype(np.float64)
-    match activation:
-        case Activation.SOFTMAX:
-            weights = np.exp(values - values.max())
-            return np.asarray(weights / weights.sum())
-        case Activation.SIGMOID:
-            return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))
-        case Activation.NONE:
-            return values
 
 
 def arousal_led(found: Dimensions) -> Named:

@@ -1,6 +1,6 @@
 """Calls to one sidecar over kept connections: bytes out, bytes in, every failure one of a few kinds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -93,13 +93,8 @@ class Endpoint:
             return _identity(told, limit)
 
         fields = f"Content-Type: {content_type}", f"Accept: {accept}"
-        try:
-            answer = await self._connections.post(path, parts, *fields, admit=admit, deadline=deadline)
-        except CallFailed:
-            raise
-        except Exception as error:
-            raise _translated(error, limit) from error
-        return answer.pieces
+        call = self._connections.post(path, parts, *fields, admit=admit, deadline=deadline)
+        return (await _answered(call, limit)).pieces
 
     async def get(self, path: str, *, limit: int, deadline: float) -> Response:
         """The answer to a request without a body, whatever its status.
@@ -111,18 +106,21 @@ class Endpoint:
         def admit(_: int, told: Mapping[bytes, bytes]) -> int:
             return _identity(told, limit)
 
-        try:
-            return await self._connections.get(
-                path, "Accept: application/json", admit=admit, deadline=deadline
-            )
-        except CallFailed:
-            raise
-        except Exception as error:
-            raise _translated(error, limit) from error
+        call = self._connections.get(path, "Accept: application/json", admit=admit, deadline=deadline)
+        return await _answered(call, limit)
 
     async def aclose(self) -> None:
         """Close every connection; calls under way fail."""
         await self._connections.aclose()
+
+
+async def _answered(call: Awaitable[Response], limit: int) -> Response:
+    try:
+        return await call
+    except CallFailed:
+        raise
+    except Exception as error:
+        raise _translated(error, limit) from error
 
 
 def _check(status: int, told: Mapping[bytes, bytes], wanted: str) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.classify import arousal as arousals
+from gateway.classify.activation import Activation, activated
 from gateway.classify.arousal import led_by
 from gateway.classify.kserve import mapping
-from gateway.classify.kserve.mapping import activate, observe
-from gateway.classify.kserve.model import Activation, ClassesSpec, DimensionsSpec, EventsSpec, ModelSpec
+from gateway.classify.kserve.mapping import observe
+from gateway.classify.kserve.model import ClassesSpec, DimensionsSpec, EventsSpec, ModelSpec
 from gateway.classify.kserve.protocol import TEXT_MARKS, Named
 from gateway.classify.kserve.tensors import MalformedError, Tensor
 from gateway.classify.port import Answer, ClassifierError, SpeakerObservation, ToneObservation
@@ -70,7 +71,7 @@ def test_the_likeliest_class_is_told_with_its_score(
 def test_any_finite_numbers_have_scores(row: list[float], activation: Activation) -> None:
     """From 0 to 1, and the largest number has the largest."""
     values = np.array(row)
-    scores = activate(values, activation)
+    scores = activated(activation, values)
     assert ((scores >= 0) & (scores <= 1)).all()
     assert scores[values.argmax()] == scores.max()
 

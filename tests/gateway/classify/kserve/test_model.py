@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.classify.activation import Activation
 from gateway.classify.kserve.model import (
-    Activation,
     GateKind,
     Keep,
     Normalize,

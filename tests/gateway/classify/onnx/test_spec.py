@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.classify.activation import Activation
 from gateway.classify.onnx.errors import ModelError
 from gateway.classify.onnx.spec import (
-    Activation,
     GateKind,
     Keep,
     ModelSpec,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.annotate.labels import tone_of
+from gateway.classify.activation import Activation, activated
 from gateway.classify.onnx.course import MOST_RECENT, Course
 from gateway.classify.onnx.spec import (
-    Activation,
     ClassesSpec,
     DimensionsSpec,
     InputSpec,
@@ -22,7 +22,6 @@ from gateway.classify.onnx.spec import (
 )
 from gateway.classify.onnx.tone import (
     Dimensions,
-    activated,
     arousal_led,
     dimensions,
     observe,

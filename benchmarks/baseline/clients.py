@@ -18,6 +18,7 @@ import base64
 import contextlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -64,7 +65,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
 
 
-class _Opening(asyncio.Protocol):
+class _Opening(asyncio.Protocol, ABC):
     """A GET, and the head of its answer; `opened` is done once that is there."""
 
     status: bytes
@@ -100,8 +101,9 @@ class _Opening(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(Refused("lost before it was open"))
 
+    @abstractmethod
     def _more(self, data: bytes) -> None:
-        raise NotImplementedError
+        """What comes once it is open."""
 
 
 class Events(_Opening):

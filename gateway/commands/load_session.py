@@ -74,15 +74,22 @@ class LoadSession(LoadWire):
         """Send the frame whose last sample is due at `due` (monotonic seconds); False once all are sent."""
         if self.done:
             return False
-        if not self.open or self._transport is None:
+        transport = self._ready(due)
+        if transport is None:
             return True
-        if self._origin is None:
-            self._begin(due)
         if self.sent == self._count:
             self._end()
             return False
-        self._send(self._transport)
+        self._send(transport)
         return True
+
+    def _ready(self, due: float) -> asyncio.Transport | None:
+        """Where to send what is due; None while the session isn't open. The first time its audio begins."""
+        if not self.open or self._transport is None:
+            return None
+        if self._origin is None:
+            self._begin(due)
+        return self._transport
 
     def give_up(self, reason: str) -> None:
         """Stop waiting for this session and count it as failed."""

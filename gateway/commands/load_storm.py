@@ -60,19 +60,18 @@ class StormSession(LoadSession):
         """Send what is due, and what is still to be sent from before; False once the session is over."""
         if self.done:
             return False
-        if not self.open or self._transport is None:
+        transport = self._ready(due)
+        if transport is None:
             return True
-        if self._origin is None:
-            self._begin(due)
         if self.sent == self._count:
             if not self.ended:
                 self._end()
             return True
         cutting = due >= self._cut_at
         for _ in range(min(_CATCH_UP, self._due_frames(due) - self.sent) - cutting):
-            self._send(self._transport)
+            self._send(transport)
         if cutting:
-            self._tear(self._transport)
+            self._tear(transport)
         return True
 
     def opening(self) -> tuple[str, list[str], str | None]:

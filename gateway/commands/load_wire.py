@@ -6,6 +6,7 @@ Whatever else comes is a failure.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import cast
 
@@ -78,7 +79,7 @@ class FrameReader:
         self._rest = data[at:]
 
 
-class LoadWire(asyncio.Protocol):
+class LoadWire(asyncio.Protocol, ABC):
     """One connection at a time: opened, then events in, ready-made frames out. Others say what it means."""
 
     def __init__(self) -> None:
@@ -90,21 +91,21 @@ class LoadWire(asyncio.Protocol):
         self._code: int | None = None
         """Close code of this connection; None while it is not opened"""
 
+    @abstractmethod
     def opening(self) -> tuple[str, list[str], str | None]:
         """URL, subprotocols and bearer of the connection that is made now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self, message: bytes) -> None:
         """A binary message came."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refused(self, reason: str, status: int | None) -> None:
         """The handshake came to nothing, or the connection broke the protocol; `lost` follows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost(self, code: int | None) -> None:
         """The connection is over; None where it was never opened."""
-        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

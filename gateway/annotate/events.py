@@ -5,6 +5,7 @@ observation whose label is not of the protocol's closed vocabularies: adapters t
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, TypeVar
@@ -38,9 +39,9 @@ from protocol.events import (
 E = TypeVar("E", bound=StrEnum)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """Where an observation belongs."""
+    """Where an observation belongs. Those of one window differ in `seq` and `speaker_id` only."""
 
     session_id: str
     seq: int
@@ -81,7 +82,11 @@ def annotate(observation: Observation, *, context: Context) -> DurableEvent | No
     null. One that is not a number counts as the least there is (0), and one outside 0..1 as the nearer end.
     """
     config = context.config
-    if _family(observation) not in config.features:
+    family = _FAMILIES.get(observation.__class__)
+    if family is None:
+        assert isinstance(observation, SurroundingsObservation)
+        family = _SURROUNDINGS[observation.kind]
+    if family not in config.features:
         return None
     confidence = _unit(observation.confidence)
     if confidence is None and observation.confidence is not None:
@@ -101,18 +106,13 @@ def annotate(observation: Observation, *, context: Context) -> DurableEvent | No
             return _surroundings(observation, confidence, context)
 
 
-def _family(observation: Observation) -> Feature:
-    match observation:
-        case ToneObservation():
-            return Feature.TONE
-        case SpeakerObservation():
-            return Feature.SPEAKER
-        case QueueObservation():
-            return Feature.QUEUE
-        case TranscriptObservation():
-            return Feature.TRANSCRIPT
-        case SurroundingsObservation():
-            return Feature(observation.kind.value)
+_FAMILIES: Mapping[type[Observation], Feature] = {
+    ToneObservation: Feature.TONE,
+    SpeakerObservation: Feature.SPEAKER,
+    QueueObservation: Feature.QUEUE,
+    TranscriptObservation: Feature.TRANSCRIPT,
+}
+_SURROUNDINGS: Mapping[SurroundingsKind, Feature] = {kind: Feature(kind.value) for kind in SurroundingsKind}
 
 
 def _tone(seen: ToneObservation, confidence: float, context: Context) -> Tone:
@@ -127,9 +127,14 @@ def _tone(seen: ToneObservation, confidence: float, context: Context) -> Tone:
         elcor=context.config.elcor,
         affect=seen.affect,
     )
-    return Tone(
-        **_place(context),
-        **_receipt(context),
+    return Tone(  # of all events the one that comes each second: not by way of maps
+        seq=context.seq,
+        session_id=context.session_id,
+        timestamp=context.timestamp,
+        start_sample=context.start_sample,
+        end_sample=context.end_sample,
+        queued_ms=context.queued_ms,
+        classify_ms=context.classify_ms,
         label=seen.label,
         confidence=confidence,
         speaker_id=seen.speaker_id or context.speaker_id,

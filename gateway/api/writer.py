@@ -116,8 +116,9 @@ class Writer:
 
     def _write_news(self) -> bool:
         """Write what there is, unless the peer doesn't read. Whether there may be more."""
-        lane, messages = self._lane, list[bytes | str]()
+        lane = self._lane
         assert lane is not None
+        messages: list[bytes | str] = []
         while len(messages) < AT_ONCE and not (lane.clogged or self._reader.done):
             items = self._reader.take(AT_ONCE - len(messages))
             if not items:

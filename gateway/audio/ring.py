@@ -75,6 +75,11 @@ class Ring:
             return (self._buffer[first:last],)
         return self._buffer[first:], self._buffer[: last - self.capacity]
 
+    def copy(self, start: int, stop: int) -> Samples:
+        """Samples [start, stop), shape (stop - start,); raises as `views` does."""
+        views = self.views(start, stop)
+        return views[0].copy() if len(views) == 1 else np.concatenate(views)
+
     def copy_into(self, out: npt.NDArray[np.int16], start: int, stop: int) -> None:
         """Copy samples [start, stop) to the front of `out`; raises as `views` does."""
         at = 0

@@ -116,13 +116,17 @@ class WindowCutter:
     # What comes in -------------------------------------------------------------------------------------
 
     def absorb(self, data: Frame) -> int:
-        """Take one frame the short way, which most go: whole samples as the ring holds them, that complete no
-        window. Returns their number; 0 where `feed` has to take the frame."""
+        """Take one frame the short way, which most go: whole samples as the ring holds them, that go no further
+        than the end of the window. Returns their number; 0 where `feed` has to take the frame.
+
+        The window may be complete then: see `due`.
+        """
         if not self._direct or self._decoder.dangling:
             return 0
-        count, odd = divmod(len(data), 2)
+        nbytes = len(data)
+        count = nbytes >> 1
         after = self.next_sample + count
-        if odd or after >= self._grid.end:
+        if nbytes & 1 or after > self._grid.end:
             return 0
         # The bytes are the ring's own: no array is needed.
         ring = self._ring
@@ -134,6 +138,19 @@ class WindowCutter:
         self.next_sample = after
         return count
 
+    @property
+    def due(self) -> bool:
+        """Whether the window being filled is complete, and `cut` is what comes next."""
+        return self.next_sample >= self._grid.end
+
+    def cut(self) -> Cut:
+        """The window being filled, which must be complete; the next one begins."""
+        grid = self._grid
+        cut = self._cut(grid.start16k, self.next_sample, self._resampler.tail())
+        grid.advance()
+        self._find_low()
+        return cut
+
     def feed(self, data: Frame) -> list[Cut]:
         """Take one frame of any size; returns the windows it completed, oldest first.
 
@@ -141,7 +158,7 @@ class WindowCutter:
             ProtocolError: `invalid_audio`; nothing was consumed (see `unusable`).
         """
         if self.absorb(data):
-            return []
+            return [self.cut()] if self.due else []
         self._fed_from = self._ring.head
         return self._take(self._decoder.decode(data))
 
@@ -242,8 +259,12 @@ class WindowCutter:
         Raises:
             RingOverrunError: the cut is older than what stays readable.
         """
-        row = np.empty(cut.samples16k, np.int16)
-        self.copy_into(cut, row)
+        if not len(cut.tail) and cut.exists_from == cut.position16k_start:
+            row = cut.ring.copy(cut.position16k_start, cut.position16k_stop)
+            self._release(cut)
+        else:
+            row = np.empty(cut.samples16k, np.int16)
+            self.copy_into(cut, row)
         return row
 
     def copy_into(self, cut: Cut, row: Samples) -> int:
@@ -283,9 +304,7 @@ class WindowCutter:
             part = self._grid.end - self.next_sample
             self._push(samples[at : at + part])
             at += part
-            cuts.append(self._cut(self._grid.start16k, self.next_sample, self._resampler.tail()))
-            self._grid.advance()
-            self._find_low()
+            cuts.append(self.cut())
         if at < len(samples):
             self._push(samples[at:])
         return cuts

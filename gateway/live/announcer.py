@@ -66,20 +66,21 @@ class Announcer:
     ) -> None:
         """Turn what was heard in samples [start, end) into events, as far as the session wants them."""
         self.line.hear(observations, start, end)
+        context = Context(
+            session_id=self.log.session_id,
+            seq=0,
+            timestamp=self._audio.seconds(end),
+            start_sample=start,
+            end_sample=end,
+            config=config,
+            queued_ms=round(timing.queued_s * 1e3, 1) if timing else None,
+            classify_ms=round(timing.classify_s * 1e3, 1) if timing else None,
+        )
         for observation in observations:
             if isinstance(observation, SpeakerObservation) and observation.speaker_id:
                 self._note_speaker(observation.speaker_id, start)
-            context = Context(
-                session_id=self.session_id,
-                seq=self.log.next_seq,
-                timestamp=self._audio.seconds(end),
-                start_sample=start,
-                end_sample=end,
-                config=config,
-                speaker_id=self.speaker_at(end),
-                queued_ms=round(timing.queued_s * 1e3, 1) if timing else None,
-                classify_ms=round(timing.classify_s * 1e3, 1) if timing else None,
-            )
+            context.seq = self.log.next_seq
+            context.speaker_id = self.speaker_at(end)
             event = annotate(observation, context=context)
             if event is not None:
                 self._say(event)

@@ -160,10 +160,16 @@ class FlowMeter:
         """A window was given up for lack of time."""
         self._shed_since_report = True
 
-    def due(self, lag_ms: float, now: float) -> bool:
-        """Whether a report is due now; updates the state and, if due, the time of the last one."""
+    def due(self, lag_ms: float, now: float, *, alone: bool = False) -> bool:
+        """Whether a report is due now; updates the state and, if due, the time of the last one.
+
+        Args:
+            alone: nothing else is said just now. A report in which nothing has changed then waits for
+                something to go with, for one more interval at most: what costs is the writing.
+        """
         state = self._judge(lag_ms)
-        rested = self.reported_at is None or now - self.reported_at >= self.interval_s
+        rest_s = 2 * self.interval_s if alone and state is self.state else self.interval_s
+        rested = self.reported_at is None or now - self.reported_at >= rest_s
         # Back from shedding is believed only after a calm second, or a session at its limit would flutter.
         changed = state is not self.state and (rested or self.state is not FlowState.SHEDDING)
         if not (changed or rested):

@@ -127,9 +127,12 @@ class Pipeline:
         self._guard_rate(len(data), now)
         if traffic.chunks_received == 1:
             self.cutter.refuse_container(data)
-        samples = self.cutter.absorb(data)
+        cutter = self.cutter
+        samples = cutter.absorb(data)
         if samples:
             self._book(samples)
+            if cutter.due:
+                self._submit(cutter.cut())
             if self._captions is not None:
                 self._caption()
         else:
@@ -137,7 +140,7 @@ class Pipeline:
         traffic.chunks_processed += 1
         if now >= self._flow_due or self.credit is not None:
             self._flow_due = now + FLOW_CHECK_S
-            self.report_flow(now)
+            self.report_flow(now, alone=True)
 
     def position(self, sample: int) -> None:
         """The next byte of PCM is sample `sample`: ahead is a gap, behind is trimmed.
@@ -256,10 +259,10 @@ class Pipeline:
         oldest = next(iter(self._jobs.values()), None)
         return (now - oldest.arrived) * 1e3 if oldest is not None else 0.0
 
-    def report_flow(self, now: float) -> None:
-        """Raise the credit and report the flow where either is due."""
+    def report_flow(self, now: float, *, alone: bool = False) -> None:
+        """Raise the credit and report the flow where either is due; see `FlowMeter.due` for `alone`."""
         raised = self._renew_credit()
-        if self._meter.due(self.lag_ms(now), now) or raised:
+        if self._meter.due(self.lag_ms(now), now, alone=alone) or raised:
             self._tell(self.flow())
 
     def caught_up(self) -> None:

@@ -60,8 +60,10 @@ class Reader:
         self._replay_to = log.committed
         self._volume = log.volume
         self._replies: deque[_Reply] = deque()
-        self._farewell: Ending | None = None
-        self._news = asyncio.Event()
+        self.farewell: Ending | None = None
+        """How it ends, if it was told to; set by `finish` alone."""
+        self._news = True
+        self._waiter: asyncio.Future[None] | None = None
         self._unlisten: Callable[[], None] | None = log.listen(self._on_commit)
         self.on_stopped: Callable[[], None] | None = None
         """Called once when the connection was told to end, so that it stops listening to its peer."""
@@ -83,18 +85,13 @@ class Reader:
         """The same in bytes of msgpack."""
         return self._log.volume - self._volume
 
-    @property
-    def farewell(self) -> Ending | None:
-        """How it ends, if it was told to."""
-        return self._farewell
-
     def reply(self, event: Event, *, last: bool = False) -> None:
         """Say something to this reader only. A newer `flow` takes the place of one not yet taken.
 
         Raises:
             RepliesOverflow: too many replies wait already, and this is not the `last`.
         """
-        if self._farewell is not None and not last:
+        if self.farewell is not None and not last:
             return
         if self._replies and isinstance(event, Flow):
             self._replies = deque(kept for kept in self._replies if not isinstance(kept.event, Flow))
@@ -105,9 +102,9 @@ class Reader:
 
     def finish(self, code: CloseCode, reason: str = "") -> None:
         """End the connection after what was said so far. The first reason given stands."""
-        if self._farewell is not None:
+        if self.farewell is not None:
             return
-        self._farewell = Ending(code, reason, self._log.top)
+        self.farewell = Ending(code, reason, self._log.top)
         self._tell()
         if self.on_stopped is not None:
             self.on_stopped()
@@ -123,7 +120,7 @@ class Reader:
         Raises:
             Evicted: this reader fell out of the log; `skip_to` goes on from the oldest held.
         """
-        self._news.clear()
+        self._news = False
         until = self._replies[0].after if self._replies else None
         if until is not None and until <= self.after:
             return (self._replies.popleft().event,)
@@ -146,7 +143,7 @@ class Reader:
     @property
     def done(self) -> bool:
         """Whether everything before the farewell was taken."""
-        return self._farewell is not None and not self._replies and self.after >= self._farewell.after
+        return self.farewell is not None and not self._replies and self.after >= self.farewell.after
 
     def _taken(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -155,21 +152,31 @@ class Reader:
         self._volume += sum(entry.size for entry in entries if entry.seq > self._replay_to)
 
     def _tell(self) -> None:
-        self._news.set()
+        self._news = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
         if self.on_news is not None:
             self.on_news()
 
     def _on_commit(self) -> None:
         self._tell()
-        if not self._bounded or self._farewell is not None:
+        if not self._bounded or self.farewell is not None:
             return
         if self.lag_events > MAX_LAG_EVENTS or self.lag_bytes > MAX_LAG_BYTES:
             told = f"{self.lag_events} events ({self.lag_bytes} bytes) are waiting to be read"
             self.end_with(ProtocolError(ErrorCode.READER_TOO_SLOW, told, fatal=True))
 
     async def wait(self) -> None:
-        """Sleep until there may be something to take."""
-        await self._news.wait()
+        """Sleep until there may be something to take. One may wait at a time (RuntimeError)."""
+        if self._news:
+            return
+        if self._waiter is not None:
+            raise RuntimeError("somebody waits already")
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def close(self) -> None:
         """Stop listening to the log. May be called twice."""

@@ -16,18 +16,20 @@ SERVICE_RESTART = 1012
 MAX_REASON_BYTES = 123
 """A control frame holds 125 bytes, two of them the code."""
 
-_FIN = 0x80
-_LENGTH_16, _LENGTH_64 = 126, 127
+FIN = 0x80
+"""The first bit of the first byte: nothing of the message follows in another frame."""
+LENGTH_16, LENGTH_64 = 126, 127
+"""In place of a length: it follows, in 16 bits, or in 64."""
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
     """One whole frame."""
     size = len(payload)
-    if size < _LENGTH_16:
-        return bytes((_FIN | opcode, size)) + payload
+    if size < LENGTH_16:
+        return bytes((FIN | opcode, size)) + payload
     if size < 1 << 16:
-        return struct.pack("!BBH", _FIN | opcode, _LENGTH_16, size) + payload
-    return struct.pack("!BBQ", _FIN | opcode, _LENGTH_64, size) + payload
+        return struct.pack("!BBH", FIN | opcode, LENGTH_16, size) + payload
+    return struct.pack("!BBQ", FIN | opcode, LENGTH_64, size) + payload
 
 
 def message(said: bytes | str) -> bytes:

@@ -8,15 +8,14 @@ import codecs
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from picows import WSListener
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
 from gateway.server import frames
 from gateway.server.budget import SMALL_FRAME_BYTES, Budgets, Rate
-from gateway.server.parser import Frame, FrameParser, Violation
+from gateway.server.parser import WHOLE_BINARY, FrameParser, Violation
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,8 @@ HELD_BYTES = 256 * 1024
 HELD_MESSAGES = 64
 """The same in messages."""
 
-_BINARY = frames.BINARY
+_RESERVED_BITS = 0x70
+_OPCODE = 0x0F
 
 
 class LaneEvents(Protocol):
@@ -64,7 +64,7 @@ class LaneEvents(Protocol):
         """The application sends these messages."""
 
 
-class Lane(WSListener):
+class Lane:
     """One connection's way in, and the `FastLane` of its scope.
 
     Args:
@@ -116,52 +116,40 @@ class Lane(WSListener):
         """Whether bytes that come in now go nowhere."""
         return self._parser is None
 
-    def buffer(self) -> memoryview:
-        """Where the next bytes go, at most `parser.PIECE_BYTES`; not to be asked for when stopped."""
-        assert self._parser is not None
-        return self._parser.buffer()
-
-    def feed(self, nbytes: int) -> None:
-        """`nbytes` were put into `buffer()`."""
+    def feed(self, nbytes: int) -> bool:
+        """`nbytes` were put into `parser.RECEIVED`. Whether anybody wanted them."""
         parser = self._parser
         if parser is None:
-            return
+            return False
         overdrawn = self._budgets.arrived(nbytes, self._clock())
         if overdrawn is not None:
             self._flood(overdrawn)
-            return
+            return True
         try:
             parser.feed(nbytes)
         except Violation as violation:
             if self._parser is not None:
                 self._violate(violation)
+        return True
 
     # The frames --------------------------------------------------------------------------------------
 
-    def on_ws_frame(self, _: Any, frame: Frame) -> None:  # type: ignore[override]
-        """picows found a frame. Must not raise: picows would take it upon itself."""
-        size = frame.payload_size
+    def take_frame(self, head: int, payload: bytes) -> bool:
+        """The parser found a frame; see `parser.FrameTaker`."""
+        size = len(payload)
         # All but a few frames are whole messages of audio; they take the shortest way.
-        if (
-            self._straight
-            and size >= SMALL_FRAME_BYTES
-            and frame.msg_type == _BINARY
-            and frame.fin
-            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-        ):
-            self._hand_over(frame.get_payload_as_bytes())
-        elif self._parser is not None:
-            try:
-                self._take(frame, size)
-            except Violation as violation:
-                self._violate(violation)
+        if head == WHOLE_BINARY and size >= SMALL_FRAME_BYTES and self._straight:
+            self._hand_over(payload)
+        else:
+            self._take(head, payload, size)
+        return self._parser is not None
 
-    def _take(self, frame: Frame, size: int) -> None:
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+    def _take(self, head: int, payload: bytes, size: int) -> None:
+        if head & _RESERVED_BITS:
             raise Violation(frames.PROTOCOL_ERROR, "reserved bits are set")
-        opcode = frame.msg_type
+        opcode = head & _OPCODE
         if opcode >= frames.CLOSE:
-            self._control(opcode, frame.get_payload_as_bytes())
+            self._control(opcode, payload)
             return
         # Once nobody listens, every frame is without use and as good as a small one.
         if size < SMALL_FRAME_BYTES or self._deaf:
@@ -170,7 +158,7 @@ class Lane(WSListener):
                 self._flood(overdrawn)
                 return
         if not self._deaf:
-            self._data(opcode, bool(frame.fin), frame.get_payload_as_bytes())
+            self._data(opcode, bool(head & frames.FIN), payload)
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == frames.CLOSE:

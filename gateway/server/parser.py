@@ -1,33 +1,49 @@
-"""Bytes → frames, by picows, without picows' socket.
+"""Bytes → frames as clients send them: RFC 6455 section 5.2, masked.
 
-picows parses and unmasks frames in C, but only inside its own asyncio protocol, which reads as much as the
-kernel holds, answers violations by itself and logs them. Here that protocol gets a transport that leads
-nowhere: what it writes there is how it tells of a violation, and nothing of it reaches a socket or a log.
+All connections of a process are read into one buffer, which so stays in the processor's cache: a read is
+looked at before the next one begins, and only what is left of a frame that isn't whole is kept by its
+connection. That is why this is not a library's parser: theirs have a buffer for each connection, and on this
+way a frame costs least (`python -m benchmarks.micro_lane`). Payloads are unmasked by websockets' C function.
 
-What picows checks: opcodes, masks, lengths (minimal ones only), the size and the FIN bit of control frames,
-the size of data frames, codes and reasons of close frames (not all: see `gateway.server.lane`). What it does
-not: reserved bits, the order of fragments, UTF-8 of messages.
-
-picows hands over a frame only when it has looked at the next one. A violation is therefore reported after
-all frames that came before it, by `feed`.
+What is checked here: masks, opcodes, lengths (minimal ones only), the size and the FIN bit of control frames,
+the size of data frames. A header is enough to be told of a violation, after all frames that came before it.
+Reserved bits, the order of fragments, UTF-8 and close codes are `gateway.server.lane`'s.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from picows import WSAutoPingStrategy, WSListener
-from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stubs leave it out
+from gateway.server import frames
 
-PIECE_BYTES = 8 * 1024
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where there was no compiler for it
+    from websockets.utils import apply_mask
+
+PIECE_BYTES: Final = 8 * 1024
 """What is read from the kernel at once: a peer that sends as fast as it can gets this much, then its budgets
 are looked at. A frame of 100 ms at 16 kHz fits, at 48 kHz it takes two."""
-_BUFFER_BYTES = 4 * 1024
-"""The parser's buffer in the beginning; it grows with the frames, to twice the largest one."""
 
-_UPGRADE = (
-    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+WHOLE_BINARY: Final = frames.FIN | frames.BINARY
+"""The first byte of a message of audio in one frame."""
+
+_OPCODE: Final = 0x0F
+_MASKED: Final = 0x80
+_MASK_BYTES: Final = 4
+_MAX_CONTROL_BYTES: Final = 125
+_OPCODES: Final = frozenset(
+    (frames.CONTINUATION, frames.TEXT, frames.BINARY, frames.CLOSE, frames.PING, frames.PONG)
 )
-"""picows parses frames only behind a handshake; the real one is done elsewhere."""
+_AUDIO_HEAD: Final = bytes((WHOLE_BINARY, _MASKED | frames.LENGTH_16))
+"""How nearly every frame begins: whole, binary, 126 to 65,535 bytes."""
+_AUDIO_PAYLOAD_AT: Final = 8
+
+_unmasked: Final[Callable[[memoryview, memoryview], bytes]] = apply_mask  # type: ignore[assignment]
+"""Its declaration leaves out views, which it takes as well."""
+
+_received: Final = bytearray(PIECE_BYTES)
+RECEIVED: Final = memoryview(_received)
+"""Where the next bytes go, of whichever connection; they are to be fed to its parser at once."""
 
 
 class Violation(Exception):
@@ -44,116 +60,117 @@ class Violation(Exception):
         self.reason = reason
 
 
-class Frame(Protocol):
-    """What is read of a `picows.WSFrame`, as it is; its stubs are less exact."""
+class FrameTaker(Protocol):
+    """Who wants the frames of a connection."""
 
-    msg_type: int
-    fin: int
-    rsv1: int
-    rsv2: int
-    rsv3: int
-    payload_size: int
-    """Bytes."""
+    def take_frame(self, head: int, payload: bytes) -> bool:
+        """One whole frame.
 
-    def get_payload_as_bytes(self) -> bytes:
-        """A copy, unmasked; the frame itself is gone once `on_ws_frame` returns."""
+        Args:
+            head: its first byte: FIN, reserved bits, opcode.
+            payload: unmasked.
+
+        Returns whether the next one is wanted, too.
+        """
+        ...
 
 
 class FrameParser:
-    """Hands each frame to `listener.on_ws_frame`. Needs a running event loop."""
+    """Hands each frame of one connection to `taker`.
 
-    __slots__ = ("_nowhere", "_picows")
+    Args:
+        max_frame_bytes: a data frame with more payload is a violation (1009).
+    """
 
-    def __init__(self, listener: WSListener, max_frame_bytes: int) -> None:
-        self._nowhere = _Nowhere()
-        self._picows = WSProtocol(
-            None,  # host_port
-            None,  # ws_path
-            False,  # is_client_side
-            lambda _: listener,
-            _SILENT,
-            True,  # disconnect_on_exception
-            None,  # websocket_handshake_timeout
-            False,  # enable_auto_ping
-            None,  # auto_ping_idle_timeout
-            None,  # auto_ping_reply_timeout
-            WSAutoPingStrategy.PING_WHEN_IDLE,
-            False,  # enable_auto_pong
-            max_frame_bytes,
-            None,  # extra_headers
-            _BUFFER_BYTES,
-        )
-        self._picows.connection_made(self._nowhere)
-        self.buffer()[: len(_UPGRADE)] = _UPGRADE
-        self._picows.buffer_updated(len(_UPGRADE))
-        self._nowhere.said = b""
+    __slots__ = ("_max_bytes", "_rest", "_taker", "_wanted")
 
-    def buffer(self) -> memoryview:
-        """Where the next bytes go; never empty, at most `PIECE_BYTES`."""
-        room: memoryview = self._picows.get_buffer(-1)
-        return room[:PIECE_BYTES]
+    def __init__(self, taker: FrameTaker, max_frame_bytes: int) -> None:
+        self._taker = taker
+        self._max_bytes = max_frame_bytes
+        self._rest: bytearray | None = None
+        self._wanted = 0
+        """Bytes that `_rest` needs before it is worth looking at."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a frame that isn't whole yet."""
+        return 0 if self._rest is None else len(self._rest)
 
     def feed(self, nbytes: int) -> None:
-        """`nbytes` were put into `buffer()`.
+        """`nbytes` were put into `RECEIVED`.
 
         Raises:
             Violation: nothing may be fed any more.
         """
-        self._picows.buffer_updated(nbytes)
-        if self._nowhere.said:
-            raise self._nowhere.violation()
+        rest = self._rest
+        if rest is None:
+            at = self._parse(_received, RECEIVED, nbytes)
+            if at < nbytes:
+                self._rest = bytearray(RECEIVED[at:nbytes])
+            return
+        rest += RECEIVED[:nbytes]
+        size = len(rest)
+        if size < self._wanted:
+            return
+        with memoryview(rest) as view:
+            at = self._parse(rest, view, size)
+        if at == size:
+            self._rest = None
+        elif at:
+            del rest[:at]
 
+    def _parse(self, data: bytearray, view: memoryview, size: int) -> int:
+        """Hand over the whole frames in the first `size` bytes of `data`; returns where the next begins, or
+        `size` where nothing more is wanted."""
+        at = 0
+        while at < size:
+            head = data[at]
+            if data.startswith(_AUDIO_HEAD, at, size) and size - at >= _AUDIO_PAYLOAD_AT:
+                start = at + _AUDIO_PAYLOAD_AT
+                length = data[at + 2] << 8 | data[at + 3]
+                if not frames.LENGTH_16 <= length <= self._max_bytes:
+                    raise self._wrong_length(length)
+            else:
+                start, length = self._header(data, at, size)
+            stop = start + length
+            if stop > size:
+                self._wanted = stop - at
+                return at
+            payload = _unmasked(view[start:stop], view[start - _MASK_BYTES : start])
+            if not self._taker.take_frame(head, payload):
+                return size
+            at = stop
+        return at
 
-class _Nowhere:
-    """A transport without a socket. Of what is written to it only the last is kept: a close frame."""
+    def _header(self, data: bytearray, at: int, size: int) -> tuple[int, int]:
+        """Where the payload of the frame at `at` begins, and how long it is, or, where the header isn't whole,
+        as far as is known."""
+        opcode = data[at] & _OPCODE
+        if opcode not in _OPCODES:
+            raise Violation(frames.PROTOCOL_ERROR, f"there is no opcode {opcode}")
+        control = opcode >= frames.CLOSE
+        if control and not data[at] & frames.FIN:
+            raise Violation(frames.PROTOCOL_ERROR, "a control frame in fragments")
+        if size - at < 2:
+            return at + 2, 0
+        if not data[at + 1] & _MASKED:
+            raise Violation(frames.PROTOCOL_ERROR, "a frame of a client must be masked")
+        length = data[at + 1] & ~_MASKED
+        if control and length > _MAX_CONTROL_BYTES:
+            raise Violation(frames.PROTOCOL_ERROR, f"a control frame of more than {_MAX_CONTROL_BYTES} bytes")
+        more = {frames.LENGTH_16: 2, frames.LENGTH_64: 8}.get(length, 0)
+        start = at + 2 + more
+        if size < start:
+            return start, 0
+        if more:
+            length = int.from_bytes(data[at + 2 : start])
+            if length < (frames.LENGTH_16 if more == 2 else 1 << 16) or length >> 63:
+                raise self._wrong_length(length)
+        if length > self._max_bytes:
+            raise self._wrong_length(length)
+        return start + _MASK_BYTES, length
 
-    __slots__ = ("said",)
-
-    def __init__(self) -> None:
-        self.said = b""
-
-    def violation(self) -> Violation:
-        """What the close frame tells; picows' never has more than 125 bytes of payload."""
-        return Violation(int.from_bytes(self.said[2:4]), self.said[4:].decode(errors="replace"))
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"socket": _NO_SOCKET, "ssl_object": _NO_SOCKET}.get(name, default)
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.said = bytes(data)
-
-    def close(self) -> None:
-        """Ten milliseconds after a violation; the connection's owner has ended it by then."""
-
-
-class _NoSocket:
-    """Takes the options that picows sets. It also stands for TLS, so that picows keeps to the transport."""
-
-    def fileno(self) -> int:
-        return -1
-
-    def setsockopt(self, *_: object) -> None:
-        pass
-
-    def getsockopt(self, *_: object) -> int:
-        return 0
-
-
-class _Silence:
-    """A logger that says nothing: hostile peers must not write our log. (A real one would be copied by picows
-    for each connection.)"""
-
-    def isEnabledFor(self, _: int) -> bool:  # noqa: N802 (logging's name)
-        return False
-
-    def log(self, *_: object, **__: object) -> None:
-        pass
-
-    debug = info = warning = error = exception = log
-
-
-_NO_SOCKET = _NoSocket()
-_SILENT = _Silence()
+    def _wrong_length(self, length: int) -> Violation:
+        if self._max_bytes < length < 1 << 63:
+            return Violation(frames.MESSAGE_TOO_BIG, f"a frame of more than {self._max_bytes} bytes")
+        return Violation(frames.PROTOCOL_ERROR, "a length that is not written as the RFC has it")

@@ -27,7 +27,7 @@ from gateway.server.facts import Cutoff, observer_of
 from gateway.server.handshake import RawHeaders, accepted, denial, judge, websocket_scope
 from gateway.server.keepalive import Keepalive
 from gateway.server.lane import Lane
-from gateway.server.parser import PIECE_BYTES, Violation
+from gateway.server.parser import RECEIVED, Violation
 
 CLOSE_S = 5.0
 """Seconds a peer has to answer the application's close frame, and to read what came before it."""
@@ -43,9 +43,6 @@ STOPPING_RETRY_S = 1
 
 NO_STATUS = 1005
 """What is told of a close frame without a code (RFC 6455 section 7.1.5); never on the wire."""
-
-_DISCARDED = memoryview(bytearray(PIECE_BYTES))
-"""Where bytes go that nobody will look at, of all connections."""
 
 
 class Phase(enum.Enum):
@@ -247,16 +244,14 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> memoryview:
         """Where the next bytes go, as few as a parser should see at once."""
-        return _DISCARDED if self._lane.stopped else self._lane.buffer()
+        return RECEIVED
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` came."""
-        if not self._lane.stopped:
-            self._lane.feed(nbytes)
-            return
-        self._to_discard -= nbytes
-        if self._to_discard <= 0:
-            self._pause_reading()
+        if not self._lane.feed(nbytes):
+            self._to_discard -= nbytes
+            if self._to_discard <= 0:
+                self._pause_reading()
 
     def eof_received(self) -> None:
         """The peer has shut its side; with that the transport closes itself, once all is written."""
@@ -328,9 +323,8 @@ class WebSocketProtocol(asyncio.BufferedProtocol):
     def _feed_early(self) -> None:
         early, self._early = memoryview(self._early), b""
         while early and not self._lane.stopped:
-            room = self._lane.buffer()
-            fits = min(len(room), len(early))
-            room[:fits] = early[:fits]
+            fits = min(len(RECEIVED), len(early))
+            RECEIVED[:fits] = early[:fits]
             self._lane.feed(fits)
             early = early[fits:]
 

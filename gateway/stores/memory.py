@@ -1,10 +1,10 @@
 """Everything in this process's memory: one node, and nothing outlives it. The event loop is the only lock."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import dropwhile, islice
-from operator import attrgetter
 from secrets import token_urlsafe
 from typing import TypeAlias
 
@@ -124,25 +124,32 @@ def _counts(session: Session) -> Iterator[_Count]:
         yield session.namespace_id, None, True
 
 
-@dataclass(slots=True)
 class _Record:
-    max_bytes: int
-    kept: list[Recorded] = field(default_factory=list)
-    size: int = 0
-    truncated: bool = False
+    """Numbers and bytes in two rows: an object for each would take more than most of them say."""
+
+    __slots__ = ("_data", "_max_bytes", "_seqs", "_size", "truncated")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._seqs = array("q")
+        self._data: list[bytes] = []
+        self._size = 0
+        self.truncated = False
 
     def add(self, entry: Entry) -> None:
-        if self.truncated or self.size + entry.size > self.max_bytes:
+        if self.truncated or self._size + entry.size > self._max_bytes:
             # Nothing after the first one missing: a record with holes would lie about what was said.
             self.truncated = True
             return
-        self.size += entry.size
-        self.kept.append(Recorded(entry.seq, entry.encoded(Encoding.MSGPACK)))
+        self._size += entry.size
+        self._seqs.append(entry.seq)
+        self._data.append(entry.encoded(Encoding.MSGPACK))
 
     def page(self, after: int, limit: int) -> RecordPage:
-        start = bisect_right(self.kept, after, key=attrgetter("seq"))
-        top = self.kept[-1].seq if self.kept else 0
-        return RecordPage(self.kept[start : start + limit], top, self.truncated)
+        start = bisect_right(self._seqs, after)
+        top = self._seqs[-1] if self._seqs else 0
+        kept = map(Recorded, self._seqs[start : start + limit], self._data[start : start + limit])
+        return RecordPage(list(kept), top, self.truncated)
 
 
 @dataclass(slots=True)
@@ -182,7 +189,7 @@ class MemoryEventStore:
         stream = self._stream(session_id)
         if entry.seq != stream.tail.top + 1:  # a stream begins at 1, whatever a tail would take
             raise ValueError(f"event {entry.seq} where {stream.tail.top + 1} was due")
-        stream.tail.append(entry, self._clock.monotonic())
+        stream.tail.append(entry, entry.at)
         if entry.final:
             stream.record.add(entry)
         stream.on_commit(entry.seq)

@@ -97,6 +97,17 @@ def test_flow_is_reported_once_a_second_and_at_each_change() -> None:
     assert state_of(meter) is FlowState.SHEDDING
 
 
+def test_a_report_without_news_waits_for_something_to_go_with() -> None:
+    """A second longer at most, and not at all where the state changes."""
+    meter = FlowMeter()
+    assert meter.due(0.0, now=0.0, alone=True)
+    assert not meter.due(0.0, now=1.9, alone=True)
+    assert meter.due(0.0, now=2.0, alone=True)
+    assert meter.due(0.0, now=3.0)
+    assert meter.due(5_000.0, now=3.1, alone=True)
+    assert state_of(meter) is FlowState.LAGGING
+
+
 def test_shedding_is_over_only_after_a_calm_second() -> None:
     """A session at its limit does not flutter between states."""
     meter = FlowMeter()

@@ -29,6 +29,7 @@ COSTS = {
     "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
+    "portable": ("benchmarks.portable", "Live sessions on one core, under stock uvicorn"),
 }
 FAULTS = {
     "storm": ("benchmarks.storm", "Connections cut every few seconds"),

@@ -37,11 +37,12 @@ CLOSE: Final = 4.0
 USUAL: Final = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60)
 OURS: Final = (250, 500, *range(1_000, 6_500, 500), 7_000, 8_000)
 STARTS_A_SECOND: Final = 500
+SERVE: Final = ("gateway", "serve")
 
 _ROOT: Final = Path(__file__).parent.parent
-_COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
-_CPU: Final = "CPU of the server"
-_RSS: Final = "RSS of the server"
+COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
+CPU: Final = "CPU of the server"
+RSS: Final = "RSS of the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +104,51 @@ class Found:
 Measure = Callable[[int], Step]
 
 
-def rows() -> list[Row]:
-    """Both, one after the other; takes about five minutes."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where all this is measured: a core for the server, another for the clients and the sidecar."""
+
+    sidecar: str
+    """Its address."""
+    sidecar_pid: int
+    server_core: int
+    other_core: int
+
+    def usual(self, sessions: int) -> Step:
+        """So many sessions of the usual architecture."""
+        core = self.server_core
+        server = launched("benchmarks.baseline.server", "--port", "0", "--sidecar", self.sidecar, core=core)
+        tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
+        return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
+
+    def gateway(self, sessions: int, command: Sequence[str] = SERVE) -> Step:
+        """So many sessions of ours.
+
+        Args:
+            command: what serves it, as arguments of `python -m`.
+        """
+        ramp_s = max(1, sessions // STARTS_A_SECOND)
+        settings = _settings(self.sidecar)
+        server = launched(*command, "--port", "0", core=self.server_core, settings=settings)
+        tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
+        return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """One whose sidecar runs."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
     cores = sorted(os.sched_getaffinity(0))
-    with launched("benchmarks.instant", core=cores[-1]) as (sidecar, sidecar_pid):
+    with launched("benchmarks.instant", core=cores[-1]) as (sidecar, pid):
+        yield Stage(sidecar, pid, cores[0], cores[-1])
 
-        def usual(sessions: int) -> Step:
-            server = launched(
-                "benchmarks.baseline.server", "--port", "0", "--sidecar", sidecar, core=cores[0]
-            )
-            tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
-            return _step(server, tool, sessions, cores[-1], sidecar_pid)
 
-        def ours(sessions: int) -> Step:
-            ramp_s = max(1, sessions // STARTS_A_SECOND)
-            server = launched("gateway", "serve", "--port", "0", core=cores[0], settings=_settings(sidecar))
-            tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
-            return _step(server, tool, sessions, cores[-1], sidecar_pid)
-
-        theirs = carried(usual, USUAL)
-        return compared(theirs, carried(ours, OURS))
+def rows() -> list[Row]:
+    """Both, one after the other; takes about five minutes."""
+    with stage() as here:
+        theirs = carried(here.usual, USUAL)
+        return compared(theirs, carried(here.gateway, OURS))
 
 
 def carried(measure: Measure, counts: Sequence[int]) -> Found:
@@ -145,24 +169,25 @@ def carried(measure: Measure, counts: Sequence[int]) -> Found:
 
 def compared(usual: Found, ours: Found) -> list[Row]:
     """What both came to, and ours over the usual."""
-    base = {row.name.partition(": ")[2]: row for row in _account("usual", usual)}
+    base = {row.name.partition(": ")[2]: row for row in account("usual", usual)}
     found = list(base.values())
-    for row in _account("ours", ours):
+    for row in account("ours", ours):
         other = base.get(row.name.partition(": ")[2])
-        if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (_COUNT, _CPU, _RSS):
+        if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (COUNT, CPU, RSS):
             found.append(row)
         else:
             found.append(Row(row.name, row.value, row.unit, other.name, row.value / other.value))
     return found
 
 
-def _account(who: str, found: Found) -> Iterator[Row]:
+def account(who: str, found: Found) -> Iterator[Row]:
+    """What one of them came to."""
     held, broke = found.held, found.broke
-    yield Row(f"{who}: {_COUNT}", held.sessions if held is not None else 0, "sessions")
+    yield Row(f"{who}: {COUNT}", held.sessions if held is not None else 0, "sessions")
     if held is not None:
         server = held.report["server"]
-        yield Row(f"{who}: {_CPU}", server["cpu_us_per_session_s"], "µs/session-second")
-        yield Row(f"{who}: {_RSS}", server["rss_kib_per_session"], "KiB/session")
+        yield Row(f"{who}: {CPU}", server["cpu_us_per_session_s"], "µs/session-second")
+        yield Row(f"{who}: {RSS}", server["rss_kib_per_session"], "KiB/session")
         yield from _figures(f"{who}: ", held)
     if broke is not None:
         yield from _figures(f"{who}, too many: at {broke.sessions}, ", broke)

@@ -90,7 +90,7 @@ def test_what_came_out_is_told_as_ratios() -> None:
     rows = usual.compared(
         usual.Found(_step(20, 40.0), _step(25, 70.0)), usual.Found(_step(4_000, 30.0), None)
     )
-    count = Row(f"ours: {usual._COUNT}", 4_000, "sessions", f"usual: {usual._COUNT}", 200.0)
+    count = Row(f"ours: {usual.COUNT}", 4_000, "sessions", f"usual: {usual.COUNT}", 200.0)
     assert count in rows
     assert [row.ratio for row in rows if row.ratio is not None] == [200.0, 1.0, 1.0]
     assert usual.compared(usual.Found(None, _step(10, 70.0)), usual.Found(None, None))[-1].ratio is None

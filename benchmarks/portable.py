@@ -27,7 +27,7 @@ _COSTS: Final = {
 def rows() -> list[Row]:
     """Takes about three minutes."""
     with stage() as here:
-        found = carried(lambda sessions: here.gateway(sessions, PORTABLE), COUNTS)
+        found = carried(lambda sessions: here.gateway(sessions, command=PORTABLE), COUNTS)
         at = found.held or found.broke
         assert at is not None
         return compared(found, here.gateway(at.sessions).report["server"])

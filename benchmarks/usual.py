@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Results, Row, table
+from gateway.commands.load_plots import Axis, Line, Plot
 from gateway.commands.procfs import usage
 
 LIMIT_MS: Final = 50.0
@@ -78,9 +79,13 @@ class Step:
         return not self._told or self.calm_p99_ms <= CLOSE * LIMIT_MS
 
     @property
+    def complete(self) -> bool:
+        """Whether every window's tone came, however late."""
+        return not (self.missing or sum(self.report["gap_samples"].values()) or self.report["failed"])
+
+    @property
     def holds(self) -> bool:
-        gaps = sum(self.report["gap_samples"].values())
-        return not (self.missing or gaps or self.report["failed"]) and self.calm_p99_ms <= LIMIT_MS
+        return self.complete and self.calm_p99_ms <= LIMIT_MS
 
     @property
     def _told(self) -> dict[str, float]:
@@ -121,16 +126,17 @@ class Stage:
         tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
 
-    def gateway(self, sessions: int, command: Sequence[str] = SERVE) -> Step:
-        """So many sessions of ours.
+    def gateway(self, sessions: int, *more: str, command: Sequence[str] = SERVE) -> Step:
+        """So many sessions of ours, on a fresh server.
 
         Args:
+            more: options of `undertone load`.
             command: what serves it, as arguments of `python -m`.
         """
         ramp_s = max(1, sessions // STARTS_A_SECOND)
         settings = _settings(self.sidecar)
         server = launched(*command, "--port", "0", core=self.server_core, settings=settings)
-        tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
+        tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}", *more)
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
 
 
@@ -145,10 +151,16 @@ def stage() -> Iterator[Stage]:
 
 
 def rows() -> list[Row]:
+    """The figures alone."""
+    return results().rows
+
+
+def results() -> Results:
     """Both, one after the other; takes about five minutes."""
     with stage() as here:
         theirs = carried(here.usual, USUAL)
-        return compared(theirs, carried(here.gateway, OURS))
+        found = carried(here.gateway, OURS)
+        return Results(compared(theirs, found), drawn(theirs, found))
 
 
 def carried(measure: Measure, counts: Sequence[int]) -> Found:
@@ -178,6 +190,22 @@ def compared(usual: Found, ours: Found) -> list[Row]:
         else:
             found.append(Row(row.name, row.value, row.unit, other.name, row.value / other.value))
     return found
+
+
+def drawn(usual: Found, ours: Found) -> list[Plot]:
+    """Latency by percentile, each with the most sessions that held, or else the least that did not."""
+    lines = []
+    for who, found in (("ours", ours), ("usual", usual)):
+        step = found.held or found.broke
+        points = {} if step is None else step.report["percentiles_ms"] or {}
+        if step is not None and points:
+            places = [(float(share), float(value)) for share, value in points.items()]
+            lines.append(Line(f"{who}, {step.sessions:,} sessions", places))
+    if not lines:
+        return []
+    told = "; ".join(f"{one.label}: at most {max(v for _, v in one.points):,.0f} ms" for one in lines)
+    title = "Event latency by percentile, one server core each"
+    return [Plot("usual", title, f"{told}.", "event latency, ms", lines, Axis.PERCENTILES)]
 
 
 def account(who: str, found: Found) -> Iterator[Row]:

@@ -31,7 +31,7 @@ def test_every_window_gets_its_tone_under_stock_uvicorn(monkeypatch: pytest.Monk
     """Two sessions of three seconds, over real sockets, on the stage of the benchmark."""
     monkeypatch.setattr(usual, "LIVE_S", 2)
     with usual.stage() as here:
-        step = here.gateway(2, portable.PORTABLE)
+        step = here.gateway(2, command=portable.PORTABLE)
     assert (step.sessions, step.missing, step.report["failed"]) == (2, 0, 0)
     assert step.report["server"]["cpu_us_per_session_s"] > 0
 

@@ -3,7 +3,7 @@
 #   make run     serve on http://127.0.0.1:8522
 #   make test    run every test, with coverage
 #   make lint    ruff, mypy --strict, import contracts
-#   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md
+#   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md and its plots
 #                (ARGS=faults: what becomes of it when things go wrong; benchmarks/FAULTS.md)
 #   make docs    rewrite the generated pages of docs/
 #   make clean   remove what the above made

@@ -1,6 +1,6 @@
 """Every benchmark in one run, and the page that tells what came out.
 
-python -m benchmarks                 what things cost; rewrites benchmarks/RESULTS.md
+python -m benchmarks                 what things cost; rewrites benchmarks/RESULTS.md and its plots
 python -m benchmarks faults          what becomes of it when things go wrong; rewrites benchmarks/FAULTS.md
 python -m benchmarks frames storm    some of them, printed only
 """
@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.rows import Row, table
+from benchmarks import drawings
+from benchmarks.rows import Results, Row, table
+from gateway.commands.load_plots import Plot
 
 HERE = Path(__file__).parent
 
@@ -28,7 +30,9 @@ COSTS = {
     "sidecar": ("benchmarks.micro_sidecar", "Asking a sidecar, per 1 s window"),
     "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
+    "flat": ("benchmarks.flat", "What a session costs in company, and what observers of another one do"),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
+    "portable": ("benchmarks.portable", "Live sessions on one core, under stock uvicorn"),
 }
 FAULTS = {
     "storm": ("benchmarks.storm", "Connections cut every few seconds"),
@@ -61,9 +65,9 @@ def main(arguments: list[str]) -> int:
     )
     match parser.parse_args(arguments).part:
         case []:
-            _write("RESULTS.md", _head("Results", "make bench"), _pages(COSTS))
+            _write("RESULTS.md", _head("Results", "make bench"), *_pages(COSTS))
         case ["faults"]:
-            _write("FAULTS.md", _head("When things go wrong", "make bench ARGS=faults"), _pages(FAULTS))
+            _write("FAULTS.md", _head("When things go wrong", "make bench ARGS=faults"), *_pages(FAULTS))
         case chosen if "faults" in chosen:
             parser.error("'faults' goes by itself")
         case chosen:
@@ -71,27 +75,33 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _pages(names: Iterable[str]) -> list[str]:
-    """Run these; each one's section of the page."""
-    pages = []
+def _pages(names: Iterable[str]) -> tuple[list[str], list[Plot]]:
+    """Run these; each one's section of the page, and what it refers to."""
+    pages: list[str] = []
+    drawn: list[Plot] = []
     for name in names:
         module, title = PARTS[name]
         print(f"{title} …", file=sys.stderr, flush=True)
-        rows = _measure(module)()
-        print(table(rows), end="\n\n", flush=True)
-        pages.append(f"## {title}\n\n`python -m {module}`\n\n{_markdown(rows)}\n")
-    return pages
+        found = _measure(module)
+        print(table(found.rows), end="\n\n", flush=True)
+        parts = [f"## {title}", f"`python -m {module}`", _markdown(found.rows)]
+        pages.append("\n\n".join([*parts, *(drawings.reference(one) for one in found.plots)]) + "\n")
+        drawn += found.plots
+    return pages, drawn
 
 
-def _write(name: str, head: str, pages: list[str]) -> None:
+def _write(name: str, head: str, pages: list[str], drawn: Iterable[Plot]) -> None:
     page = HERE / name
     page.write_text("\n".join([head, *pages]))
+    drawings.write(HERE, drawn)
     print(f"wrote {page.relative_to(Path.cwd())}")
 
 
-def _measure(module: str) -> Callable[[], list[Row]]:
-    measure: Callable[[], list[Row]] = importlib.import_module(module).rows
-    return measure
+def _measure(name: str) -> Results:
+    """What a module gives: `results`, or where it draws nothing `rows`."""
+    module = importlib.import_module(name)
+    results: Callable[[], Results] | None = getattr(module, "results", None)
+    return results() if results is not None else Results(module.rows())
 
 
 def _markdown(rows: list[Row]) -> str:

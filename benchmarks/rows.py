@@ -1,7 +1,9 @@
 """One measured figure, and its ratio to another of the same run: absolute figures move between machines."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.commands.load_plots import Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,14 @@ class Row:
     """Name of the row it is compared with, measured in the same run."""
     ratio: float | None = None
     """This value over that one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All of a benchmark that draws some of it, too."""
+
+    rows: list[Row]
+    plots: list[Plot] = field(default_factory=list)
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Results, Row, table
+from gateway.commands.load_plots import Axis, Line, Plot
 from gateway.commands.procfs import usage
 
 LIMIT_MS: Final = 50.0
@@ -37,11 +38,12 @@ CLOSE: Final = 4.0
 USUAL: Final = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60)
 OURS: Final = (250, 500, *range(1_000, 6_500, 500), 7_000, 8_000)
 STARTS_A_SECOND: Final = 500
+SERVE: Final = ("gateway", "serve")
 
 _ROOT: Final = Path(__file__).parent.parent
-_COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
-_CPU: Final = "CPU of the server"
-_RSS: Final = "RSS of the server"
+COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
+CPU: Final = "CPU of the server"
+RSS: Final = "RSS of the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,13 @@ class Step:
         return not self._told or self.calm_p99_ms <= CLOSE * LIMIT_MS
 
     @property
+    def complete(self) -> bool:
+        """Whether every window's tone came, however late."""
+        return not (self.missing or sum(self.report["gap_samples"].values()) or self.report["failed"])
+
+    @property
     def holds(self) -> bool:
-        gaps = sum(self.report["gap_samples"].values())
-        return not (self.missing or gaps or self.report["failed"]) and self.calm_p99_ms <= LIMIT_MS
+        return self.complete and self.calm_p99_ms <= LIMIT_MS
 
     @property
     def _told(self) -> dict[str, float]:
@@ -103,28 +109,58 @@ class Found:
 Measure = Callable[[int], Step]
 
 
-def rows() -> list[Row]:
-    """Both, one after the other; takes about five minutes."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where all this is measured: a core for the server, another for the clients and the sidecar."""
+
+    sidecar: str
+    """Its address."""
+    sidecar_pid: int
+    server_core: int
+    other_core: int
+
+    def usual(self, sessions: int) -> Step:
+        """So many sessions of the usual architecture."""
+        core = self.server_core
+        server = launched("benchmarks.baseline.server", "--port", "0", "--sidecar", self.sidecar, core=core)
+        tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
+        return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
+
+    def gateway(self, sessions: int, *more: str, command: Sequence[str] = SERVE) -> Step:
+        """So many sessions of ours, on a fresh server.
+
+        Args:
+            more: options of `undertone load`.
+            command: what serves it, as arguments of `python -m`.
+        """
+        ramp_s = max(1, sessions // STARTS_A_SECOND)
+        settings = _settings(self.sidecar)
+        server = launched(*command, "--port", "0", core=self.server_core, settings=settings)
+        tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}", *more)
+        return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """One whose sidecar runs."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
     cores = sorted(os.sched_getaffinity(0))
-    with launched("benchmarks.instant", core=cores[-1]) as (sidecar, sidecar_pid):
+    with launched("benchmarks.instant", core=cores[-1]) as (sidecar, pid):
+        yield Stage(sidecar, pid, cores[0], cores[-1])
 
-        def usual(sessions: int) -> Step:
-            server = launched(
-                "benchmarks.baseline.server", "--port", "0", "--sidecar", sidecar, core=cores[0]
-            )
-            tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
-            return _step(server, tool, sessions, cores[-1], sidecar_pid)
 
-        def ours(sessions: int) -> Step:
-            ramp_s = max(1, sessions // STARTS_A_SECOND)
-            server = launched("gateway", "serve", "--port", "0", core=cores[0], settings=_settings(sidecar))
-            tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
-            return _step(server, tool, sessions, cores[-1], sidecar_pid)
+def rows() -> list[Row]:
+    """The figures alone."""
+    return results().rows
 
-        theirs = carried(usual, USUAL)
-        return compared(theirs, carried(ours, OURS))
+
+def results() -> Results:
+    """Both, one after the other; takes about five minutes."""
+    with stage() as here:
+        theirs = carried(here.usual, USUAL)
+        found = carried(here.gateway, OURS)
+        return Results(compared(theirs, found), drawn(theirs, found))
 
 
 def carried(measure: Measure, counts: Sequence[int]) -> Found:
@@ -145,24 +181,41 @@ def carried(measure: Measure, counts: Sequence[int]) -> Found:
 
 def compared(usual: Found, ours: Found) -> list[Row]:
     """What both came to, and ours over the usual."""
-    base = {row.name.partition(": ")[2]: row for row in _account("usual", usual)}
+    base = {row.name.partition(": ")[2]: row for row in account("usual", usual)}
     found = list(base.values())
-    for row in _account("ours", ours):
+    for row in account("ours", ours):
         other = base.get(row.name.partition(": ")[2])
-        if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (_COUNT, _CPU, _RSS):
+        if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (COUNT, CPU, RSS):
             found.append(row)
         else:
             found.append(Row(row.name, row.value, row.unit, other.name, row.value / other.value))
     return found
 
 
-def _account(who: str, found: Found) -> Iterator[Row]:
+def drawn(usual: Found, ours: Found) -> list[Plot]:
+    """Latency by percentile, each with the most sessions that held, or else the least that did not."""
+    lines = []
+    for who, found in (("ours", ours), ("usual", usual)):
+        step = found.held or found.broke
+        points = {} if step is None else step.report["percentiles_ms"] or {}
+        if step is not None and points:
+            places = [(float(share), float(value)) for share, value in points.items()]
+            lines.append(Line(f"{who}, {step.sessions:,} sessions", places))
+    if not lines:
+        return []
+    told = "; ".join(f"{one.label}: at most {max(v for _, v in one.points):,.0f} ms" for one in lines)
+    title = "Event latency by percentile, one server core each"
+    return [Plot("usual", title, f"{told}.", "event latency, ms", lines, Axis.PERCENTILES)]
+
+
+def account(who: str, found: Found) -> Iterator[Row]:
+    """What one of them came to."""
     held, broke = found.held, found.broke
-    yield Row(f"{who}: {_COUNT}", held.sessions if held is not None else 0, "sessions")
+    yield Row(f"{who}: {COUNT}", held.sessions if held is not None else 0, "sessions")
     if held is not None:
         server = held.report["server"]
-        yield Row(f"{who}: {_CPU}", server["cpu_us_per_session_s"], "µs/session-second")
-        yield Row(f"{who}: {_RSS}", server["rss_kib_per_session"], "KiB/session")
+        yield Row(f"{who}: {CPU}", server["cpu_us_per_session_s"], "µs/session-second")
+        yield Row(f"{who}: {RSS}", server["rss_kib_per_session"], "KiB/session")
         yield from _figures(f"{who}: ", held)
     if broke is not None:
         yield from _figures(f"{who}, too many: at {broke.sessions}, ", broke)

@@ -31,7 +31,7 @@ import uvloop
 from websockets.frames import Close, Frame, Opcode
 
 from gateway.commands.load import speech_like
-from gateway.commands.load_stats import Samples
+from gateway.commands.load_stats import Samples, percentile_points
 from gateway.commands.procfs import Usage, usage
 from gateway.commands.wheel import SLOT_S, Wheel
 
@@ -344,6 +344,7 @@ class Run:
             "acks": tally.acks,
             "events": dict(tally.events),
             "latency_ms": {"all": None if latency is None else asdict(latency)},
+            "percentiles_ms": percentile_points(tally.latencies.histogram()),
             "gap_samples": {},
             "server": _server(self._wanted, steady_s, idle, begin, end),
             "load_tool": {

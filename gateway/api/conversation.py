@@ -7,21 +7,24 @@ ASGI's `receive`. Either way `hear` takes them, one whole message at a time and 
 
 import asyncio
 import logging
+import random
 
+from starlette.types import Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Attachment
 from gateway.api.context import Gateway
 from gateway.api.writer import Writer, send
 from gateway.fastlane import FastLane, fast_lane
+from gateway.live.drain import retry_after_ms
 from gateway.live.reader import Reader
 from gateway.live.session import say
 from gateway.sessions.tickets import Role
-from protocol.close import NO_CLOSE_FRAME
+from protocol.close import NO_CLOSE_FRAME, CloseCode
 from protocol.connection import Audio, ServerConnection
 from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Event, Flushed, Pong
+from protocol.events import Drain, Event, Flushed, Pong
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +32,28 @@ MAX_FLUSHES = 64
 """Flushes of one client that may be under way."""
 FAREWELL_S = 5.0
 """Seconds a peer has to read what was left to say before its connection is dropped."""
+CANCELLED_S = 1.0
+"""The same where another server than ours goes away: that waits for what it has cancelled."""
 
 
 class Conversation:
-    """From `welcome` to the last word."""
+    """From `welcome` to the last word.
+
+    Args:
+        receive: the server's own, for what comes; Starlette's would look at each message once more.
+    """
 
     def __init__(
-        self, gateway: Gateway, websocket: WebSocket, connection: ServerConnection, attachment: Attachment
+        self,
+        gateway: Gateway,
+        websocket: WebSocket,
+        receive: Receive,
+        connection: ServerConnection,
+        attachment: Attachment,
     ) -> None:
         self._gateway = gateway
         self._websocket = websocket
+        self._receive = receive
         self._connection = connection
         self._attachment = attachment
         self._live = attachment.live
@@ -65,6 +80,10 @@ class Conversation:
             if self._lane is not None:
                 self._lane.listen(self.hear, self._flooded, self._writer.pump_soon)
             await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if self._lane is None:
+                await self._send_away(writing)
+            raise
         finally:
             self._reader.on_stopped = None
             if self._deadline is not None:
@@ -98,17 +117,17 @@ class Conversation:
     # Reading -------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        receive = self._websocket.receive
+        receive, hear = self._receive, self.hear
         while True:
             message = await receive()
+            data: bytes | str | None = message.get("bytes")
+            if data is not None:
+                hear(data)
+                continue
             if message["type"] == "websocket.disconnect":
                 self._gateway.telemetry.close(message.get("code", NO_CLOSE_FRAME))
                 return
-            data: bytes | str | None = message.get("bytes")
-            if data is not None:
-                self.hear(data)
-                continue
-            self.hear(message["text"])
+            hear(message["text"])
             await asyncio.sleep(0)  # a burst of control messages leaves the writer its turn
 
     def _flooded(self, detail: str) -> None:
@@ -127,6 +146,15 @@ class Conversation:
         if self._reader.farewell is not None:
             self._gateway.telemetry.close(self._reader.farewell.code)
         writing.cancel()
+
+    async def _send_away(self, writing: "asyncio.Task[None]") -> None:
+        """The server goes away: tell the peer now, as ASGI has no way to tell an application any earlier.
+        Under our own server the node has drained before."""
+        gateway = self._gateway
+        wait_ms = retry_after_ms(len(gateway.live), random.Random())
+        self._say(Drain(retry_after_ms=wait_ms, reconnect_url=gateway.settings.reconnect_url))
+        self._reader.finish(CloseCode.SERVICE_RESTART, "restart")
+        await asyncio.wait((writing,), timeout=CANCELLED_S)
 
     def _control(self, message: ControlMessage) -> None:
         pipeline = self._pipeline

@@ -43,7 +43,7 @@ class VoiceEndpoint:
             connection = ServerConnection(agreed.encoding)
             await turn_away(self._gateway, websocket, connection, agreed.refusal)
             return
-        await self._admitted(websocket, agreed)
+        await self._admitted(websocket, receive, agreed)
 
     def _refusal(self, scope: Scope) -> Problem | None:
         """Why this handshake gets no WebSocket at all, if so."""
@@ -53,7 +53,7 @@ class VoiceEndpoint:
         comes_back = b"session_id=" in scope["query_string"]
         return None if comes_back and not gateway.draining() else gateway.refusal_of_new()
 
-    async def _admitted(self, websocket: WebSocket, agreed: Negotiated) -> None:
+    async def _admitted(self, websocket: WebSocket, receive: Receive, agreed: Negotiated) -> None:
         query: Mapping[str, str] = websocket.query_params
         try:
             presented = Presented(agreed.ticket, bearer(websocket.scope))
@@ -68,7 +68,7 @@ class VoiceEndpoint:
             return
         observes = attachment.role is Role.OBSERVER
         connection = ServerConnection(agreed.encoding, read_only=observes)
-        conversation = Conversation(self._gateway, websocket, connection, attachment)
+        conversation = Conversation(self._gateway, websocket, receive, connection, attachment)
         try:
             await conversation.run()
         finally:

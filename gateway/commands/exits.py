@@ -15,18 +15,20 @@ class ExitCode(IntEnum):
     INCOMPLETE = 6
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "everything worked",
-    ExitCode.FAILED: "load: a session failed, or --expect did not hold",
+    ExitCode.FAILED: "load: a session or an observer failed, or --expect did not hold",
     ExitCode.USAGE: "wrong usage, wrong settings, or a file that cannot be used",
     ExitCode.UNREACHABLE: "no gateway answers at that address",
     ExitCode.REFUSED: "the gateway refused; its reason and what to do are printed",
     ExitCode.LOST: "the connection was lost before the end",
     ExitCode.INCOMPLETE: "a recording was not analysed whole; the gaps say which",
-    ExitCode.INTERRUPTED: "stopped with Ctrl-C; the session was ended properly where possible",
+    ExitCode.INTERRUPTED: "stopped with Ctrl-C; sessions were ended properly where possible",
     ExitCode.BROKEN_PIPE: "the program reading our output went away",
+    ExitCode.TERMINATED: "stopped by SIGTERM, as with Ctrl-C",
 }
 
 

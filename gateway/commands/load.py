@@ -2,25 +2,25 @@
 
 import asyncio
 import contextlib
-import gc
 import math
-import ssl
-import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.link import reason_of, unreachable, voice_url
+from gateway.commands.interrupt import Interrupt
+from gateway.commands.link import reason_of, unreachable
 from gateway.commands.load_audio import pieces
 from gateway.commands.load_audio import speech_like as speech_like  # benchmarks send the same
-from gateway.commands.load_profiles import Profile, Shape, Start, Stretch
+from gateway.commands.load_loop import connected, load_loop
+from gateway.commands.load_observers import Crowd
+from gateway.commands.load_options import LoadOptions, session_url
+from gateway.commands.load_profiles import Profile, Start, Stretch
 from gateway.commands.load_series import Moment, Step, refusal
 from gateway.commands.load_session import Load, LoadSession
-from gateway.commands.load_stats import Histogram, Latency, Tally, latency_of
+from gateway.commands.load_stats import OBSERVED, UNOBSERVED, Histogram, Latency, Tally, latency_of
 from gateway.commands.load_storm import StormSession
 from gateway.commands.load_wire import ready_made
 from gateway.commands.procfs import Usage, usage
@@ -29,42 +29,32 @@ from protocol.audio import AudioFormat
 from protocol.failures import ConnectFailed
 from protocol.resumption import Retry
 
-_OPEN_S = 15.0
-_GC_THRESHOLD = (50_000, 20, 100)
 _END_S = 30.0
 """Seconds a session may take after its last frame"""
+_CUT_SHORT_S = 5.0
+"""Seconds of the same where the run was ended early"""
+
+
+class EndedAtOnce(Exception):
+    """A signal that left no time for a report.
+
+    Args:
+        code: how to exit.
+    """
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """What to do."""
+class CutShort:
+    """A run that was ended before its time."""
 
-    url: str
-    sessions: int
-    duration_s: float
-    """Seconds of audio of each session; in a ramp and a soak, of the whole run"""
-    ramp_s: float
-    """Seconds over which sessions start"""
-    audio: AudioFormat
-    frame_ms: int
-    config: Mapping[str, Any] = field(default_factory=dict)
-    file: str | None = None
-    pid: int | None = None
-    """The server's process, to measure"""
-    bearer: str | None = field(default=None, repr=False)
-    """The key, where the gateway needs one"""
-    profile: Profile = Profile.HOLD
-    steps: int = 5
-    """Of a ramp"""
-    lifetime_s: float = 60.0
-    """Mean seconds of a session, in a soak"""
-    cut_every_s: tuple[float, float] = (2.0, 6.0)
-    """Least and most seconds between two cuts, in a storm"""
-
-    @property
-    def shape(self) -> Shape:
-        """When sessions start."""
-        return Shape(self.profile, self.sessions, self.duration_s, self.ramp_s, self.steps, self.lifetime_s)
+    after_s: float
+    """Seconds from the run's begin"""
+    code: ExitCode
+    """How to exit"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +73,8 @@ class Measured:
     late_frames: int
     worst_late_ms: float
     idle: Usage | None
+    cut_short: CutShort | None = None
+    """None where it ran to its end"""
 
     @property
     def own_busy(self) -> float:
@@ -101,13 +93,17 @@ class LoadRun:
     Args:
         options: what to do.
         watch: called about once a second with how things are.
+        interrupt: ends it early.
     """
 
-    def __init__(self, options: LoadOptions, watch: Callable[[Moment, Tally], None]) -> None:
+    def __init__(
+        self, options: LoadOptions, watch: Callable[[Moment, Tally], None], interrupt: Interrupt
+    ) -> None:
         self._options = options
         self._watch = watch
+        self._interrupt = interrupt
         self.audio, found = pieces(options.file, options.audio, options.frame_ms)
-        self._tally = Tally()
+        self._tally = Tally.grouped(OBSERVED, UNOBSERVED) if options.observers else Tally()
         self._load = Load(
             url=session_url(options, self.audio),
             frames=[ready_made(piece) for piece in found],
@@ -118,6 +114,7 @@ class LoadRun:
             on_done=self._done,
             bearer=options.bearer,
         )
+        self._crowd = Crowd(self._load, options.observers)
         self._live: set[LoadSession] = set()
         self._all_done = asyncio.Event()
         self._moments: list[Moment] = []
@@ -126,17 +123,24 @@ class LoadRun:
         self._began = self._ends = 0.0
 
     async def run(self) -> Measured:
-        """Start the sessions, measure while they are live, let them end."""
+        """Start the sessions, measure while they are live, let them end.
+
+        From the first connection on, an interruption ends all that and what was measured is returned.
+        """
         idle = _usage(self._options.pid)
         starts = self._options.shape.starts()
         # The first connection is made alone: an address without a gateway is one clear error, not many.
         await self._start(0, next(starts))
         self._began = time.monotonic()
+        self._interrupt.gentle = True
         wheel = asyncio.create_task(self._wheel.turn())
         looking = asyncio.create_task(self._look_on())
         starting = asyncio.create_task(self._start_all(starts))
         try:
-            steps = [await self._measure(stretch) for stretch in self._options.shape.stretches()]
+            steps: list[Step] = []
+            for stretch in self._options.shape.stretches():
+                if not steps or not self._interrupted:
+                    steps.append(await self._measure(stretch))
             await starting
             await self._finish()
             self._look()
@@ -145,6 +149,7 @@ class LoadRun:
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
+            await self._crowd.close()
         return Measured(
             options=self._options,
             tally=self._tally,
@@ -155,17 +160,26 @@ class LoadRun:
             late_frames=self._wheel.late,
             worst_late_ms=self._wheel.worst_late_s * 1_000,
             idle=idle,
+            cut_short=self._cut_short(),
         )
 
+    def _cut_short(self) -> CutShort | None:
+        after_s = self._interrupt.at_s - self._began
+        return CutShort(after_s, self._interrupt.code) if self._interrupted else None
+
+    @property
+    def _interrupted(self) -> bool:
+        return self._interrupt.event.is_set()
+
     async def _measure(self, stretch: Stretch) -> Step:
+        """One step; where it is interrupted before it is measured, from the moment its sessions start."""
         await self._until(stretch.from_s)
         before = self._look()
-        await self._until(stretch.begin_s)
-        self._look()
-        first = len(self._moments) - 1
-        seen = self._histograms()
-        seconds = {name: len(one.seconds) for name, one in self._tally.latencies.items()}
-        await self._until(stretch.end_s)
+        first, seen, seconds = self._marks()
+        if await self._until(stretch.begin_s):
+            self._look()
+            first, seen, seconds = self._marks()
+        whole = await self._until(stretch.end_s)
         self._look()
         latencies: dict[str, Latency | None] = {}
         for name, now in self._histograms().items():
@@ -173,14 +187,20 @@ class LoadRun:
             found = now.since(seen[name])
             calm = p99s[len(p99s) // 2] if p99s else found.percentile(99) if found.count else 0.0
             latencies[name] = latency_of(found, calm)
-        return Step(stretch.sessions, before, self._moments[first:], latencies)
+        return Step(stretch.sessions, before, self._moments[first:], latencies, whole=whole)
+
+    def _marks(self) -> tuple[int, dict[str, Histogram], dict[str, int]]:
+        """What lies before that which is measured: moments, latencies, and seconds of them."""
+        seconds = {name: len(one.seconds) for name, one in self._tally.latencies.items()}
+        return len(self._moments) - 1, self._histograms(), seconds
 
     def _histograms(self) -> dict[str, Histogram]:
         return {name: one.histogram() for name, one in self._tally.latencies.items()}
 
     async def _start_all(self, starts: Iterator[Start]) -> None:
         for index, start in enumerate(starts, start=1):
-            await self._until(start.at_s)
+            if not await self._until(start.at_s):
+                return
             self._do(self._start_quietly(index, start))
 
     async def _start_quietly(self, index: int, start: Start) -> None:
@@ -193,7 +213,7 @@ class LoadRun:
         self._tally.sessions += 1
         url = self._load.url
         try:
-            session = await _connect(url, lambda: self._session(index, start))
+            session = await connected(url, lambda: self._session(index, start))
         except TimeoutError:
             raise unreachable(url, "no answer in time") from None
         except OSError as error:
@@ -205,6 +225,7 @@ class LoadRun:
         first = index * 37 % len(self._load.frames)
         count = max(1, math.ceil(start.audio_s * 1000 / self._options.frame_ms - 1e-6))
         session: LoadSession
+        group, welcome = self._company(index, start)
         if self._options.profile is Profile.STORM:
             session = StormSession(
                 self._load,
@@ -213,17 +234,29 @@ class LoadRun:
                 cut_every_s=self._options.cut_every_s,
                 random=Random(index),
                 come_back=lambda one, retry: self._do(self._come_back(one, retry)),
+                group=group,
+                welcome=welcome,
             )
         else:
-            session = LoadSession(self._load, first=first, count=count)
+            session = LoadSession(self._load, first=first, count=count, group=group, welcome=welcome)
+        if self._interrupted:
+            session.stop()
         self._live.add(session)
         self._all_done.clear()
         return session
 
+    def _company(self, index: int, start: Start) -> tuple[str | None, Callable[[str], None] | None]:
+        """Where a session's latencies are counted, too, and who is told its id."""
+        options = self._options
+        if not options.observers or index >= options.observed:
+            return (UNOBSERVED if options.observers else None), None
+        over_s = min(options.ramp_s, start.audio_s / 2)
+        return OBSERVED, lambda session_id: self._crowd.watch(session_id, over_s)
+
     async def _come_back(self, session: StormSession, retry: Retry) -> None:
         await asyncio.sleep(retry.after_s)
         try:
-            await _connect(retry.url, lambda: session)
+            await connected(retry.url, lambda: session)
         except TimeoutError:
             session.not_connected(ConnectFailed("no answer in time"))
         except OSError as error:
@@ -235,20 +268,32 @@ class LoadRun:
             self._all_done.set()
 
     async def _finish(self) -> None:
+        """Wait for the sessions to end; an interruption ends them, and shortens the wait."""
+        over = asyncio.create_task(self._over())
+        interrupted = asyncio.create_task(self._interrupt.event.wait())
         left_s = max(0.0, self._ends - time.monotonic()) + _END_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                while self._tasks:
-                    await asyncio.wait(set(self._tasks))
-                await self._all_done.wait()
+        try:
+            await asyncio.wait({over, interrupted}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if self._interrupted and not over.done():
+                for session in self._live:
+                    session.stop()
+                await asyncio.wait({over}, timeout=_CUT_SHORT_S)
+        finally:
+            over.cancel()
+            interrupted.cancel()
         for session in list(self._live):
             session.give_up("no summary in time")
+
+    async def _over(self) -> None:
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self._all_done.wait()
 
     async def _look_on(self) -> None:
         seconds = 0
         while True:
             seconds += 1
-            await self._until(seconds)
+            await asyncio.sleep(max(0.0, self._began + seconds - time.monotonic()))
             self._watch(self._look(), self._tally)
 
     def _look(self) -> Moment:
@@ -269,8 +314,14 @@ class LoadRun:
         self._moments.append(moment)
         return moment
 
-    async def _until(self, at_s: float) -> None:
-        await asyncio.sleep(max(0.0, self._began + at_s - time.monotonic()))
+    async def _until(self, at_s: float) -> bool:
+        """Wait for that moment of the run; False where it is interrupted before."""
+        try:
+            async with asyncio.timeout(max(0.0, self._began + at_s - time.monotonic())):
+                await self._interrupt.event.wait()
+        except TimeoutError:
+            return True
+        return False
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -279,55 +330,31 @@ class LoadRun:
 
 
 def load(options: LoadOptions, *, watch: Callable[[Moment, Tally], None]) -> Measured:
-    """Run it. Raises CommandError where it can't even start."""
+    """Run it. Ctrl-C (or SIGTERM) ends it early, and what was measured until then is returned.
+
+    Raises:
+        CommandError: it can't even start.
+        EndedAtOnce: by a second Ctrl-C, or one before the gateway was reached.
+    """
 
     async def main() -> Measured:
-        return await LoadRun(options, watch).run()
+        interrupt = Interrupt()
+        with interrupt.installed():
+            try:
+                return await LoadRun(options, watch, interrupt).run()
+            except asyncio.CancelledError:
+                raise EndedAtOnce(interrupt.code) from None
 
-    with _rare_collections(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with load_loop() as runner:
         return runner.run(main())
 
 
-def session_url(options: LoadOptions, audio: AudioFormat) -> str:
-    """Where each session is opened, with its format and settings in the query."""
-    url = voice_url(options.url)
-    query = urlencode(
-        {name: _as_text(value) for name, value in {**audio.to_dict(), **options.config}.items()}
-    )
-    return f"{url}{'&' if urlsplit(url).query else '?'}{query}"
-
-
 def exit_code(measured: Measured, broken: Sequence[str]) -> ExitCode:
-    """FAILED where a session failed or an expectation did not hold."""
-    return ExitCode.FAILED if measured.tally.failed or broken else ExitCode.OK
-
-
-@contextlib.contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage seldom: thousands of sessions are none, and a pass over them all takes long."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_GC_THRESHOLD)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-async def _connect(url: str, made: Callable[[], LoadSession]) -> LoadSession:
-    """Raises OSError and TimeoutError."""
-    parts = urlsplit(url)
-    secure = ssl.create_default_context() if parts.scheme == "wss" else None
-    port = parts.port or (443 if secure else 80)
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(_OPEN_S):
-        _, session = await loop.create_connection(made, parts.hostname or "", port, ssl=secure)
-        return session
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    """The signal's where one ended it; FAILED where a session or observer failed, or a bound was passed."""
+    if measured.cut_short is not None:
+        return measured.cut_short.code
+    tally = measured.tally
+    return ExitCode.FAILED if tally.failed or tally.observer_failures or broken else ExitCode.OK
 
 
 def _usage(pid: int | None) -> Usage | None:
@@ -338,11 +365,3 @@ def _usage(pid: int | None) -> Usage | None:
     except (OSError, ValueError, IndexError):
         message = f"the process {pid} can't be measured: it is gone, or this is no Linux"
         raise CommandError(message) from None
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop

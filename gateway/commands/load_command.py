@@ -10,9 +10,15 @@ from typing import Any
 import orjson
 
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.load import LoadOptions, exit_code, load
+from gateway.commands.load import EndedAtOnce, exit_code, load
 from gateway.commands.load_expect import broken, capacity, parse_expectations
-from gateway.commands.load_parser import DEFAULT_CUT_EVERY_S, DEFAULT_LIFETIME_S, DEFAULT_STEPS
+from gateway.commands.load_options import LoadOptions
+from gateway.commands.load_parser import (
+    DEFAULT_CUT_EVERY_S,
+    DEFAULT_LIFETIME_S,
+    DEFAULT_OBSERVED,
+    DEFAULT_STEPS,
+)
 from gateway.commands.load_profiles import Profile
 from gateway.commands.load_report import as_json, as_lines
 from gateway.commands.load_view import LoadView
@@ -31,8 +37,11 @@ def run(
     if arguments.report is not None:
         _write(arguments.report, "", "a")  # what can't be written is told before the run, not after it
     view = LoadView(sys.stderr)
-    with view.showing():
-        measured = load(options, watch=view.look)
+    try:
+        with view.showing():
+            measured = load(options, watch=view.look)
+    except EndedAtOnce as ended:
+        return ended.code
     failed = broken(measured, expectations)
     most = capacity(measured, expectations) if options.profile is Profile.RAMP else None
     if arguments.report is not None:
@@ -72,6 +81,11 @@ def options_of(
     steps = arguments.steps or DEFAULT_STEPS
     if profile is Profile.RAMP and steps > arguments.sessions:
         raise CommandError(f"{arguments.sessions} sessions can't be reached in {steps} steps")
+    observed = arguments.observed or DEFAULT_OBSERVED
+    if arguments.observed is not None and not arguments.observers:
+        raise CommandError("--observed says how many sessions have --observers, which is not given")
+    if observed > arguments.sessions:
+        raise CommandError(f"--observed {observed} is more than --sessions {arguments.sessions}")
     return LoadOptions(
         url=arguments.url,
         sessions=arguments.sessions,
@@ -87,4 +101,6 @@ def options_of(
         steps=steps,
         lifetime_s=arguments.lifetime or DEFAULT_LIFETIME_S,
         cut_every_s=arguments.cut_every or DEFAULT_CUT_EVERY_S,
+        observers=arguments.observers or 0,
+        observed=observed,
     )

@@ -84,10 +84,13 @@ def broken_step(measured: Measured, step: Step, expectations: Sequence[Expectati
 
 
 def capacity(measured: Measured, expectations: Sequence[Expectation]) -> int | None:
-    """Sessions of the last step of a ramp that met the expectations, as those before did; None if none."""
+    """Sessions of the last step of a ramp that met the expectations, as those before did; None if none.
+
+    One in which the run was ended early doesn't count.
+    """
     most = None
     for step in measured.steps:
-        if step.failed or broken_step(measured, step, expectations):
+        if step.failed or not step.whole or broken_step(measured, step, expectations):
             break
         most = step.sessions
     return most

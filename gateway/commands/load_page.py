@@ -10,6 +10,7 @@ from gateway.commands.load import Measured
 from gateway.commands.load_expect import LATENCIES
 from gateway.commands.load_plots import (
     CSS,
+    Axis,
     Line,
     Plot,
     clock,
@@ -20,7 +21,7 @@ from gateway.commands.load_plots import (
 )
 from gateway.commands.load_profiles import Profile
 from gateway.commands.load_report import as_lines, ms
-from gateway.commands.load_stats import ALL, LATENCY_TYPES
+from gateway.commands.load_stats import ALL
 from gateway.tasks.report.markup import Markup, Node, element, joined
 from gateway.tasks.report.tables import Column, table
 
@@ -89,7 +90,7 @@ def _short(measured: Measured, failed: Sequence[str], capacity: int | None) -> I
     tally, latency = measured.tally, measured.tally.latency()
     server = measured.steps[-1].server(measured.idle)
     pairs = [
-        ("Verdict", "failed" if failed or tally.failed else "passed"),
+        ("Verdict", _verdict(measured, failed)),
         ("Sessions", f"{tally.finished:,} of {tally.sessions:,} finished"),
         ("Gaps", f"{tally.gap_samples:,} samples"),
         ("p50 and p99", "not told" if measured.refused or latency is None
@@ -102,6 +103,8 @@ def _short(measured: Measured, failed: Sequence[str], capacity: int | None) -> I
         pairs.append(("Capacity", f"{capacity:,} sessions" if capacity else "below the first step"))
     if measured.options.profile is Profile.STORM:
         pairs.append(("Resumes", f"{tally.resumes:,}, {tally.resumes - tally.unrecovered:,} recovered"))
+    if tally.observer_messages:
+        pairs.append(("Observers", f"{tally.observers:,}, {tally.observer_failures.total():,} failed"))
     yield element("dl", *[element("div", element("dt", key), element("dd", value)) for key, value in pairs])
     if failed:
         yield element("p", "Expectations that did not hold:")
@@ -109,6 +112,13 @@ def _short(measured: Measured, failed: Sequence[str], capacity: int | None) -> I
     if tally.failures:
         rows = [(reason, f"{count:,}") for reason, count in tally.failures.most_common()]
         yield table("failures", "Why sessions failed.", [Column("Reason"), Column("Sessions", True)], rows)
+
+
+def _verdict(measured: Measured, failed: Sequence[str]) -> str:
+    tally = measured.tally
+    told = "failed" if failed or tally.failed or tally.observer_failures else "passed"
+    cut = measured.cut_short
+    return told if cut is None else f"{told}, cut short after {cut.after_s:.0f} s"
 
 
 def _latency(measured: Measured) -> Iterator[Node]:
@@ -119,7 +129,7 @@ def _latency(measured: Measured) -> Iterator[Node]:
         "p",
         "From the moment the last sample of a window was due to the arrival of its event, in milliseconds.",
     )
-    kinds = [(name, measured.tally.latency(name)) for name in (*LATENCY_TYPES, ALL)]
+    kinds = [(name, measured.tally.latency(name)) for name in measured.tally.latencies]
     columns = [
         Column("Event"),
         Column("Count", True),
@@ -137,7 +147,14 @@ def _latency(measured: Measured) -> Iterator[Node]:
     points = [(share, seen.percentile(share)) for share in percentile_shares(seen.count)]
     told = f"Half of the events took {ms(seen.percentile(50))} ms at most, 99 % {ms(seen.percentile(99))} ms."
     yield from drawn(
-        Plot("percentiles", "Latency by percentile", told, "ms", [Line("all events", points)], True)
+        Plot(
+            "percentiles",
+            "Latency by percentile",
+            told,
+            "ms",
+            [Line("all events", points)],
+            Axis.PERCENTILES,
+        )
     )
     yield table(
         "percentile",

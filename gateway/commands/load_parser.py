@@ -16,10 +16,13 @@ A latency runs from the moment the last sample of a window was due, whether or
 not it was sent in time, to the arrival of its event; `calm p99` is the median
 of the p99s of each second. Where the tool itself was short of CPU (more than
 70 % of its core, or a frame sent more than one frame late), latencies are not
-told, and no bound on one holds. Exits with 1 where a session failed or --expect
-is broken, in a ramp by any step."""
+told, and no bound on one holds. Exits with 1 where a session or an observer
+failed or --expect is broken, in a ramp by any step.
 
-DEFAULT_STEPS, DEFAULT_LIFETIME_S, DEFAULT_CUT_EVERY_S = 5, 60.0, (2.0, 6.0)
+Ctrl-C (or SIGTERM) ends the run early: sessions are ended, and what was
+measured until then is reported, marked as cut short; twice, it ends at once."""
+
+DEFAULT_STEPS, DEFAULT_LIFETIME_S, DEFAULT_CUT_EVERY_S, DEFAULT_OBSERVED = 5, 60.0, (2.0, 6.0), 1
 
 
 def add_load(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +49,25 @@ def add_load(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds over which they start (default: 100 a second, half the duration at most)",
     )
+    _add_shape(parser)
+    _add_observers(parser)
+    parser.add_argument(
+        "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the synthetic speech"
+    )
+    parser.add_argument(
+        "--frame-ms", type=frame_ms, default=100, metavar="MS", help="audio in a message (default 100)"
+    )
+    parser.add_argument("--file", metavar="WAV", help="send this instead of synthetic speech, over and over")
+    parser.add_argument("--pid", type=count, help="the server's process; also report its CPU and memory")
+    parser.add_argument(
+        "--expect",
+        metavar="BOUNDS",
+        help="fail where a figure is above its bound, such as p99=250ms,gaps=0; known are p50 p95 p99 p99.9 "
+        "max calm_p99 gaps errors failed missed repeated unrecovered cpu rss rss_slope",
+    )
+
+
+def _add_shape(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=count, metavar="N", help=f"steps of a ramp up to --sessions (default {DEFAULT_STEPS})"
     )
@@ -62,19 +84,20 @@ def add_load(parser: argparse.ArgumentParser) -> None:
         metavar="A-B",
         help=f"seconds between two cuts of a connection in a storm (default {least:g}-{most:g})",
     )
+
+
+def _add_observers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the synthetic speech"
+        "--observers",
+        type=count,
+        metavar="N",
+        help="so many sockets that only read on each observed session; its latencies are told apart",
     )
     parser.add_argument(
-        "--frame-ms", type=frame_ms, default=100, metavar="MS", help="audio in a message (default 100)"
-    )
-    parser.add_argument("--file", metavar="WAV", help="send this instead of synthetic speech, over and over")
-    parser.add_argument("--pid", type=count, help="the server's process; also report its CPU and memory")
-    parser.add_argument(
-        "--expect",
-        metavar="BOUNDS",
-        help="fail where a figure is above its bound, such as p99=250ms,gaps=0; known are p50 p95 p99 p99.9 "
-        "max calm_p99 gaps errors failed missed repeated unrecovered cpu rss rss_slope",
+        "--observed",
+        type=count,
+        metavar="K",
+        help=f"how many sessions are observed, the first that start (default {DEFAULT_OBSERVED})",
     )
 
 

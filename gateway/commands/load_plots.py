@@ -1,4 +1,4 @@
-"""Line plots as SVG: values over time, and latencies over percentiles on HdrHistogram's axis.
+"""Line plots as SVG: values over time or over a count, and over percentiles on HdrHistogram's axis.
 
 Lines differ by their dashes as well as their colour (WCAG 2.2, 1.4.1), and each plot is drawn twice, for wide
 pages and for a phone held upright, so that letters stay as large as the text around them.
@@ -7,24 +7,28 @@ pages and for a phone held upright, so that letters stay as large as the text ar
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 
 from gateway.tasks.report.markup import Markup, element
 
-CSS = """\
-.plot { display: block; width: 100%; height: auto; }
+LINES_CSS = """\
 .plot text { fill: var(--ink); font-size: 13px; }
 .plot .grid { stroke: var(--line); stroke-width: 1; }
 .plot .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .plot .first { stroke: var(--link); }
 .plot .second { stroke: var(--ink); stroke-dasharray: 7 3; }
 .plot .third { stroke: var(--faint); stroke-dasharray: 2 3; }
-details { margin: 0.5rem 0 1.5rem; }
-summary { cursor: pointer; color: var(--link); }
-pre { overflow-x: auto; font-size: 0.85rem; }
+"""
+CSS = f"""\
+.plot {{ display: block; width: 100%; height: auto; }}
+{LINES_CSS}\
+details {{ margin: 0.5rem 0 1.5rem; }}
+summary {{ cursor: pointer; color: var(--link); }}
+pre {{ overflow-x: auto; font-size: 0.85rem; }}
 """
 _LINES = ("first", "second", "third")
-_HEIGHT, _TOP, _BOTTOM, _LEFT, _RIGHT = 290.0, 52.0, 40.0, 64.0, 28.0
+_HEIGHT, _TOP, _BOTTOM, _LEFT, _RIGHT = 290.0, 52.0, 40.0, 64.0, 36.0
 _STEPS = (1, 2, 2.5, 5, 10)
 _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600)
 """Seconds"""
@@ -45,6 +49,15 @@ class Form:
 WIDE, NARROW = Form("wide", 800, 10), Form("narrow", 340, 4)
 
 
+class Axis(Enum):
+    """What lies below a plot; the value names it."""
+
+    CLOCK = "time, minutes:seconds"
+    PERCENTILES = "percentile"
+    """Shares of all values, in per cent"""
+    SESSIONS = "live sessions (logarithmic)"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line."""
@@ -63,15 +76,14 @@ class Plot:
     told: str
     """The same in a sentence, for those who don't see it"""
     unit: str
-    """Of the values"""
+    """Of the values, and what they are where the title doesn't say"""
     lines: Sequence[Line]
-    of_percentiles: bool = False
-    """The places are shares of all values, not seconds"""
+    axis: Axis = Axis.CLOCK
 
 
 def drawn(plot: Plot) -> list[Markup]:
     """The plot in both shapes; a page shows one of them."""
-    return [element("div", _draw(plot, form), class_=form.name) for form in (WIDE, NARROW)]
+    return [element("div", draw(plot, form), class_=form.name) for form in (WIDE, NARROW)]
 
 
 def percentile_shares(count: int) -> list[float]:
@@ -90,15 +102,17 @@ def nice_ticks(top: float, most: int = 5) -> list[float]:
     return [index * step for index in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def _draw(plot: Plot, form: Form) -> Markup:
+def draw(plot: Plot, form: Form, *before: Markup, **more: str) -> Markup:
+    """One drawing, with `before` behind it and more attributes of the element."""
     prefix = f"{plot.key}-{form.name}"
     points = [point for line in plot.lines for point in line.points]
     ticks = nice_ticks(max((value for _, value in points), default=1.0))
-    below = _percentile_ticks(points) if plot.of_percentiles else _clock_ticks(points, form.ticks)
-    end = max([place for place, _ in below] + [_place(plot, one) for one, _ in points])
+    below = _ticks(plot.axis, points, form.ticks)
+    places = [place for place, _ in below] + [_place(plot.axis, one) for one, _ in points]
+    begin, end = min(places, default=0.0), max(places, default=1.0)
 
     def x(place: float) -> float:
-        return _LEFT + place / (end or 1) * (form.width - _LEFT - _RIGHT)
+        return _LEFT + (place - begin) / ((end - begin) or 1) * (form.width - _LEFT - _RIGHT)
 
     def y(value: float) -> float:
         return _HEIGHT - _BOTTOM - value / ticks[-1] * (_HEIGHT - _TOP - _BOTTOM)
@@ -107,16 +121,20 @@ def _draw(plot: Plot, form: Form) -> Markup:
         "svg",
         element("title", plot.title, id=f"{prefix}-title"),
         element("desc", plot.told, id=f"{prefix}-told"),
-        *(mark for tick in ticks for mark in _row(form, y(tick), f"{tick:g}")),
+        *before,
+        *(mark for tick in ticks for mark in _row(form, y(tick), f"{tick:,g}")),
         *(
             element("text", label, x=x(place), y=_HEIGHT - _BOTTOM + 20, text_anchor="middle")
             for place, label in below
         ),
-        element("text", plot.unit, x=0, y=_TOP - 14),
+        element("text", plot.unit, x=2, y=_TOP - 14),
+        element("text", plot.axis.value, x=form.width - _RIGHT, y=_HEIGHT - 4, text_anchor="end"),
         *_legend(plot.lines),
         *(
             element(
-                "path", class_=f"line {look}", d=_path((x(_place(plot, at)), y(v)) for at, v in one.points)
+                "path",
+                class_=f"line {look}",
+                d=_path((x(_place(plot.axis, at)), y(v)) for at, v in one.points),
             )
             for look, one in zip(_LINES, plot.lines, strict=False)
             if one.points
@@ -126,12 +144,30 @@ def _draw(plot: Plot, form: Form) -> Markup:
         role="img",
         aria_labelledby=f"{prefix}-title",
         aria_describedby=f"{prefix}-told",
+        **more,
     )
 
 
-def _place(plot: Plot, at: float) -> float:
+def _place(axis: Axis, at: float) -> float:
     """On the axis below."""
-    return -math.log10(max(1e-12, 1 - at / 100)) if plot.of_percentiles else at
+    match axis:
+        case Axis.PERCENTILES:
+            return -math.log10(max(1e-12, 1 - at / 100))
+        case Axis.SESSIONS:
+            return math.log10(max(1.0, at))
+        case _:
+            return at
+
+
+def _ticks(axis: Axis, points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, str]]:
+    """Places on the axis below, and what stands there: of time, `most` at most."""
+    match axis:
+        case Axis.PERCENTILES:
+            return _percentile_ticks(points)
+        case Axis.SESSIONS:
+            return [(_place(axis, at), f"{at:,.0f}") for at in sorted({at for at, _ in points})]
+        case _:
+            return _clock_ticks(points, most)
 
 
 def _percentile_ticks(points: Iterable[tuple[float, float]]) -> list[tuple[float, str]]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gateway.commands.exits import ExitCode
 from gateway.commands.load import Measured
 from gateway.commands.load_expect import LATENCIES
 from gateway.commands.load_profiles import Profile
 from gateway.commands.load_series import Step, rss_slope
-from gateway.commands.load_stats import ALL, LATENCY_TYPES, Latency
+from gateway.commands.load_stats import ALL, Latency, Tally, percentile_points
 
 _MOST_FAILURES = 8
 
@@ -22,7 +23,7 @@ def as_json(measured: Measured, failed: Sequence[str], capacity: int | None = No
         capacity: of a ramp, the largest step that met the expectations.
     """
     tally, options = measured.tally, measured.options
-    latencies = {name: tally.latency(name) for name in (ALL, *LATENCY_TYPES)}
+    latencies = {name: tally.latency(name) for name in tally.latencies}
     server = measured.steps[-1].server(measured.idle)
     return {
         "profile": str(options.profile),
@@ -32,25 +33,22 @@ def as_json(measured: Measured, failed: Sequence[str], capacity: int | None = No
         "failures": dict(tally.failures),
         "duration_s": options.duration_s,
         "ramp_s": options.ramp_s,
+        "cut_short_s": measured.cut_short.after_s if measured.cut_short is not None else None,
         "audio": measured.audio.to_dict(),
         "frame_ms": options.frame_ms,
         "frames": tally.frames,
         "events": dict(tally.events),
         "latency_ms": _latencies(latencies, measured.refused),
+        "percentiles_ms": None
+        if measured.refused is not None
+        else percentile_points(tally.latencies[ALL].histogram()),
         "refused": measured.refused,
         "gap_samples": dict(tally.gaps),
         "classified_samples": tally.classified_samples,
         "errors": dict(tally.errors),
         "close_codes": {str(code): count for code, count in tally.closes.items()},
-        "resume": {
-            "cuts": tally.cuts,
-            "resumes": tally.resumes,
-            "recovered": tally.resumes - tally.unrecovered,
-            "unrecovered": tally.unrecovered,
-            "missed_events": tally.missed,
-            "repeated_events": tally.repeated,
-            "resent_samples": tally.resent_samples,
-        },
+        "resume": _resume(tally),
+        "observers": _observers(measured),
         "server": asdict(server) | {"rss_slope_mib_per_h": _slope(measured)} if server else None,
         "load_tool": {
             "busy": measured.own_busy,
@@ -68,6 +66,7 @@ def as_lines(measured: Measured, failed: Sequence[str], capacity: int | None = N
     """The report for people."""
     tally, options = measured.tally, measured.options
     lines = [
+        *_cut_short_lines(measured),
         f"Sessions    {tally.sessions} started, {tally.finished} finished, {tally.failed} failed; "
         f"{_shape(measured)}",
         f"Frames      {tally.frames:,} of {options.frame_ms} ms at {measured.audio.sample_rate:,} Hz",
@@ -78,6 +77,7 @@ def as_lines(measured: Measured, failed: Sequence[str], capacity: int | None = N
         f"Closes      {', '.join(f'{count} with {code}' for code, count in tally.closes.items()) or 'none'}",
     ]
     lines += _resume_lines(measured)
+    lines += _observer_lines(measured)
     lines += [
         f"Failed      {count} × {reason}" for reason, count in tally.failures.most_common(_MOST_FAILURES)
     ]
@@ -117,7 +117,7 @@ def _shape(measured: Measured) -> str:
 def _latency_lines(measured: Measured) -> list[str]:
     if measured.refused is not None:
         return [f"Latency     not told. {measured.refused}"]
-    rows = [(name, measured.tally.latency(name)) for name in (*LATENCY_TYPES, ALL)]
+    rows = [(name, measured.tally.latency(name)) for name in measured.tally.latencies]
     head = "".join(f"{name.replace('_', ' '):>9}" for name in LATENCIES)
     return [
         "Latency     from the moment a window's last sample was due to the event, in ms",
@@ -135,12 +135,61 @@ def _resume_lines(measured: Measured) -> list[str]:
     tally = measured.tally
     if measured.options.profile is not Profile.STORM and not tally.missed and not tally.repeated:
         return []
-    resent_s = tally.resent_samples / measured.audio.sample_rate
+    rate = measured.audio.sample_rate
     return [
         f"Resumes     {tally.resumes:,} after {tally.cuts:,} cuts, "
-        f"{tally.resumes - tally.unrecovered:,} recovered; {resent_s:,.1f} s of audio sent again",
+        f"{tally.resumes - tally.unrecovered:,} recovered; "
+        f"{tally.resent_samples / rate:,.1f} s of audio sent again, "
+        f"{tally.declared_samples / rate:,.1f} s too old for that",
         f"            {tally.missed:,} events missed, {tally.repeated:,} came twice",
     ]
+
+
+def _observer_lines(measured: Measured) -> list[str]:
+    tally, options = measured.tally, measured.options
+    if not options.observers:
+        return []
+    where = "the first session" if options.observed == 1 else f"each of the first {options.observed} sessions"
+    failures = tally.observer_failures
+    return [
+        f"Observers   {options.observers:,} on {where}: {tally.observers:,} came, "
+        f"{tally.observer_messages:,} messages read, {failures.total():,} failed",
+        *(f"            {count} × {reason}" for reason, count in failures.most_common(_MOST_FAILURES)),
+    ]
+
+
+def _cut_short_lines(measured: Measured) -> list[str]:
+    cut = measured.cut_short
+    if cut is None:
+        return []
+    by = "SIGTERM" if cut.code is ExitCode.TERMINATED else "Ctrl-C"
+    return [f"Cut short   after {cut.after_s:.1f} s by {by}; what was measured until then:"]
+
+
+def _resume(tally: Tally) -> dict[str, int]:
+    return {
+        "cuts": tally.cuts,
+        "resumes": tally.resumes,
+        "recovered": tally.resumes - tally.unrecovered,
+        "unrecovered": tally.unrecovered,
+        "missed_events": tally.missed,
+        "repeated_events": tally.repeated,
+        "resent_samples": tally.resent_samples,
+        "declared_samples": tally.declared_samples,
+    }
+
+
+def _observers(measured: Measured) -> dict[str, Any] | None:
+    tally, options = measured.tally, measured.options
+    if not options.observers:
+        return None
+    return {
+        "each": options.observers,
+        "sessions": options.observed,
+        "came": tally.observers,
+        "messages": tally.observer_messages,
+        "failures": dict(tally.observer_failures),
+    }
 
 
 def _server_lines(measured: Measured) -> list[str]:
@@ -184,6 +233,7 @@ def _step(measured: Measured, step: Step) -> dict[str, Any]:
         "refused": step.refused,
         "gap_samples": step.gap_samples,
         "failed": step.failed,
+        "cut_short": not step.whole,
         "busy": step.own_busy,
         "server": asdict(server) if server is not None else None,
     }

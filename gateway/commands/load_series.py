@@ -59,10 +59,12 @@ class Step:
     """From the first that was measured to the last"""
     latencies: Mapping[str, Latency | None]
     """By type, and of all"""
+    whole: bool = True
+    """Not where the run was ended in it"""
 
     @property
     def seconds(self) -> float:
-        return self.moments[-1].at_s - self.moments[0].at_s
+        return max(1e-9, self.moments[-1].at_s - self.moments[0].at_s)
 
     @property
     def live_session_s(self) -> float:

@@ -45,15 +45,27 @@ class LoadSession(LoadWire):
         load: what it shares with the others.
         first: the frame it begins with.
         count: frames it sends.
+        group: where its latencies are counted, too.
+        welcome: called with the session's id once it is there.
     """
 
-    def __init__(self, load: Load, *, first: int, count: int) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        first: int,
+        count: int,
+        group: str | None = None,
+        welcome: Callable[[str], None] | None = None,
+    ) -> None:
         super().__init__()
         self._load = load
         self._tally = load.tally
         self._frames_out = load.frames
         self._first = first
         self._count = count
+        self._group = group
+        self._welcome = welcome
         self._origin: float | None = None
         self._summary: dict[str, Any] | None = None
         self._fatal: str | None = None
@@ -62,6 +74,7 @@ class LoadSession(LoadWire):
         self._repeated = 0
         self._told = False
         """The server said that events are lost"""
+        self._stopped = False
         self.done = False
         self.ended = False
         """`end` was sent"""
@@ -91,6 +104,14 @@ class LoadSession(LoadWire):
             self._begin(due)
         return self._transport
 
+    def stop(self) -> None:
+        """Send nothing that was not sent yet, and end as if that were all.
+
+        Latencies are not counted any more: the window that `end` cuts short has waited for it.
+        """
+        self._stopped = True
+        self._count = self.sent
+
     def give_up(self, reason: str) -> None:
         """Stop waiting for this session and count it as failed."""
         self.cut()
@@ -106,10 +127,8 @@ class LoadSession(LoadWire):
         if seq is not None and not self._in_order(seq):
             return
         self._tally.events[kind] += 1
-        if kind in LATENCY_TYPES and self._origin is not None:
-            now = self._load.now()
-            due = self._origin + event["end_sample"] / self._load.sample_rate
-            self._tally.record(kind, now - due, now)
+        if kind in LATENCY_TYPES:
+            self._timed(kind, event["end_sample"])
         elif kind == "welcome":
             self.welcomed(event, message)
         elif kind == "gap":
@@ -125,7 +144,7 @@ class LoadSession(LoadWire):
     def welcomed(self, event: dict[str, Any], message: bytes) -> None:
         """The session is there."""
         self.open = True
-        self._tally.welcomed += 1
+        self._opened(event["session_id"])
 
     def refused(self, reason: str, status: int | None) -> None:
         self._finish(reason)
@@ -135,6 +154,18 @@ class LoadSession(LoadWire):
         if code is not None:
             self._tally.closes[code] += 1
         self._finish(self._verdict(code))
+
+    def _timed(self, kind: str, end_sample: int) -> None:
+        if self._origin is None or self._stopped:
+            return
+        now = self._load.now()
+        due = self._origin + end_sample / self._load.sample_rate
+        self._tally.record(kind, now - due, now, self._group)
+
+    def _opened(self, session_id: str) -> None:
+        self._tally.welcomed += 1
+        if self._welcome is not None:
+            self._welcome(session_id)
 
     def _begin(self, due: float) -> None:
         self._origin = due - self._load.frame_samples / self._load.sample_rate

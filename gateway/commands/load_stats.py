@@ -15,6 +15,8 @@ LATENCY_TYPES = ("tone", "speaker", "queue")
 """Events whose latency is the gateway's; a transcript waits for the utterance to end"""
 ALL = "all"
 """Those of every type, together"""
+OBSERVED, UNOBSERVED = "observed", "unobserved"
+"""The same, of sessions with observers and of those without"""
 
 _LEAST_MS = 0.01
 _GROWTH = math.log(1.001)
@@ -170,9 +172,24 @@ class Tally:
     repeated: int = 0
     """Durable events that came again"""
     resent_samples: int = 0
+    declared_samples: int = 0
+    """Too old to be sent again, and said to be"""
+    observers: int = 0
+    """Sockets that only read, begun"""
+    observer_messages: int = 0
+    """What they were sent, all together"""
+    observer_failures: Counter[str] = field(default_factory=Counter)
+    """Why some did not come, or were lost"""
     latencies: dict[str, Samples] = field(
         default_factory=lambda: {name: Samples() for name in (*LATENCY_TYPES, ALL)}
     )
+
+    @classmethod
+    def grouped(cls, *groups: str) -> "Tally":
+        """One that tells latencies of these groups of sessions apart, too."""
+        made = cls()
+        made.latencies |= {name: Samples() for name in groups}
+        return made
 
     @property
     def failed(self) -> int:
@@ -184,10 +201,12 @@ class Tally:
         """Samples not analysed."""
         return sum(self.gaps.values())
 
-    def record(self, kind: str, latency_s: float, at_s: float) -> None:
-        """One event of a type in `LATENCY_TYPES`."""
+    def record(self, kind: str, latency_s: float, at_s: float, group: str | None = None) -> None:
+        """One event of a type in `LATENCY_TYPES`, of a session of this group."""
         self.latencies[kind].add(latency_s, at_s)
         self.latencies[ALL].add(latency_s, at_s)
+        if group is not None:
+            self.latencies[group].add(latency_s, at_s)
 
     def latency(self, kind: str = ALL) -> Latency | None:
         """The distribution of one type of event, or of all; None where none was seen."""
@@ -200,6 +219,16 @@ def latency_of(seen: Histogram, calm_p99: float) -> Latency | None:
         return None
     p50, p95, p99, p999 = (seen.percentile(share) for share in (50, 95, 99, 99.9))
     return Latency(seen.count, p50, p95, p99, p999, seen.max, calm_p99)
+
+
+def percentile_points(seen: Histogram) -> dict[str, float]:
+    """Milliseconds by per cent: ten steps to 90 %, ten more to 99 %, and on until one value is left above."""
+    count, found, nines = seen.count, dict[str, float](), 0
+    while count >= 10**nines:
+        shares = (100 - (100 - 10 * step) / 10**nines for step in range(10))
+        found |= {f"{share:.10g}": seen.percentile(share) for share in shares}
+        nines += 1
+    return found
 
 
 def _middle(bucket: int) -> float:

@@ -1,6 +1,7 @@
 """A session whose connection is cut over and over, and which comes back to go on where it was."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ from gateway.commands.load_session import SUBPROTOCOL, Load, LoadSession
 from gateway.commands.load_wire import text_message
 from protocol import events as ev
 from protocol.address import address_of
+from protocol.backlog import BACKLOG_S
 from protocol.backoff import Backoff
 from protocol.close import NO_CLOSE_FRAME
 from protocol.codec import decode_event, encode_control
@@ -23,7 +25,8 @@ _CATCH_UP = 4
 
 
 class StormSession(LoadSession):
-    """Audio goes on being due while the connection is away; it is sent from `next_sample` on afterwards.
+    """Audio goes on being due while the connection is away; it is sent from `next_sample` on afterwards,
+    as far as a client keeps it.
 
     Args:
         load: what it shares with the others.
@@ -32,6 +35,8 @@ class StormSession(LoadSession):
         cut_every_s: least and most seconds from a welcome to the next cut.
         random: where the cuts and the pauses come from.
         come_back: asked to connect again, after a pause.
+        group: where its latencies are counted, too.
+        welcome: called with the session's id once it is there.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class StormSession(LoadSession):
         cut_every_s: tuple[float, float],
         random: Random,
         come_back: Callable[["StormSession", Retry], None],
+        group: str | None = None,
+        welcome: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(load, first=first, count=count)
+        super().__init__(load, first=first, count=count, group=group, welcome=welcome)
         self._cut_every_s = cut_every_s
         self._random = random
         self._come_back = come_back
@@ -95,10 +102,10 @@ class StormSession(LoadSession):
         now = self._load.now()
         self._session, self._token = welcome, welcome.resume_token or self._token
         self._resumption.welcomed(welcome, now)
-        self._cut_at = now + self._random.uniform(*self._cut_every_s)
+        self._cut_at = math.inf if self._stopped else now + self._random.uniform(*self._cut_every_s)
         self.open = True
         if before is None:
-            self._tally.welcomed += 1
+            self._opened(welcome.session_id)
             return
         self._tally.resumes += 1
         if not welcome.recovered or welcome.epoch != before.epoch:
@@ -132,6 +139,11 @@ class StormSession(LoadSession):
         if not self.done:
             self._obey(self._resumption.failed(failure, self._load.now()))
 
+    def stop(self) -> None:
+        """The same, and no cuts from now on: what was sent already may have to be sent again."""
+        super().stop()
+        self._cut_at = math.inf
+
     def _tear(self, transport: asyncio.Transport) -> None:
         """Cut the connection with half of a frame under way, as networks do."""
         frame = self._next_frame()
@@ -149,17 +161,30 @@ class StormSession(LoadSession):
             self._come_back(self, decision)
 
     def _go_on(self, next_sample: int) -> None:
-        """Send from `next_sample` on; a frame the server has in part is sent again, and trimmed there."""
-        size = self._load.frame_samples
-        if next_sample > self.sent * size:
+        """Send from `next_sample` on, or where that is too long ago, from the oldest frame that is kept.
+
+        A frame the server has in part is sent again, and trimmed there; what is not kept becomes a gap there.
+        """
+        size, sent = self._load.frame_samples, self.sent * self._load.frame_samples
+        if next_sample > sent:
             self.give_up("the server counts audio that was never sent")
             return
-        if next_sample % size:
-            position = Position(sample=next_sample - next_sample % size)
-            self._write(text_message(encode_control(position)))
-        self._tally.resent_samples += self.sent * size - next_sample
-        self.sent = next_sample // size
+        begin = max(next_sample // size, self._oldest()) * size
+        if begin != next_sample:
+            self._write(text_message(encode_control(Position(sample=begin))))
+        lost = max(0, begin - next_sample)
+        self._tally.declared_samples += lost
+        self._tally.resent_samples += max(0, sent - next_sample - lost)
+        self.sent = begin // size
         self.ended = False
+
+    def _oldest(self) -> int:
+        """The first frame of the backlog: a client keeps its last `BACKLOG_S`, sent or not."""
+        if self._origin is None:
+            return 0
+        seconds = self._load.frame_samples / self._load.sample_rate
+        spoken = min(self._count, math.floor((self._load.now() - self._origin) / seconds + 1e-6))
+        return max(0, spoken - int(BACKLOG_S / seconds + 1e-6))
 
     def _due_frames(self, due: float) -> int:
         """Frames whose last sample is due by then."""

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import signal
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.commands import link
 from gateway.commands.exits import CommandError, ExitCode
+from gateway.commands.interrupt import Interrupt
 from gateway.commands.interruptions import Chaos, Interruptions
 from gateway.commands.outputs import REDRAWS_S, AnyEvent, Output
 from gateway.commands.pace import Pacer
@@ -49,33 +49,6 @@ class StreamOptions:
     """The key, or a ticket, where the gateway needs one"""
     give_up_s: float | None = None
     """Seconds without a connection after which to give up; None: when the session must have expired"""
-
-
-class Interrupt:
-    """Ctrl-C (and SIGTERM) as an event: where `gentle`, the first only asks; the second ends at once."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-        self.gentle = False
-        self._task = asyncio.current_task()
-
-    def __call__(self) -> None:
-        if (self.event.is_set() or not self.gentle) and self._task is not None:
-            self._task.cancel()
-        self.event.set()
-
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """Listen for the signals while inside."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for one in signals:
-            loop.add_signal_handler(one, self)
-        try:
-            yield
-        finally:
-            for one in signals:
-                loop.remove_signal_handler(one)
 
 
 class Streaming:
@@ -119,7 +92,7 @@ class Streaming:
                 code=ExitCode.INCOMPLETE,
             )
 
-    async def run(self, interrupt: "Interrupt") -> ExitCode:
+    async def run(self, interrupt: Interrupt) -> ExitCode:
         """Until the summary, a session that is gone (raises CommandError) or Ctrl-C."""
         cutting = asyncio.create_task(self._cut())
         drawing = asyncio.create_task(self._draw())
@@ -132,7 +105,7 @@ class Streaming:
             if interrupt.event.is_set():
                 await _cancelled(sending)
                 await self._stop(receiving)
-                return ExitCode.INTERRUPTED
+                return interrupt.code
             interrupt.gentle = False  # `end` is being said already: from here on Ctrl-C means now
             await self._complete(receiving, sending)
             return ExitCode.OK
@@ -256,7 +229,7 @@ async def stream(
             raise link.gone(error.code, error.reason, error.error_event) from None
         except asyncio.CancelledError:
             if interrupt.event.is_set():
-                return ExitCode.INTERRUPTED
+                return interrupt.code
             raise
         finally:
             if running is not None:

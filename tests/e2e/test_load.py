@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
+from gateway.commands import load_storm
 from gateway.commands.exits import ExitCode
+from gateway.commands.load import load as run
+from gateway.commands.load_options import LoadOptions
+from gateway.commands.load_profiles import Profile
+from protocol.audio import AudioFormat
+from protocol.backoff import Backoff
 from tests.e2e.conftest import ROOT, GatewayProcess
 
 
@@ -66,3 +72,37 @@ def test_options_of_another_profile_are_refused(gateway: GatewayProcess, argumen
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == ExitCode.USAGE
     assert "--profile" in done.stderr
+
+
+def test_observers(gateway: GatewayProcess) -> None:
+    """They come to the first sessions, read until these end, and latencies are told apart."""
+    arguments = ["--sessions", "3", "--duration", "5", "--ramp", "1", "--observers", "5", "--observed", "2"]
+    told = load(gateway, *arguments)
+    observers = told["observers"]
+    assert (observers["came"], observers["failures"]) == (10, {})
+    assert observers["messages"] > 10 * 5, "welcome, tones, reports of the flow, summary"
+    latencies = told["latency_ms"]
+    if latencies is not None:  # a busy machine refuses them
+        assert latencies["observed"]["count"] + latencies["unobserved"]["count"] == latencies["all"]["count"]
+
+
+def test_a_storm_that_keeps_a_session_away_for_long(
+    gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is older than five seconds when it is back is a gap with reason `client`; the account fits."""
+    monkeypatch.setattr(load_storm, "Backoff", lambda draw: Backoff(draw=lambda: 26.0))  # 6.5 s away
+    options = LoadOptions(
+        url=gateway.url,
+        sessions=1,
+        duration_s=10.0,
+        ramp_s=0.1,
+        audio=AudioFormat(),
+        frame_ms=100,
+        profile=Profile.STORM,
+        cut_every_s=(2.5, 2.5),
+    )
+    tally = run(options, watch=lambda moment, tally: None).tally
+    assert (tally.finished, tally.failures, tally.cuts) == (1, {}, 1)
+    assert tally.declared_samples == tally.gaps["client"]
+    assert 16_000 < tally.declared_samples < 3 * 16_000
+    assert tally.classified_samples == 10 * 16_000 - tally.declared_samples

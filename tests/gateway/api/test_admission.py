@@ -75,9 +75,10 @@ def test_no_more_get_in_than_may_though_all_were_accepted() -> None:
                 for guest in guests
             ]
             await asyncio.gather(*(guest.told.wait() for guest in guests))
+            outcomes = Counter(guest.outcome for guest in guests)
             for visit in visits:
                 visit.cancel()
             await asyncio.gather(*visits, return_exceptions=True)
-        return Counter(guest.outcome for guest in guests)
+        return outcomes
 
     assert asyncio.run(main()) == {"welcome None": LIMIT, "overloaded 4100": CROWD - LIMIT}

@@ -12,11 +12,12 @@ from gateway.api.writer import AT_ONCE
 from gateway.app import create_app
 from gateway.classify.port import Observation, ToneObservation
 from gateway.fastlane import EXTENSION
+from gateway.live.drain import RETRY_MS
 from gateway.live.pipeline import OWNER_LAG_EVENTS
 from gateway.live.reader import MAX_LAG_EVENTS
 from gateway.settings import Settings
 from protocol.codec import decode_event
-from protocol.events import Error, Event, Flow, Gap, Pong, UnknownEvent, Welcome
+from protocol.events import Drain, Error, Event, Flow, Gap, Pong, UnknownEvent, Welcome
 from protocol.version import Encoding
 from tests.gateway import inprocess
 
@@ -218,6 +219,40 @@ def test_a_peer_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> N
             assert peer.closed is None
 
     run(scenario)
+
+
+def test_a_peer_of_a_server_that_cancels_is_told_to_come_back() -> None:
+    """As Hypercorn does with whoever is there at its end: `drain`, then 1012, and not its own 1011."""
+
+    async def scenario() -> None:
+        async with gateway() as connect:
+            peer = Peer(lane=False)
+            task = await connect(peer)
+            task.cancel()
+            await asyncio.wait((task,))
+            assert task.cancelled()
+            assert isinstance(peer.said[-1], Drain)
+            assert (peer.said[-1].retry_after_ms >= RETRY_MS, peer.closed) == (True, 1012)
+
+    run(scenario)
+
+
+def test_a_server_that_cancels_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the peer doesn't read; and where it is ours, which has told everybody before."""
+    monkeypatch.setattr(conversation, "CANCELLED_S", 0.05)
+
+    async def scenario(lane: bool) -> None:
+        async with gateway() as connect:
+            peer = Peer(lane=lane)
+            task = await connect(peer)
+            peer.reads.clear()
+            task.cancel()
+            await asyncio.wait((task,))
+            assert task.cancelled()
+            assert (len(peer.said), peer.closed) == (1, None)
+
+    run(lambda: scenario(False))
+    run(lambda: scenario(True))
 
 
 def test_a_slow_reader_is_told_and_comes_back_to_everything() -> None:

@@ -32,6 +32,8 @@ class Fake:
 
     refuse: ProtocolError | None = None
     """Say this instead of `welcome`"""
+    refuse_observers: ProtocolError | None = None
+    """The same, to those who only read"""
     vanish_after: int | None = None
     """Bytes after which the connection is cut, once a session"""
     drain_after: int | None = None
@@ -103,6 +105,7 @@ class _Session:
         fake.query = {name: value for name, _, value in pairs}
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
         self.wire = ServerConnection(negotiate([one for one in offered if one]).encoding)
+        self.observes = fake.query.get("role") == "observer"
         self.resumes = "after" in fake.query
         if fake.last is None or not self.resumes:
             fake.last = _Held(AudioFormat.from_query(fake.query), SessionConfig.from_query(fake.query))
@@ -116,14 +119,15 @@ class _Session:
             return self.socket.transport.abort()
         if self.resumes and fake.forget:
             return await self.fail(ProtocolError(ErrorCode.SESSION_NOT_FOUND, "there is no such session"))
-        if fake.refuse is not None:
-            return await self.fail(fake.refuse)
+        refusal = fake.refuse_observers if self.observes else fake.refuse
+        if refusal is not None:
+            return await self.fail(refusal)
         if self.held.config.delivery is Delivery.LOSSLESS:
             self.limit = self.audio.samples(self.held.nbytes) + 5 * self.audio.sample_rate
         await self.send(self.welcome())
         if self.resumes:
             await self.replay()
-        if self.fake.query.get("role") == "observer":
+        if self.observes:
             await self.tones(3 * self.audio.sample_rate)
             if self.fake.drain_after is not None:
                 return await self.drain()

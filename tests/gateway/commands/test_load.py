@@ -10,7 +10,8 @@ import pytest
 
 from gateway.commands import load_expect, load_report
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.load import LoadOptions, Measured, exit_code, load, session_url, speech_like
+from gateway.commands.load import Measured, exit_code, load, speech_like
+from gateway.commands.load_options import LoadOptions, session_url
 from gateway.commands.load_series import Moment
 from gateway.commands.load_stats import Tally
 from protocol.audio import AudioFormat

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.commands.load import LoadOptions
 from gateway.commands.load_command import options_of, run
+from gateway.commands.load_options import LoadOptions
 from gateway.commands.load_profiles import Profile
 from gateway.commands.parsers import parse
 from protocol.audio import AudioFormat

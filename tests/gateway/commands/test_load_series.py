@@ -23,11 +23,13 @@ def moment(at_s: float, *, live: int = 10, cpu_s: float = 0.0, rss: int = 0, gap
     return Moment(at_s, live, 0, gaps, 0, 0, at_s / 10, usage)
 
 
-def step(sessions: int, p99: float, *, gaps: int = 0, failed: int = 0, late: int = 0) -> Step:
+def step(
+    sessions: int, p99: float, *, gaps: int = 0, failed: int = 0, late: int = 0, whole: bool = True
+) -> Step:
     """One of a ramp."""
     last = dataclasses.replace(moment(2.0, live=sessions, gaps=gaps), failed=failed, late_frames=late)
     told = Latency(10, 1.0, 1.0, p99, p99, p99, p99)
-    return Step(sessions, moment(0.0), [moment(1.0, live=sessions), last], {ALL: told})
+    return Step(sessions, moment(0.0), [moment(1.0, live=sessions), last], {ALL: told}, whole=whole)
 
 
 def test_a_step_is_what_changed_in_it() -> None:

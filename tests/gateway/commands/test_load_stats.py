@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.commands.load_stats import Histogram, Samples, Tally, latency_of
+from gateway.commands.load_stats import Histogram, Samples, Tally, latency_of, percentile_points
 
 
 def test_distribution_of_known_latencies() -> None:
@@ -80,3 +80,24 @@ def test_memory_does_not_grow_with_events() -> None:
     assert [second.count for second in samples.seconds] == [1_000] * 4
     assert len(samples) == 5_000
     assert samples.all_seconds()[-1].count == 1_000
+
+
+def test_percentiles_are_told_in_ever_finer_steps() -> None:
+    """Ten steps to 90 %, ten more to 99 %; none that fewer than one value is above."""
+    seen = Histogram()
+    seen.add(np.arange(1.0, 101.0))
+    points = percentile_points(seen)
+    assert list(points)[:11] == ["0", "10", "20", "30", "40", "50", "60", "70", "80", "90", "91"]
+    assert list(points)[-2:] == ["99.8", "99.9"]
+    assert points["50"] == pytest.approx(50, rel=0.002)
+    assert points["99"] == pytest.approx(99, rel=0.002)
+    assert percentile_points(Histogram()) == {}
+
+
+def test_groups_are_told_apart() -> None:
+    """A session of a group counts in it, and among all; others only among all."""
+    tally = Tally.grouped("a", "b")
+    tally.record("tone", 0.01, 1.0, "a")
+    tally.record("tone", 0.02, 1.0)
+    counts = {name: told.count for name in tally.latencies if (told := tally.latency(name)) is not None}
+    assert counts == {"tone": 2, "all": 2, "a": 1}

@@ -27,9 +27,9 @@ SIZE = 800
 
 
 class Stormy:
-    """A storm session of 0.1 s frames, its server, and a clock; cut 0.5 s after each welcome."""
+    """A storm session of 0.1 s frames, its server, and a clock; cut 0.5 s after each welcome, or `cut_s`."""
 
-    def __init__(self, count: int = 20) -> None:
+    def __init__(self, count: int = 20, cut_s: float = 0.5) -> None:
         self.tally, self.now = Tally(sessions=1), 100.0
         self.retries: list[Retry] = []
         load = Load(
@@ -46,7 +46,7 @@ class Stormy:
             load,
             first=0,
             count=count,
-            cut_every_s=(0.5, 0.5),
+            cut_every_s=(cut_s, cut_s),
             random=Random(1),
             come_back=lambda session, retry: self.retries.append(retry),
         )
@@ -160,6 +160,72 @@ def test_a_frame_held_in_part_is_sent_whole() -> None:
     assert controls == [b'{"type":"position","sample":2400}']
     stormy.beats(1)
     assert stormy.audio() == [3, 4, 5]
+
+
+def away_for(stormy: Stormy, beats: int) -> None:
+    """The connection is lost once ten frames are sent, and comes back so many frames later."""
+    stormy.connect()
+    stormy.beats(10)
+    stormy.sent()
+    stormy.lose()
+    stormy.beats(beats)
+
+
+def positions(stormy: Stormy) -> tuple[list[bytes], list[int]]:
+    """What was said, and the frames that were sent, since."""
+    seen = stormy.sent()
+    audio = [one.data[0] for one in seen if one.opcode is Opcode.BINARY]
+    return [one.data for one in seen if one.opcode is Opcode.TEXT], audio
+
+
+def test_a_client_keeps_five_seconds() -> None:
+    """As long as it wasn't away for longer, everything is sent; 5 s are 50 frames."""
+    stormy = Stormy(count=200, cut_s=1_000.0)
+    away_for(stormy, 42)
+    stormy.connect(next_sample=2 * SIZE, recovered=True)
+    stormy.beats(1)
+    assert positions(stormy) == ([], [2, 3, 4, 5])
+    assert (stormy.tally.resent_samples, stormy.tally.declared_samples) == (8 * SIZE, 0)
+
+
+def test_what_is_older_is_declared() -> None:
+    """`position` says where the backlog begins; what lies before becomes a gap, and is not sent."""
+    stormy = Stormy(count=200, cut_s=1_000.0)
+    away_for(stormy, 50)
+    stormy.connect(next_sample=2 * SIZE + 10, recovered=True)
+    stormy.beats(1)
+    assert positions(stormy) == ([b'{"type":"position","sample":8000}'], [10, 11, 12, 13])
+    assert (stormy.tally.resent_samples, stormy.tally.declared_samples) == (0, 8 * SIZE - 10)
+
+
+def test_audio_that_was_never_sent_is_declared_too() -> None:
+    """It fell due while the connection was away; the account at the end holds it."""
+    stormy = Stormy(count=80, cut_s=1_000.0)
+    away_for(stormy, 100)
+    stormy.connect(next_sample=10 * SIZE, recovered=True)
+    stormy.beats(14)
+    told, audio = positions(stormy)
+    assert told == [b'{"type":"position","sample":24000}', b'{"type":"end"}']
+    assert audio == [one % 50 for one in range(30, 80)]
+    assert stormy.tally.declared_samples == 20 * SIZE
+    account = {"next_sample": 80 * SIZE, "classified_samples": 60 * SIZE, "gap_samples": 20 * SIZE}
+    stormy.hear(event("summary", seq=1, **account))
+    stormy.lose()
+    assert (stormy.tally.finished, stormy.tally.failures) == (1, {})
+
+
+def test_stopped_it_sends_again_what_was_sent_and_ends() -> None:
+    """Without another cut on the way."""
+    stormy = Stormy(count=200)
+    stormy.connect()
+    stormy.beats(6)
+    stormy.lose()
+    stormy.session.stop()
+    stormy.connect(next_sample=0, recovered=True)
+    stormy.beats(20)
+    told, audio = positions(stormy)
+    assert (told, audio) == ([b'{"type":"end"}'], [0, 1, 2, 3, 4, 5])
+    assert stormy.tally.cuts == 1
 
 
 def test_a_server_that_is_ahead_of_the_audio_fails() -> None:

@@ -132,7 +132,7 @@ def event(kind: str, **fields: Any) -> bytes:
 def test_any_cut_of_the_whole_stream_gives_the_same_events(at: list[int]) -> None:
     """The handshake's answer, events and the close frame may share reads or be split anywhere."""
     opened = Opened()
-    data = opened.handshake() + event("welcome")
+    data = opened.handshake() + event("welcome", session_id="s1")
     data += b"".join(event("tone", seq=seq, end_sample=160) for seq in range(1, 40))
     data += event("summary", seq=40, next_sample=0, classified_samples=0, gap_samples=0)
     for piece in cut(data + Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False), at):
@@ -145,7 +145,7 @@ def test_any_cut_of_the_whole_stream_gives_the_same_events(at: list[int]) -> Non
 def test_latency_runs_from_the_moment_the_last_sample_was_due() -> None:
     """That the frame was due at 10.1 counts, not when it was sent."""
     opened = Opened()
-    opened.session.data_received(opened.handshake() + event("welcome"))
+    opened.session.data_received(opened.handshake() + event("welcome", session_id="s1"))
     assert opened.session.beat(10.1)
     opened.session.data_received(event("tone", seq=1, end_sample=160))
     latency = opened.tally.latency("tone")
@@ -201,7 +201,7 @@ def test_a_refused_handshake_says_how(answer: bytes, told: str) -> None:
 def test_the_end_is_a_text_message() -> None:
     """After the last frame the session says `end`, masked as a client must."""
     opened = Opened(count=2)
-    opened.session.data_received(opened.handshake() + event("welcome"))
+    opened.session.data_received(opened.handshake() + event("welcome", session_id="s1"))
     assert [opened.session.beat(at) for at in (10.1, 10.2, 10.3)] == [True, True, False]
     assert [one.opcode for one in opened.sent()] == [Opcode.BINARY, Opcode.BINARY, Opcode.TEXT]
     assert text_message("x")[1] & 0x80
@@ -210,7 +210,7 @@ def test_the_end_is_a_text_message() -> None:
 def test_events_left_out_and_repeated_fail_the_session() -> None:
     """Durable events are numbered without a hole; what is missing or comes twice is counted."""
     opened = Opened(count=1)
-    opened.session.data_received(opened.handshake() + event("welcome"))
+    opened.session.data_received(opened.handshake() + event("welcome", session_id="s1"))
     for at in (10.1, 10.2):
         opened.session.beat(at)
     for seq in (1, 4, 4):

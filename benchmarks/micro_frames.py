@@ -113,6 +113,9 @@ class _Answered:
     def submit(self, lane: Lane, job: Job) -> None:
         job.classified([], Timing(0.0, 0.0))
 
+    def close(self, lane: Lane) -> list[Job]:
+        return []
+
 
 def pipeline(fmt: AudioFormat) -> Feed:
     """All that happens to a frame between the socket and the scheduler."""
@@ -122,7 +125,7 @@ def pipeline(fmt: AudioFormat) -> Feed:
         audio=fmt,
         config=SessionConfig(),
         announcer=Announcer(log, fmt, telemetry),
-        scheduler=_Answered(),  # type: ignore[arg-type]
+        scheduler=_Answered(),
         clock=clock,
         telemetry=telemetry,
         tell=_told,

@@ -62,6 +62,8 @@ class Conversation:
         self._lane: FastLane | None = fast_lane(websocket.scope)
         self._writer = Writer(gateway, websocket, connection, self._reader, self._pipeline, self._lane)
         self._confirmed = attachment.role is not Role.OWNER
+        self._over = False
+        """Whether the connection was told to end."""
         self._deadline: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
 
@@ -85,6 +87,7 @@ class Conversation:
                 await self._send_away(writing)
             raise
         finally:
+            self._over = True
             self._reader.on_stopped = None
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -97,7 +100,7 @@ class Conversation:
     def hear(self, data: bytes | str) -> None:
         """Take one message. One whose connection was told to end (replaced, refused) is not heard any more:
         its successor goes on from the sample that it was told, and audio must not count twice."""
-        if self._reader.farewell is not None:
+        if self._over:
             return
         try:
             if self._confirmed and isinstance(data, bytes) and self._connection.takes_audio(len(data)):
@@ -136,6 +139,7 @@ class Conversation:
 
     def _stopped(self, writing: "asyncio.Task[None]") -> None:
         """The connection is to end: the peer is heard no more, and has a while to read what is left."""
+        self._over = True
         if self._lane is not None:
             self._lane.deafen()
         loop = asyncio.get_running_loop()

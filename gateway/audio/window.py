@@ -72,6 +72,7 @@ class WindowCutter:
         "_calm",
         "_decoder",
         "_direct",
+        "_end",
         "_fed_from",
         "_fmt",
         "_grid",
@@ -81,6 +82,7 @@ class WindowCutter:
         "_readable",
         "_resampler",
         "_ring",
+        "_short",
         "_tap",
         "next_sample",
     )
@@ -102,6 +104,7 @@ class WindowCutter:
         self._tap: Tap | None = None
         self._calm = self._fed_from = self.next_sample = 0
         self._find_low()
+        self._find_short()
 
     @property
     def pending(self) -> int:
@@ -121,12 +124,10 @@ class WindowCutter:
 
         The window may be complete then: see `due`.
         """
-        if not self._direct or self._decoder.dangling:
-            return 0
         nbytes = len(data)
         count = nbytes >> 1
         after = self.next_sample + count
-        if nbytes & 1 or after > self._grid.end:
+        if not self._short or nbytes & 1 or after > self._end:
             return 0
         # The bytes are the ring's own: no array is needed.
         ring = self._ring
@@ -141,7 +142,7 @@ class WindowCutter:
     @property
     def due(self) -> bool:
         """Whether the window being filled is complete, and `cut` is what comes next."""
-        return self.next_sample >= self._grid.end
+        return self.next_sample >= self._end
 
     def cut(self) -> Cut:
         """The window being filled, which must be complete; the next one begins."""
@@ -160,7 +161,9 @@ class WindowCutter:
         if self.absorb(data):
             return [self.cut()] if self.due else []
         self._fed_from = self._ring.head
-        return self._take(self._decoder.decode(data))
+        samples = self._decoder.decode(data)
+        self._find_short()
+        return self._take(samples)
 
     def pieces(self, data: Frame) -> Sequence[Frame]:
         """`data` in pieces that complete one window at most, for frames longer than what may wait.
@@ -177,11 +180,15 @@ class WindowCutter:
 
     def unusable(self, data: Frame) -> int:
         """Consume a frame that `feed` refused; returns the samples it took up, for the caller to skip."""
-        return self._decoder.skip(data)
+        skipped = self._decoder.skip(data)
+        self._find_short()
+        return skipped
 
     def drop_dangling(self) -> int:
         """Forget the bytes of an unfinished sample; returns their number."""
-        return self._decoder.drop_dangling()
+        dropped = self._decoder.drop_dangling()
+        self._find_short()
+        return dropped
 
     def refuse_container(self, data: Frame) -> None:
         """Look at a session's first frame.
@@ -374,8 +381,14 @@ class WindowCutter:
             return self._low
         return min(self._low, max(self._tap.at, self._fed_from - BLOCK))
 
+    def _find_short(self) -> None:
+        """Whether a frame of whole samples may take the short way. Kept, as is the end of the window: each
+        frame asks, and of many sessions every object looked at is fetched from far."""
+        self._short = self._direct and not self._decoder.dangling
+
     def _find_low(self) -> None:
-        """The oldest 16 kHz sample that cuts and the window being filled want."""
+        """The oldest 16 kHz sample that cuts and the window being filled want; the grid has moved."""
+        self._end = self._grid.end
         ring = self._ring
         low = self._grid.start16k
         for cut in self._held:

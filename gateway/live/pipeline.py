@@ -9,9 +9,10 @@ back with their answers.
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.audio.window import Cut, WindowCutter, position
-from gateway.classify.lanes import Lane, Timing
+from gateway.classify.lanes import Job, Lane, Timing
 from gateway.classify.port import (
     AnalysisState,
     ClassifierError,
@@ -20,7 +21,6 @@ from gateway.classify.port import (
     TranscriptObservation,
     Window,
 )
-from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock
 from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions
@@ -46,6 +46,18 @@ OWNER_LAG_EVENTS = 128
 """Lossless credit is held while the owner is this many events behind."""
 
 
+class Dispatcher(Protocol):
+    """Where windows go; `gateway.classify.scheduler.Scheduler` is one."""
+
+    def submit(self, lane: Lane, job: Job) -> None:
+        """Queue a window; sheds what no longer fits, through the jobs themselves. Never blocks."""
+        ...
+
+    def close(self, lane: Lane) -> list[Job]:
+        """Take a lane out; returns the windows that were waiting."""
+        ...
+
+
 class Pipeline:
     """Feeds one session's audio through the stages and numbers what comes out.
 
@@ -63,7 +75,7 @@ class Pipeline:
         audio: AudioFormat,
         config: SessionConfig,
         announcer: Announcer,
-        scheduler: Scheduler,
+        scheduler: Dispatcher,
         clock: Clock,
         telemetry: Telemetry,
         tell: Callable[[Event], None],

@@ -28,6 +28,10 @@ COSTS = {
     "sidecar": ("benchmarks.micro_sidecar", "Asking a sidecar, per 1 s window"),
     "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
+    "embedded": (
+        "benchmarks.embedded",
+        "Live sessions on two cores, the embedded classifier in worker processes",
+    ),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
 }
 FAULTS = {

@@ -31,6 +31,10 @@ COSTS = {
     "node": ("benchmarks.classify_node", "A classify node: windows of 1 s over each contract, one worker"),
     "load": ("benchmarks.load", "Live sessions on one core"),
     "flat": ("benchmarks.flat", "What a session costs in company, and what observers of another one do"),
+    "embedded": (
+        "benchmarks.embedded",
+        "Live sessions on two cores, the embedded classifier in worker processes",
+    ),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
     "portable": ("benchmarks.portable", "Live sessions on one core, under stock uvicorn"),
 }

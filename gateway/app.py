@@ -16,6 +16,7 @@ from gateway.api.context import Gateway, Readiness
 from gateway.api.origin import OriginPolicy
 from gateway.api.routes import build
 from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.acoustic.configured import configured_acoustic
 from gateway.classify.acoustic.speaking import speaking
 from gateway.classify.blend import BlendedClassifier
 from gateway.classify.kserve.classifier import KServeClassifier
@@ -281,7 +282,7 @@ class _Makers:
         return Scheduler(
             classifier,
             self.clock,
-            batch_size=settings.classify_batch,
+            batch_size=settings.most_in_a_batch,
             linger_s=settings.classify_linger_ms / 1_000,
             capacity=settings.classify_queue,
             deadline_s=settings.dispatch_deadline_s,
@@ -349,10 +350,10 @@ def make_classifier(
         case ClassifierKind.KSERVE:
             return _kserve(access, settings, clock)
         case ClassifierKind.ONNX:
-            acoustic = AcousticClassifier(workers=settings.classify_workers)
-            return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
+            tones = configured_onnx(settings, clock, speaking)
+            return BlendedClassifier(tones, configured_acoustic(settings, clock))
         case _:
-            return AcousticClassifier(workers=settings.classify_workers)
+            return configured_acoustic(settings, clock)
 
 
 def _kserve(access: Access, settings: Settings, clock: Clock) -> Classifier:
@@ -363,7 +364,7 @@ def _kserve(access: Access, settings: Settings, clock: Clock) -> Classifier:
     asked = KServeClassifier(spec, url, clock, trust=access.trust, token=access.token, talking=speaking)
     if spec.events is not None:
         return asked
-    return BlendedClassifier(asked, AcousticClassifier(workers=settings.classify_workers))
+    return BlendedClassifier(asked, configured_acoustic(settings, clock))
 
 
 def _remote(
@@ -387,7 +388,8 @@ def _remote(
 
 
 def _orchestrated(access: Access, settings: Settings, clock: Clock, telemetry: Telemetry) -> Classifier:
-    """Sidecars as an orchestrator allocates them, and the embedded classifier while there is none."""
+    """Sidecars as an orchestrator allocates them, and the embedded classifier while there is none: in
+    threads, as processes would mostly wait for nothing."""
     assert settings.orch_url is not None
     grumbler = Grumbler(clock)  # each allocation would begin its minute anew
 
@@ -398,7 +400,7 @@ def _orchestrated(access: Access, settings: Settings, clock: Clock, telemetry: T
     return OrchestratedClassifier(
         OrchestratorClient(settings.orch_url, settings.orch_timeout_s, access.trust),
         connect,
-        AcousticClassifier(workers=settings.classify_workers),
+        AcousticClassifier(workers=settings.side_by_side),
         clock,
         per_session=settings.orch_scope is OrchScope.SESSION,
         ttl_s=settings.orch_ttl_s,
@@ -411,7 +413,7 @@ def _concurrency(kind: ClassifierKind, settings: Settings) -> int:
     if kind is ClassifierKind.KSERVE:
         return settings.classifier_calls
     if kind is not ClassifierKind.REMOTE:
-        return settings.classify_workers
+        return settings.side_by_side
     if settings.classifier_url:
         return settings.classifier_calls * len(settings.classifier_url)
     # A batch waits for the slowest sidecar of its sessions; others must not wait with it.

@@ -7,7 +7,6 @@ name nobody knows is a problem. `python -m gateway.settings` prints the referenc
 # ruff: noqa: RUF009 - `setting` makes a dataclass field, as `dataclasses.field` does
 
 import importlib.util
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,8 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, sidecar, websocket
+from gateway.config.cores import usable_cores
 from gateway.config.files import any_file, data_file, namespace_name, secret_file, socket_path, toml_file
-from gateway.config.kinds import Choice, Flag, Many, Maybe, Number, Text
+from gateway.config.kinds import Auto, Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
 from gateway.config.reference import page
@@ -26,6 +26,8 @@ __all__ = ["Problem", "Settings", "SettingsError", "effective", "explain", "refe
 
 DAY_S = 86_400
 MAX_SIDECARS = 32
+MAX_BATCH = 32
+"""Windows in one batch."""
 
 
 class LogLevel(StrEnum):
@@ -62,6 +64,15 @@ class LocalClassifier(StrEnum):
     """Tone from a local model, the rest as `acoustic`."""
 
 
+class WorkerKind(StrEnum):
+    """Where the embedded classifier works."""
+
+    AUTO = "auto"
+    """Processes, where there is more than one usable core."""
+    PROCESS = "process"
+    THREAD = "thread"
+
+
 class TranscriberKind(StrEnum):
     AUTO = "auto"
     """The classifier's own words where it hears any, else PocketSphinx where it is installed, else none."""
@@ -79,11 +90,6 @@ class OrchScope(StrEnum):
 
 class StoreKind(StrEnum):
     MEMORY = "memory"
-
-
-def usable_cores() -> int:
-    """CPU cores this process may run on."""
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def _whole(low: int, high: int) -> Number:
@@ -164,14 +170,27 @@ class Settings:
         "What listens to the windows; `auto` is `remote` where a sidecar is named or an orchestrator "
         "allocates them, else `acoustic`. A namespace may choose another.",
     )
-    classify_workers: int = setting(
-        usable_cores,
-        _whole(1, 256),
+    classify_worker_kind: WorkerKind = setting(
+        WorkerKind.AUTO,
+        Choice(WorkerKind),
         _CLASSIFY,
-        "Worker threads of the embedded classifier, and so batches classified at the same time.",
-        default_text="the usable CPU cores",
+        "Where the embedded classifier works: in processes of its own, or in threads of this one; `auto` is "
+        "processes where there is more than one usable CPU core.",
     )
-    classify_batch: int = setting(32, _whole(1, 32), _CLASSIFY, "Most windows in one batch.", unit="windows")
+    classify_workers: int | None = setting(
+        None,
+        Auto(_whole(1, 256)),
+        _CLASSIFY,
+        "Workers of the embedded classifier, and so batches classified at the same time; `auto` is measured "
+        "at the start. Of another local model, threads: one a usable CPU core.",
+    )
+    classify_batch: int | None = setting(
+        None,
+        Auto(_whole(1, MAX_BATCH)),
+        _CLASSIFY,
+        "Most windows in one batch; `auto` is measured at the start, and 32 where others classify.",
+        unit="windows",
+    )
     classify_linger_ms: float = setting(
         10.0, Number(0, 10), _CLASSIFY, "How long a batch waits for more windows.", unit="ms"
     )
@@ -552,6 +571,16 @@ class Settings:
         return ClassifierKind.REMOTE if sidecars else ClassifierKind.ACOUSTIC
 
     @property
+    def side_by_side(self) -> int:
+        """Batches of a local classifier at the same time, where nothing was measured."""
+        return self.classify_workers or usable_cores()
+
+    @property
+    def most_in_a_batch(self) -> int:
+        """Windows in a batch, where the classifier doesn't say."""
+        return self.classify_batch or min(MAX_BATCH, self.classify_queue)
+
+    @property
     def session_ttl_s(self) -> float:
         """Seconds."""
         return self.session_ttl_hours * 3_600
@@ -679,7 +708,7 @@ _RULES = (
     ),
     Rule(
         ("classify_queue", "classify_batch"),
-        lambda queue, batch: queue >= batch,
+        lambda queue, batch: queue >= (batch or 1),
         "must not be less than UNDERTONE_CLASSIFY_BATCH, or no batch is ever full",
         "raise it",
     ),

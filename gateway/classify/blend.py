@@ -10,7 +10,7 @@ replacing values rather than changing them inside. So a session may go on with o
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway.classify.notices import Notices
@@ -25,6 +25,8 @@ from gateway.classify.port import (
     SpeakerObservation,
     ToneObservation,
     Window,
+    workers_ended_of,
+    workers_of,
 )
 
 _WORST_FIRST = (HealthStatus.ERROR, HealthStatus.LOADING, HealthStatus.WARNING, HealthStatus.READY)
@@ -51,6 +53,16 @@ class BlendedClassifier:
     def notices(self) -> Notices:
         """The parts of both, under their own names."""
         return self._notices
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """Of the two that has any."""
+        return workers_of(self._both[1]) or workers_of(self._both[0])
+
+    @property
+    def workers_ended(self) -> int:
+        """Of both."""
+        return sum(map(workers_ended_of, self._both))
 
     async def start(self) -> None:
         """Start both; where the second can't, the first is closed."""

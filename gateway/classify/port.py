@@ -208,6 +208,25 @@ def room_of(classifier: object) -> int | None:
     return room
 
 
+def calls_of(classifier: object) -> int | None:
+    """How many calls to `classifier` are worth keeping open, now: one that knows has an attribute `calls`.
+    None where it doesn't say."""
+    calls: int | None = getattr(classifier, "calls", None)
+    return calls
+
+
+def workers_of(classifier: object) -> Mapping[str, int]:
+    """The workers of `classifier` by kind, `process` and `thread`: one with workers of its own has an
+    attribute `workers`."""
+    workers: Mapping[str, int] = getattr(classifier, "workers", {})
+    return workers
+
+
+def workers_ended_of(classifier: object) -> int:
+    """How many of them ended by themselves so far: an attribute `workers_ended`."""
+    return int(getattr(classifier, "workers_ended", 0))
+
+
 def hears_words(classifier: object) -> bool:
     """Whether `classifier` may say what was said, too: one that does has an attribute `hears_words`."""
     return bool(getattr(classifier, "hears_words", False))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.classify.lanes import Job, Lane, Timing
-from gateway.classify.port import Answer, Classifier, ClassifierError, Window, room_of
+from gateway.classify.port import Answer, Classifier, ClassifierError, Window, calls_of, room_of
 from gateway.classify.queue import Batch, WindowQueue
 from gateway.clock import Clock
 
@@ -47,11 +47,15 @@ class Scheduler:
         self._classifier = classifier
         self._clock = clock
         self._batch_size = batch_size
+        self._concurrency = concurrency
         self._linger_s = linger_s
         self._call_s = call_s
         self._stalled = False
         self._queue = WindowQueue(capacity=capacity, deadline_s=deadline_s)
-        self._slots = asyncio.Semaphore(concurrency)
+        self._open = 0
+        self._back = asyncio.Event()
+        self._enough = batch_size
+        """Windows that are a full batch, while one is gathered."""
         self._arrival = asyncio.Event()
         self._full = asyncio.Event()
         self._observer = observer
@@ -60,6 +64,18 @@ class Scheduler:
     def waiting(self) -> int:
         """Windows waiting for dispatch."""
         return self._queue.waiting
+
+    @property
+    def batch_limit(self) -> int:
+        """Windows in the next batch: no more than are answered in time, or turns would not be kept."""
+        room = room_of(self._classifier)
+        return self._batch_size if room is None else max(1, min(room, self._batch_size))
+
+    @property
+    def call_limit(self) -> int:
+        """Calls that are kept open now; what a classifier says of itself changes while it runs."""
+        calls = calls_of(self._classifier)
+        return self._concurrency if calls is None else max(1, min(calls, self._concurrency))
 
     @property
     def stalled(self) -> bool:
@@ -85,21 +101,23 @@ class Scheduler:
         async with asyncio.TaskGroup() as calls:
             while True:
                 await self._arrival.wait()
+                self._enough = self.batch_limit
+                self._signal()
                 await self._gather()
-                await self._slots.acquire()
-                batch, late = self._queue.take(self._size(), self._clock.monotonic())
+                await self._slot()
+                batch, late = self._queue.take(self.batch_limit, self._clock.monotonic())
                 self._settle_signals()
                 for job in late:
                     job.shed()
                 if batch.items:
+                    self._open += 1
                     calls.create_task(self._call(batch), name="classify-batch")
-                else:
-                    self._slots.release()
 
-    def _size(self) -> int:
-        """Windows in the next batch: no more than are answered in time, or turns would not be kept."""
-        room = room_of(self._classifier)
-        return self._batch_size if room is None else max(1, min(room, self._batch_size))
+    async def _slot(self) -> None:
+        """Wait until another call may be opened."""
+        while self._open >= self.call_limit:
+            self._back.clear()
+            await self._back.wait()
 
     async def _gather(self) -> None:
         """Wait until a batch is full, and no longer than the linger."""
@@ -113,13 +131,13 @@ class Scheduler:
     def _signal(self) -> None:
         if self._queue.ready:
             self._arrival.set()
-        if self._queue.ready >= self._batch_size:
+        if self._queue.ready >= self._enough:
             self._full.set()
 
     def _settle_signals(self) -> None:
         if not self._queue.ready:
             self._arrival.clear()
-        if self._queue.ready < self._batch_size:
+        if self._queue.ready < self._enough:
             self._full.clear()
 
     async def _call(self, batch: Batch) -> None:
@@ -128,7 +146,8 @@ class Scheduler:
             try:
                 answers = await self._answers(batch)
             finally:
-                self._slots.release()
+                self._open -= 1
+                self._back.set()
             await self._hand_back(batch, answers, left)
         finally:
             for lane, _ in left:

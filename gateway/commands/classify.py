@@ -37,7 +37,7 @@ def add_classify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help="worker threads (UNDERTONE_CLASSIFY_WORKERS; default: the usable cores)",
+        help="workers of the classifier (UNDERTONE_CLASSIFY_WORKERS; default: measured at the start)",
     )
 
 

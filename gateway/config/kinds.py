@@ -6,9 +6,11 @@ A kind raises `Refused`, never anything else, so that all that is wrong can be t
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.config.problems import Refused, did_you_mean, one_of
+
+_AUTO: Final = "auto"
 
 
 class Kind(Protocol):
@@ -177,3 +179,28 @@ class Maybe:
 
     def describe(self) -> str:
         return f"{self.kind.describe()}, or `none`"
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Another kind, or left to the gateway: `auto`, which is None in code."""
+
+    kind: Kind
+
+    def read(self, text: str) -> Any:
+        return None if text.lower() == _AUTO else self._checked(self.kind.read, text)
+
+    def check(self, value: object) -> Any:
+        return None if value is None or value == _AUTO else self._checked(self.kind.check, value)
+
+    def write(self, value: Any) -> str:
+        return _AUTO if value is None else self.kind.write(value)
+
+    def describe(self) -> str:
+        return f"{self.kind.describe()}, or `{_AUTO}`"
+
+    def _checked(self, take: Callable[[Any], Any], value: object) -> Any:
+        try:
+            return take(value)
+        except Refused as refused:
+            raise Refused(f"{refused.message}, or {_AUTO}", refused.hint) from None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from gateway.classify.port import workers_ended_of, workers_of
 from gateway.clock import Clock
 from gateway.live.backends import Backends
 from gateway.live.registry import LiveRegistry
@@ -70,6 +71,12 @@ class Census:
             classifier_waiting={ear.kind: ear.scheduler.waiting for ear in ears},
             classifier_late_s=late,
             classifier_ready={ear.kind: int(ear.answers) for ear in ears},
+            classifier_workers={
+                (ear.kind, kind): count for ear in ears for kind, count in workers_of(ear.classifier).items()
+            },
+            classifier_workers_ended={ear.kind: workers_ended_of(ear.classifier) for ear in ears},
+            classifier_batch_limit={ear.kind: ear.scheduler.batch_limit for ear in ears},
+            classifier_call_limit={ear.kind: ear.scheduler.call_limit for ear in ears},
             decoders=self._backends.decoders(),
             utterances=self._backends.utterances(),
             tasks={"queued": self._tasks.waiting, "running": self._tasks.running},

@@ -5,11 +5,21 @@ would fail with it for ever, as its caller keeps what it has. What fails without
 fault.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.classify.notices import Notices
-from gateway.classify.port import Answer, Classifier, ClassifierError, Health, Window
+from gateway.classify.port import (
+    Answer,
+    Classifier,
+    ClassifierError,
+    Health,
+    Window,
+    calls_of,
+    room_of,
+    workers_ended_of,
+    workers_of,
+)
 
 
 class Afresh:
@@ -23,6 +33,26 @@ class Afresh:
         self._classifier = classifier
         self._broken = broken
         self.name = classifier.name
+
+    @property
+    def room(self) -> int | None:
+        """How many windows the classifier wants at once."""
+        return room_of(self._classifier)
+
+    @property
+    def calls(self) -> int | None:
+        """How many calls it wants open."""
+        return calls_of(self._classifier)
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """Its workers by kind."""
+        return workers_of(self._classifier)
+
+    @property
+    def workers_ended(self) -> int:
+        """How many of them ended by themselves."""
+        return workers_ended_of(self._classifier)
 
     @property
     def notices(self) -> Notices:

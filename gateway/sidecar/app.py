@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from gateway.api.origin import OriginPolicy
-from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.acoustic.configured import configured_acoustic
 from gateway.classify.acoustic.speaking import speaking
 from gateway.classify.blend import BlendedClassifier
 from gateway.classify.onnx.configured import configured_onnx
@@ -36,12 +36,12 @@ SWEEP_S = 10.0
 
 
 def _with_local_model(settings: Settings, clock: Clock) -> Classifier:
-    acoustic = AcousticClassifier(workers=settings.classify_workers)
-    return BlendedClassifier(configured_onnx(settings, clock, speaking), acoustic)
+    tones = configured_onnx(settings, clock, speaking)
+    return BlendedClassifier(tones, configured_acoustic(settings, clock))
 
 
 CLASSIFIERS: Mapping[LocalClassifier, Callable[[Settings, Clock], Classifier]] = {
-    LocalClassifier.ACOUSTIC: lambda settings, _: AcousticClassifier(workers=settings.classify_workers),
+    LocalClassifier.ACOUSTIC: configured_acoustic,
     LocalClassifier.ONNX: _with_local_model,
 }
 """How each is made."""
@@ -75,12 +75,12 @@ def create_sidecar(
     scheduler = Scheduler(
         served,
         clock,
-        batch_size=settings.classify_batch,
+        batch_size=settings.most_in_a_batch,
         linger_s=settings.classify_linger_ms / 1_000,
         capacity=settings.sidecar_queue,
         deadline_s=settings.dispatch_deadline_s,
         call_s=settings.classify_timeout_s,
-        concurrency=settings.classify_workers,
+        concurrency=settings.side_by_side,
         observer=metrics,
     )
     desk = Desk(scheduler, clock, metrics, capacity=settings.sidecar_queue)
@@ -90,7 +90,17 @@ def create_sidecar(
     parts = _Parts(served, scheduler, (kept, known))
 
     def now() -> Now:
-        return Now(scheduler.waiting, desk.held, room.held, len(kept), kept.size, drain.draining)
+        return Now(
+            waiting=scheduler.waiting,
+            held=desk.held,
+            body_bytes=room.held,
+            sessions=len(kept),
+            session_bytes=kept.size,
+            workers=served.workers,
+            workers_ended=served.workers_ended,
+            batch_limit=scheduler.batch_limit,
+            draining=drain.draining,
+        )
 
     def wellbeing() -> Wellbeing:
         dispatching = bool(parts.running) and not any(task.done() for task in parts.running)

@@ -1,7 +1,7 @@
 """What a sidecar counts, and how it shows it: the Prometheus text format, as the gateway's own metrics."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -33,6 +33,10 @@ class Now:
     body_bytes: int = 0
     sessions: int = 0
     session_bytes: int = 0
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """By kind."""
+    workers_ended: int = 0
+    batch_limit: int = 0
     draining: bool = False
 
 
@@ -228,6 +232,25 @@ FAMILIES: tuple[Family, ...] = (
         "Connections ended against their peers' will, by reason.",
         lambda m, _: m.cutoffs,
         "reason",
+    ),
+    Family(
+        "undertone_sidecar_workers",
+        "gauge",
+        "Workers of the classifier, `process` or `thread`.",
+        lambda _, now: now.workers,
+        "kind",
+    ),
+    Family(
+        "undertone_sidecar_workers_ended",
+        "counter",
+        "Worker processes that ended by themselves.",
+        lambda _, now: now.workers_ended,
+    ),
+    Family(
+        "undertone_sidecar_batch_limit",
+        "gauge",
+        "Most windows in a call of the classifier, as set or as measured.",
+        lambda _, now: now.batch_limit,
     ),
     Family("undertone_sidecar_draining", "gauge", "1 once it goes away.", lambda _, now: int(now.draining)),
 )

@@ -62,6 +62,14 @@ class Snapshot:
     """For how many seconds each classifier's windows have waited too long."""
     classifier_ready: Counts = field(default_factory=dict)
     """1 for each classifier that can answer, else 0."""
+    classifier_workers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Workers of each classifier, by classifier and kind of worker."""
+    classifier_workers_ended: Counts = field(default_factory=dict)
+    """Worker processes that ended by themselves so far, by classifier; only ever grows."""
+    classifier_batch_limit: Counts = field(default_factory=dict)
+    """Most windows in a call now, by classifier."""
+    classifier_call_limit: Counts = field(default_factory=dict)
+    """Most calls at the same time now, by classifier."""
     decoders: Counts = field(default_factory=dict)
     """Decoder processes of the transcriber, by state."""
     utterances: Counts = field(default_factory=dict)
@@ -426,6 +434,34 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "Seconds in classify calls, by classifier.",
         lambda t, _: t.classifier_seconds,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_workers",
+        "gauge",
+        "Workers of a classifier of this machine, `process` or `thread`.",
+        lambda _, now: now.classifier_workers,
+        "classifier kind",
+    ),
+    Family(
+        "undertone_classifier_workers_ended",
+        "counter",
+        "Worker processes that ended by themselves.",
+        lambda _, now: now.classifier_workers_ended,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_batch_limit",
+        "gauge",
+        "Most windows in a classify call now, by classifier: as set, measured, or as its sidecars take.",
+        lambda _, now: now.classifier_batch_limit,
+        "classifier",
+    ),
+    Family(
+        "undertone_classifier_call_limit",
+        "gauge",
+        "Most classify calls at the same time now, by classifier.",
+        lambda _, now: now.classifier_call_limit,
         "classifier",
     ),
     Family(

@@ -3,14 +3,12 @@
 import asyncio
 import os
 import sys
-import sysconfig
 from asyncio import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
-import gateway
+from gateway.spawn import environment
 from gateway.transcribe import frames
 from gateway.transcribe.decoder import Final as FinalResult
 from gateway.transcribe.decoder import HeardWord, Owner, Partial
@@ -21,30 +19,8 @@ COMMAND: Final = (sys.executable, "-P", "-m", "gateway.transcribe.worker")
 
 _EXIT_S: Final = 1.0
 """How long a process that has closed its output may take to end."""
-_INHERITED: Final = (
-    "HOME",
-    "LANG",
-    "LD_LIBRARY_PATH",
-    "PATH",
-    "POCKETSPHINX_PATH",
-    "PYTHONHOME",
-    "PYTHONPATH",
-)
-_SINGLE: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-
-def environment(base: Mapping[str, str], also: Sequence[str] = ()) -> dict[str, str]:
-    """What a decoder process sees of `base`: no keys, no URLs, one thread for any numeric library.
-
-    Args:
-        also: names of further variables that are passed on.
-    """
-    inherited = {name: base[name] for name in (*_INHERITED, *also) if name in base}
-    inherited |= dict.fromkeys(_SINGLE, "1")
-    root = str(Path(gateway.__file__).parent.parent)
-    if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
-    return inherited
+_MODEL: Final = "POCKETSPHINX_PATH"
+"""The variable that says where PocketSphinx finds its model."""
 
 
 class DecoderProcess:
@@ -113,7 +89,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment(os.environ, self._inherits),
+                env=environment(os.environ, (_MODEL, *self._inherits)),
                 start_new_session=True,
             )
             reason = await self._listen(self._process, owner)

@@ -12,26 +12,22 @@ times longer, and got more words wrong on LibriVox readings and about as many on
 
 import os
 import re
-import resource
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from gateway.spawn import settle_in
 from gateway.transcribe import frames
 from gateway.transcribe.frames import FrameError, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NICENESS: Final = 5
 INTERIM: Final = 4_800
 """Samples between interim results: 300 ms of audio, so that the same audio gives the same interims."""
 
-_NICENESS: Final = 5
-_OOM_SCORE: Final = "500"
-"""Added to the kernel's badness: half of what would make it the first of all."""
 _FRAME: Final = 160
 """Samples a frame of the decoder: 10 ms."""
 _ALTERNATE: Final = re.compile(r"\(\d+\)$")
@@ -219,12 +215,7 @@ def serve(take: Callable[[int], bytes], send: Callable[[bytes], None], engine: C
 
 def work(engine: Callable[[], Engine]) -> int:
     """Be a decoder process; 0 when its input ended, or the gateway went away meanwhile."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(_NICENESS)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    settle_in(_NICENESS)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     create = app.create_app
 
     def create_slow(settings: Settings) -> Starlette:
-        slow = SlowClassifier(AcousticClassifier(workers=settings.classify_workers), _cost(chosen))
+        slow = SlowClassifier(AcousticClassifier(workers=settings.side_by_side), _cost(chosen))
         _obey_signals(slow, Trouble(chosen.trouble))
         if chosen.at_once:
             slow.trouble = Trouble(chosen.trouble)

@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.acoustic.embedded import EmbeddedClassifier
+from gateway.classify.acoustic.sizing import Where, Wish
 from gateway.classify.orchestrator.classifier import OrchestratedClassifier
 from gateway.classify.orchestrator.client import OrchestratorClient
 from gateway.classify.port import Classifier, HealthStatus
@@ -26,6 +28,29 @@ Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[Classifier]]
 @asynccontextmanager
 async def acoustic() -> AsyncIterator[Classifier]:
     classifier = AcousticClassifier()
+    await classifier.start()
+    try:
+        yield classifier
+    finally:
+        await classifier.aclose()
+
+
+@asynccontextmanager
+async def acoustic_processes() -> AsyncIterator[Classifier]:
+    """In two worker processes, which are there."""
+    classifier = EmbeddedClassifier(Wish(Where.PROCESS, 2, 32), SystemClock(), cores=2)
+    await classifier.start()
+    try:
+        await until(lambda: classifier.workers["process"] == 2)
+        yield classifier
+    finally:
+        await classifier.aclose()
+
+
+@asynccontextmanager
+async def acoustic_starting() -> AsyncIterator[Classifier]:
+    """As it is served, from its first moment on: threads answer, then processes."""
+    classifier = EmbeddedClassifier(Wish(), SystemClock(), cores=2)
     await classifier.start()
     try:
         yield classifier
@@ -67,6 +92,8 @@ async def orchestrated() -> AsyncIterator[Classifier]:
 
 FACTORIES: dict[str, Factory] = {
     "acoustic": acoustic,
+    "acoustic-processes": acoustic_processes,
+    "acoustic-starting": acoustic_starting,
     "remote-batch": remote(shared_sidecar),
     "remote-single": remote(lambda: shared_sidecar("--no-batch")),
     "remote-unix": remote(shared_unix_sidecar),

@@ -174,6 +174,8 @@ class IdleScheduler(HandScheduler):
 
     waiting = 0
     stalled = False
+    batch_limit = 32
+    call_limit = 1
 
     def late_for(self, now: float) -> float:
         """Seconds that the queue has been late."""

@@ -55,7 +55,9 @@ def test_defaults_are_those_of_the_design() -> None:
         120,
     )
     assert settings.max_sessions_per_user is None
-    assert settings.classify_workers >= 1
+    assert (settings.classify_workers, settings.classify_batch) == (None, None)
+    assert settings.side_by_side >= 1
+    assert settings.most_in_a_batch == 32
     assert settings.transcribe_decoders >= 1
 
 
@@ -92,6 +94,25 @@ def test_a_local_model_needs_its_file_and_its_library(
     problem = one_problem({"UNDERTONE_CLASSIFIER": "onnx", "UNDERTONE_ONNX_MODEL_FILE": file})
     assert told in problem.message
     assert problem.hint
+
+
+@pytest.mark.parametrize("name", ["CLASSIFY_WORKERS", "CLASSIFY_BATCH"])
+def test_workers_and_batches_are_left_to_the_measurement_or_numbers(name: str, toml: Path) -> None:
+    """`auto` and a number are taken either way; anything else is told what there is."""
+    field, variable = name.lower(), f"UNDERTONE_{name}"
+    toml.write_text(f'{field} = "auto"\n')
+    assert getattr(Settings.load({variable: "AUTO"}), field) is None
+    assert getattr(Settings.load({}, toml), field) is None
+    assert getattr(Settings.load({variable: "7"}, toml), field) == 7
+    for wrong in ("0", "257", "some"):
+        message = one_problem({variable: wrong}).message
+        assert message.startswith("must be a whole number from 1")
+        assert message.endswith(", or auto")
+
+
+def test_a_short_queue_bounds_the_batches() -> None:
+    """Where their size is left open."""
+    assert Settings.load({"UNDERTONE_CLASSIFY_QUEUE": "8"}).most_in_a_batch == 8
 
 
 def test_all_problems_are_told_at_once(toml: Path) -> None:
@@ -181,7 +202,7 @@ def test_variables_that_kubernetes_adds_are_recognised() -> None:
         ({"HOST": "0.0.0.0"}, "HOST"),
         ({"HOST": "::"}, "HOST"),
         ({"PROCESSES": "4"}, "PROCESSES"),
-        ({"CLASSIFY_QUEUE": "8"}, "CLASSIFY_QUEUE"),
+        ({"CLASSIFY_QUEUE": "8", "CLASSIFY_BATCH": "9"}, "CLASSIFY_QUEUE"),
         ({"HEARTBEAT_S": "300"}, "HEARTBEAT_S"),
         ({"SESSION_IDLE_TTL_S": "7200", "SESSION_TTL_HOURS": "1"}, "SESSION_IDLE_TTL_S"),
         ({"SESSION_STALE_HOURS": "23"}, "SESSION_STALE_HOURS"),

@@ -1,9 +1,9 @@
 """The embedded classifier: signal processing alone, no model file, no download, no GPU.
 
-One pass of features serves everything: speaker turns, tone and the state of the call. It runs in threads of
-its own, and spends most of its time in numpy and scipy with the interpreter's lock released. Matrix products
-must stay single-threaded (`OPENBLAS_NUM_THREADS=1`, set before numpy is imported): a pool of theirs under
-each of these threads would make them fight for the cores.
+One pass of features serves everything: speaker turns, tone and the state of the call. Here it runs in
+threads, and in processes in `embedded`: about half of it is Python, which holds the interpreter's lock
+against the event loop. Matrix products must stay single-threaded (`OPENBLAS_NUM_THREADS=1`, set before numpy
+is imported): a pool of theirs under each of these threads would make them fight for the cores.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
+import msgpack  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 
@@ -45,13 +46,17 @@ YIELD_EVERY = 8
 NOT_TALKING = ("hold_music", "ringback", "busy")
 """Call states in which nobody's tone is told."""
 
-_Answer = tuple[list[Observation], AnalysisState]
+STATE = "acoustic"
+"""Where in a window's state all that is remembered lies: a plain value, or the same packed by msgpack."""
+
+Analysed: TypeAlias = tuple[list[Observation], AnalysisState]
+"""What is told of a window, and what is to be remembered."""
 
 
 class AcousticClassifier:
     """Tone, speaker and call state by signal processing. Implements `gateway.classify.port.Classifier`.
 
-    Keeps nothing per session: all that is remembered lies in the window's `state["acoustic"]`, which is
+    Keeps nothing per session: all that is remembered lies in the window's `state[STATE]`, which is
     replaced when the window was classified and is left alone otherwise.
     """
 
@@ -71,13 +76,13 @@ class AcousticClassifier:
         """
         if self._closed:
             raise ClassifierError("the acoustic classifier is closed")
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, _each, list(batch))
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, each, list(batch))
         answers: list[Answer] = []
         for window, one in zip(batch, found, strict=True):
             if isinstance(one, ClassifierError):
                 answers.append(one)
             else:
-                observations, window.state["acoustic"] = one
+                observations, window.state[STATE] = one
                 answers.append(observations)
         return answers
 
@@ -104,22 +109,22 @@ class AcousticClassifier:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _each(windows: Sequence[Window]) -> list[_Answer | ClassifierError]:
+def each(windows: Sequence[Window]) -> list[Analysed | ClassifierError]:
     """The answers, and an error for each window that fails; those beside it are classified without it."""
     try:
         return list(analyse(windows))
     except Exception as error:
         if len(windows) != 1:
-            return [answer for window in windows for answer in _each([window])]
+            return [answer for window in windows for answer in each([window])]
         log.exception("a window failed")
         failure = ClassifierError(f"acoustic analysis failed: {type(error).__name__}")
         failure.__cause__ = error
         return [failure]
 
 
-def analyse(windows: Sequence[Window]) -> list[_Answer]:
+def analyse(windows: Sequence[Window]) -> list[Analysed]:
     """The observations for each window, and the state it leaves; the windows' own state isn't touched."""
-    answers: dict[int, _Answer] = {}
+    answers: dict[int, Analysed] = {}
     for group in grouped(windows):
         rows = [windows[i] for i in group]
         batch, lengths = loaded(rows)
@@ -159,8 +164,8 @@ def silence_tones(features: Features, blocks: Sequence[ToneBlocks]) -> None:
             features.speech[row] &= ~found.tone_at(centres)
 
 
-def _observe(features: Features, row: int, blocks: ToneBlocks, heard: Prosody, window: Window) -> _Answer:
-    state: AnalysisState = _copied(window.state.get("acoustic", {}))
+def _observe(features: Features, row: int, blocks: ToneBlocks, heard: Prosody, window: Window) -> Analysed:
+    state: AnalysisState = _restored(window.state.get(STATE, {}))
     call = queue.observe(features, row, blocks, state, window)
     turns = speaker.observe(features, row, state, window)
     memory = Memory.restore(state.get("tone", {}))
@@ -169,6 +174,11 @@ def _observe(features: Features, row: int, blocks: ToneBlocks, heard: Prosody, w
     memory.save(state.setdefault("tone", {}))
     told = [] if spoken is None else [spoken]
     return [*turns, *told, *call], state
+
+
+def _restored(value: Any) -> Any:
+    """What was remembered, to be changed at will; workers leave it packed."""
+    return msgpack.unpackb(value) if isinstance(value, bytes) else _copied(value)
 
 
 def _copied(value: Any) -> Any:

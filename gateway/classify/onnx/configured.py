@@ -1,6 +1,5 @@
 """The classifier that the settings name."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +10,7 @@ from gateway.classify.onnx.errors import ModelError
 from gateway.classify.onnx.model import load
 from gateway.classify.onnx.spec import ModelSpec, read_spec
 from gateway.clock import Clock
+from gateway.config.cores import usable_cores
 from gateway.config.options import variable
 from gateway.eventloop import on_event_loop
 from gateway.settings import Problem, Settings, SettingsError
@@ -48,7 +48,7 @@ def configured_onnx(settings: Settings, clock: Clock, talking: Talking) -> OnnxC
         spec = _spec(settings.onnx_model_file)
         later = partial(load, spec, threads=_threads(settings))
         model = Deferred(spec, later) if on_event_loop() else later()
-    return OnnxClassifier(model, clock, talking=talking, workers=settings.classify_workers)
+    return OnnxClassifier(model, clock, talking=talking, workers=settings.side_by_side)
 
 
 def _spec(file: str) -> ModelSpec:
@@ -57,7 +57,7 @@ def _spec(file: str) -> ModelSpec:
 
 def _threads(settings: Settings) -> int:
     """The cores, shared among the workers."""
-    return max(1, len(os.sched_getaffinity(0)) // settings.classify_workers)
+    return max(1, usable_cores() // settings.side_by_side)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from gateway.spawn import environment
 from gateway.transcribe.port import TranscriberUnavailable
-from gateway.transcribe.process import environment
 from gateway.transcribe.whisper.languages import LANGUAGES
 
 FETCH: Final = (sys.executable, "-P", "-m", "gateway.transcribe.whisper.fetch")

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.api.legacy_audio import MAX_ANSWERS
 from gateway.api.legacy_stream import HEARTBEAT_S, LOADING_S
-from gateway.classify.acoustic.classifier import AcousticClassifier
+from gateway.classify.acoustic.embedded import EmbeddedClassifier
 from gateway.classify.port import (
     Health,
     HealthStatus,
@@ -107,7 +107,7 @@ def test_a_classifier_that_loads_is_told_first_and_ready_when_it_is() -> None:
 def test_what_becomes_of_its_backend_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the events of the session; who comes meanwhile is told how it is, and when that changes."""
     health = Health(HealthStatus.READY)
-    monkeypatch.setattr(AcousticClassifier, "health", lambda _: health)
+    monkeypatch.setattr(EmbeddedClassifier, "health", lambda _: health)
 
     async def scenario(on: Old) -> None:
         nonlocal health
@@ -129,7 +129,7 @@ def test_what_becomes_of_its_backend_is_told_once(monkeypatch: pytest.MonkeyPatc
 
 def test_each_kind_of_event_comes_by_its_older_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """One window in which everything is heard, words too; the interim ones and the warning are not told."""
-    monkeypatch.setattr(AcousticClassifier, "hears_words", True, raising=False)
+    monkeypatch.setattr(EmbeddedClassifier, "hears_words", True, raising=False)
 
     async def scenario(on: Old) -> None:
         session = await on.start()

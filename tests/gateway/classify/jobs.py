@@ -62,6 +62,7 @@ class FakeClassifier:
         self.bad: set[str] = set()
         """Sessions whose windows fail by themselves."""
         self.room: int | None = None
+        self.calls: int | None = None
         self.open_calls = 0
         self.most_open = 0
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from gateway.classify.acoustic.embedded import EmbeddedClassifier
+from gateway.classify.acoustic.sizing import Where, Wish
 from gateway.classify.blend import BlendedClassifier
 from gateway.classify.notices import Notices
 from gateway.classify.port import (
@@ -23,6 +25,7 @@ from gateway.classify.port import (
     TranscriptObservation,
     Window,
 )
+from gateway.clock import SystemClock
 
 READY = Health(HealthStatus.READY)
 LOST = ClassifierError("lost")
@@ -238,3 +241,11 @@ def test_where_the_second_can_not_start_the_first_is_closed() -> None:
         assert first.said == ["start", "close"]
 
     asyncio.run(scenario())
+
+
+def test_the_workers_of_either_are_told() -> None:
+    """Of the one that has any; ends of both are counted."""
+    embedded = EmbeddedClassifier(Wish(Where.THREAD, 3, 8), SystemClock(), cores=2)
+    assert BlendedClassifier(HandClassifier("tone"), embedded).workers == {"process": 0, "thread": 3}
+    assert BlendedClassifier(embedded, HandClassifier("rest")).workers_ended == 0
+    assert BlendedClassifier(HandClassifier("tone"), HandClassifier("rest")).workers == {}

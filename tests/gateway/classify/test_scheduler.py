@@ -100,6 +100,50 @@ def test_calls_in_flight_are_bounded() -> None:
     assert classifier.most_open == 2
 
 
+def test_calls_in_flight_are_as_many_as_the_classifier_wants() -> None:
+    """Within what is set; it may change its mind while it works, as when its workers come and go."""
+    classifier = FakeClassifier()
+    classifier.gate.clear()
+    classifier.calls = 0
+
+    async def steps(scheduler: Scheduler) -> None:
+        for n in range(9):
+            scheduler.submit(Lane(), FakeJob(f"s{n}"))
+        await settle()
+        assert (scheduler.call_limit, classifier.open_calls) == (1, 1)
+        classifier.calls = 8
+        classifier.gate.set()
+        await settle()
+        classifier.gate.clear()
+        for n in range(9):
+            scheduler.submit(Lane(), FakeJob(f"t{n}"))
+        await settle()
+        assert (scheduler.call_limit, classifier.open_calls) == (3, 3)
+        classifier.gate.set()
+        await settle()
+
+    drive(classifier, steps, batch_size=1, concurrency=3)
+    assert classifier.most_open == 3
+
+
+def test_a_batch_that_is_large_enough_waits_for_no_more() -> None:
+    """Where the classifier wants fewer windows at once than are allowed, so many are a full batch."""
+    classifier = FakeClassifier()
+    classifier.room = 2
+
+    async def main() -> None:
+        scheduler = Scheduler(classifier, ManualClock(0.0), linger_s=30)
+        running = asyncio.create_task(scheduler.run())
+        for n in range(2):
+            scheduler.submit(Lane(), FakeJob(f"s{n}"))
+        await settle()
+        assert classifier.batches == [["s0", "s1"]]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("error", [ClassifierError("no"), RuntimeError("a defect")])
 def test_a_failed_batch_fails_its_jobs_only(error: Exception) -> None:
     """A failure reaches each job of the batch, and the scheduler goes on."""

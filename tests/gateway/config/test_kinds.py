@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.kinds import Choice, Flag, Kind, Many, Maybe, Number, Text
+from gateway.config.kinds import Auto, Choice, Flag, Kind, Many, Maybe, Number, Text
 from gateway.config.problems import Refused
 
 
@@ -31,6 +31,7 @@ ALL: tuple[Kind, ...] = (
     Text(_upper, "capitals"),
     Many(_upper, "capitals"),
     Maybe(WHOLE),
+    Auto(WHOLE),
 )
 
 

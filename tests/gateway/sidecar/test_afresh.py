@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from gateway.classify.acoustic.embedded import EmbeddedClassifier
+from gateway.classify.acoustic.sizing import Where, Wish
 from gateway.classify.port import AnalysisState, Answer, ClassifierError, Window
+from gateway.clock import SystemClock
 from gateway.sidecar.afresh import Afresh
+from tests.gateway.classify.jobs import FakeClassifier
 from tests.gateway.sidecar.kit import HeldClassifier, pcm
 
 
@@ -53,3 +57,13 @@ def test_where_the_second_call_fails_the_first_one_counts() -> None:
     good, bad = asyncio.run(Afresh(Once(), lambda: None).classify(windows))
     assert isinstance(good, list)
     assert isinstance(bad, ClassifierError)
+
+
+def test_what_the_classifier_says_of_itself_is_passed_on() -> None:
+    """To the dispatcher and the metrics; a classifier that says nothing is passed on, too."""
+    threads = EmbeddedClassifier(Wish(Where.THREAD, 3, 8), SystemClock(), cores=2)
+    served = Afresh(threads, lambda: None)
+    assert (served.room, served.calls, served.workers_ended) == (8, 3, 0)
+    assert served.workers == {"process": 0, "thread": 3}
+    silent = Afresh(FakeClassifier(), lambda: None)
+    assert (silent.room, silent.calls, silent.workers_ended, silent.workers) == (None, None, 0, {})

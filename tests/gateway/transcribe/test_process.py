@@ -13,10 +13,11 @@ from unittest.mock import ANY
 import pytest
 
 import gateway
+from gateway.spawn import environment
 from gateway.transcribe import frames
 from gateway.transcribe.decoder import Decoder, Final, Partial
 from gateway.transcribe.frames import Kind
-from gateway.transcribe.process import COMMAND, DecoderProcess, _final, environment
+from gateway.transcribe.process import COMMAND, DecoderProcess, _final
 from tests.gateway.transcribe.recordings import go_forward
 from tests.needs import need_module
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from gateway.classify.port import HealthStatus
+from gateway.spawn import environment
 from gateway.transcribe.port import TranscriberUnavailable
-from gateway.transcribe.process import DecoderProcess, environment
+from gateway.transcribe.process import DecoderProcess
 from gateway.transcribe.whisper.model import ModelUnusable
 from gateway.transcribe.whisper.transcriber import WhisperOptions, WhisperTranscriber
 from tests.gateway.transcribe.fakes import BLOCK, Samples, until

@@ -62,7 +62,7 @@ class Reader:
         self._replies: deque[_Reply] = deque()
         self.farewell: Ending | None = None
         """How it ends, if it was told to; set by `finish` alone."""
-        self._news = True
+        self._news = False
         self._waiter: asyncio.Future[None] | None = None
         self._unlisten: Callable[[], None] | None = log.listen(self._on_commit)
         self.on_stopped: Callable[[], None] | None = None

@@ -1,5 +1,7 @@
 """Our gateway beside the usual architecture, in one run: how many live sessions a core carries of each.
 
+Ours twice where `.venv-fast` is there: as it is, and with its hot modules compiled (`make fast`).
+
     python -m benchmarks.usual
 
 The usual one is `benchmarks.baseline`: base64 in JSON with an acknowledgement for each chunk, a new client
@@ -39,6 +41,7 @@ OURS: Final = (250, 500, *range(1_000, 6_500, 500), 7_000, 8_000)
 STARTS_A_SECOND: Final = 500
 
 _ROOT: Final = Path(__file__).parent.parent
+_FAST: Final = _ROOT / ".venv-fast/bin/python"
 _COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
 _CPU: Final = "CPU of the server"
 _RSS: Final = "RSS of the server"
@@ -104,7 +107,7 @@ Measure = Callable[[int], Step]
 
 
 def rows() -> list[Row]:
-    """Both, one after the other; takes about five minutes."""
+    """All, one after the other; takes about five minutes, or seven."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
     cores = sorted(os.sched_getaffinity(0))
@@ -117,14 +120,19 @@ def rows() -> list[Row]:
             tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
             return _step(server, tool, sessions, cores[-1], sidecar_pid)
 
-        def ours(sessions: int) -> Step:
+        def ours(sessions: int, python: Path | None = None) -> Step:
             ramp_s = max(1, sessions // STARTS_A_SECOND)
-            server = launched("gateway", "serve", "--port", "0", core=cores[0], settings=_settings(sidecar))
+            serve = ("gateway", "serve", "--port", "0")
+            server = launched(*serve, core=cores[0], settings=_settings(sidecar), python=python)
             tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}")
             return _step(server, tool, sessions, cores[-1], sidecar_pid)
 
-        theirs = carried(usual, USUAL)
-        return compared(theirs, carried(ours, OURS))
+        theirs, pure = carried(usual, USUAL), carried(ours, OURS)
+        found = [*_account("usual", theirs), *compared("ours", pure, "usual", theirs)]
+        if _FAST.exists():
+            fast = carried(lambda sessions: ours(sessions, _FAST), OURS)
+            found += compared("ours, compiled", fast, "ours", pure)
+        return found
 
 
 def carried(measure: Measure, counts: Sequence[int]) -> Found:
@@ -143,11 +151,11 @@ def carried(measure: Measure, counts: Sequence[int]) -> Found:
     return Found(held, broke)
 
 
-def compared(usual: Found, ours: Found) -> list[Row]:
-    """What both came to, and ours over the usual."""
-    base = {row.name.partition(": ")[2]: row for row in _account("usual", usual)}
-    found = list(base.values())
-    for row in _account("ours", ours):
+def compared(who: str, what: Found, base_name: str, to: Found) -> list[Row]:
+    """What `who` came to, and what that is over the other's."""
+    base = {row.name.partition(": ")[2]: row for row in _account(base_name, to)}
+    found = []
+    for row in _account(who, what):
         other = base.get(row.name.partition(": ")[2])
         if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (_COUNT, _CPU, _RSS):
             found.append(row)
@@ -182,13 +190,23 @@ def _figures(prefix: str, step: Step) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def launched(
-    module: str, *arguments: str, core: int | None = None, settings: dict[str, str] | None = None
+    module: str,
+    *arguments: str,
+    core: int | None = None,
+    settings: dict[str, str] | None = None,
+    python: Path | None = None,
 ) -> Iterator[tuple[str, int]]:
-    """A server of its own process: the address it prints, and its id. No proxy stands between them."""
+    """A server of its own process: the address it prints, and its id. No proxy stands between them.
+
+    With a `python` of its own it runs what is installed there, and sees nothing of the sources here.
+    """
+    environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"} | (settings or {})
+    if python is not None:
+        environment.pop("PYTHONPATH", None)
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [python or sys.executable, *(["-P"] if python else []), "-m", module, *arguments],
         cwd=_ROOT,
-        env=os.environ | {"NO_PROXY": "*", "no_proxy": "*"} | (settings or {}),
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: _pin(core),

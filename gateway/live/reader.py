@@ -6,8 +6,9 @@ was said, so that a reader sees it after exactly the events that came before it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.live.log import EventLog, Evicted
 from gateway.sessions.ports import Entry
@@ -167,9 +168,9 @@ class Reader:
             told = f"{self.lag_events} events ({self.lag_bytes} bytes) are waiting to be read"
             self.end_with(ProtocolError(ErrorCode.READER_TOO_SLOW, told, fatal=True))
 
-    async def wait(self) -> None:
+    def wait(self) -> Coroutine[Any, Any, object]:
         """Sleep until there may be something to take."""
-        await self._news.wait()
+        return self._news.wait()
 
     def close(self) -> None:
         """Stop listening to the log. May be called twice."""

@@ -1,5 +1,7 @@
 """Our gateway beside the usual architecture, in one run: how many live sessions a core carries of each.
 
+Ours twice where `.venv-fast` is there: as it is, and with its hot modules compiled (`make fast`).
+
     python -m benchmarks.usual
 
 The usual one is `benchmarks.baseline`: base64 in JSON with an acknowledgement for each chunk, a new client
@@ -21,7 +23,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +43,7 @@ STARTS_A_SECOND: Final = 500
 SERVE: Final = ("gateway", "serve")
 
 _ROOT: Final = Path(__file__).parent.parent
+_FAST: Final = _ROOT / ".venv-fast/bin/python"
 COUNT: Final = f"live sessions with p99 ≤ {LIMIT_MS:g} ms"
 CPU: Final = "CPU of the server"
 RSS: Final = "RSS of the server"
@@ -126,16 +129,19 @@ class Stage:
         tool = ("benchmarks.baseline.clients", "--duration", f"{LIVE_S + 2}", "--ramp", "1")
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
 
-    def gateway(self, sessions: int, *more: str, command: Sequence[str] = SERVE) -> Step:
+    def gateway(
+        self, sessions: int, *more: str, command: Sequence[str] = SERVE, python: Path | None = None
+    ) -> Step:
         """So many sessions of ours, on a fresh server.
 
         Args:
             more: options of `undertone load`.
             command: what serves it, as arguments of `python -m`.
+            python: whose gateway it is; this one's by default.
         """
         ramp_s = max(1, sessions // STARTS_A_SECOND)
         settings = _settings(self.sidecar)
-        server = launched(*command, "--port", "0", core=self.server_core, settings=settings)
+        server = launched(*command, "--port", "0", core=self.server_core, settings=settings, python=python)
         tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}", *more)
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
 
@@ -156,11 +162,15 @@ def rows() -> list[Row]:
 
 
 def results() -> Results:
-    """Both, one after the other; takes about five minutes."""
+    """All, one after the other; takes about five minutes, or seven where there is a compiled build, too."""
     with stage() as here:
-        theirs = carried(here.usual, USUAL)
-        found = carried(here.gateway, OURS)
-        return Results(compared(theirs, found), drawn(theirs, found))
+        theirs, pure = carried(here.usual, USUAL), carried(here.gateway, OURS)
+        found = [*account("usual", theirs), *compared("ours", pure, "usual", theirs)]
+        who = {"usual": theirs, "ours": pure}
+        if _FAST.exists():
+            fast = who["ours, compiled"] = carried(lambda count: here.gateway(count, python=_FAST), OURS)
+            found += compared("ours, compiled", fast, "usual", theirs)
+        return Results(found, drawn(who))
 
 
 def carried(measure: Measure, counts: Sequence[int]) -> Found:
@@ -179,11 +189,11 @@ def carried(measure: Measure, counts: Sequence[int]) -> Found:
     return Found(held, broke)
 
 
-def compared(usual: Found, ours: Found) -> list[Row]:
-    """What both came to, and ours over the usual."""
-    base = {row.name.partition(": ")[2]: row for row in account("usual", usual)}
-    found = list(base.values())
-    for row in account("ours", ours):
+def compared(who: str, what: Found, base_name: str, to: Found) -> list[Row]:
+    """What `who` came to, and what that is over the other's."""
+    base = {row.name.partition(": ")[2]: row for row in account(base_name, to)}
+    found = []
+    for row in account(who, what):
         other = base.get(row.name.partition(": ")[2])
         if other is None or other.value <= 0 or other.name.partition(": ")[2] not in (COUNT, CPU, RSS):
             found.append(row)
@@ -192,11 +202,11 @@ def compared(usual: Found, ours: Found) -> list[Row]:
     return found
 
 
-def drawn(usual: Found, ours: Found) -> list[Plot]:
+def drawn(found: Mapping[str, Found]) -> list[Plot]:
     """Latency by percentile, each with the most sessions that held, or else the least that did not."""
     lines = []
-    for who, found in (("ours", ours), ("usual", usual)):
-        step = found.held or found.broke
+    for who, one in found.items():
+        step = one.held or one.broke
         points = {} if step is None else step.report["percentiles_ms"] or {}
         if step is not None and points:
             places = [(float(share), float(value)) for share, value in points.items()]
@@ -235,13 +245,23 @@ def _figures(prefix: str, step: Step) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def launched(
-    module: str, *arguments: str, core: int | None = None, settings: dict[str, str] | None = None
+    module: str,
+    *arguments: str,
+    core: int | None = None,
+    settings: dict[str, str] | None = None,
+    python: Path | None = None,
 ) -> Iterator[tuple[str, int]]:
-    """A server of its own process: the address it prints, and its id. No proxy stands between them."""
+    """A server of its own process: the address it prints, and its id. No proxy stands between them.
+
+    With a `python` of its own it runs what is installed there, and sees nothing of the sources here.
+    """
+    environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"} | (settings or {})
+    if python is not None:
+        environment.pop("PYTHONPATH", None)
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [python or sys.executable, *(["-P"] if python else []), "-m", module, *arguments],
         cwd=_ROOT,
-        env=os.environ | {"NO_PROXY": "*", "no_proxy": "*"} | (settings or {}),
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: _pin(core),

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gateway import build
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.invocation import undertone
 from gateway.commands.parsers import parse
@@ -126,8 +127,9 @@ def _listen_hint(error: Exception) -> str:
 def _announce(base: str) -> None:
     where = "" if base.endswith(":8522") else f" --url {base}"
     socket_url = base.replace("http", "ws", 1) + "/ws/voice"
+    compiled = " (compiled)" if build.compiled() else ""
     sys.stdout.write(
-        f"Undertone listens on {base}\n\n"
+        f"Undertone{compiled} listens on {base}\n\n"
         f"  a recording   {undertone('stream')}{where} talk.wav\n"
         f"  WebSocket     {socket_url}\n"
         f"  REST          {base}/api/v1/sessions\n"

@@ -118,7 +118,7 @@ def bench(
         audio=audio,
         config=config,
         announcer=announcer,
-        scheduler=scheduler,  # type: ignore[arg-type]
+        scheduler=scheduler,
         clock=clock,
         telemetry=telemetry,
         tell=told.append,

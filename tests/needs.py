@@ -47,6 +47,18 @@ def need_module(name: str) -> None:
         _missing(f"the Python module {name} is missing; make test installs it")
 
 
+def need_compiled() -> Path:
+    """The Python of `.venv-fast`, where the gateway is compiled from the sources as they are now."""
+    root = Path(__file__).parents[1]
+    python, stamp = root / ".venv-fast/bin/python", root / ".venv-fast/test.stamp"
+    if not python.exists() or not stamp.exists():
+        _missing("there is no compiled build; make test makes one, with a C compiler")
+    sources = [path for package in ("gateway", "protocol") for path in (root / package).rglob("*.py")]
+    if max(path.stat().st_mtime for path in sources) > stamp.stat().st_mtime:
+        _missing("the compiled build is older than the sources; make test makes it anew")
+    return python
+
+
 def need_peer(module: str) -> Path:
     """The Python of the model servers' environment, where it has `module`."""
     found = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"

@@ -6,9 +6,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway import build
 from gateway.api.answers import json_answer
 from gateway.api.context import Gateway
-from gateway.api.health import gateway_version
 from protocol import asyncapi
 
 
@@ -31,4 +31,4 @@ class AsyncApiRoutes:
 
 @cache
 def _described() -> asyncapi.Document:
-    return asyncapi.document(gateway_version())
+    return asyncapi.document(build.version())

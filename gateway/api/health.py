@@ -2,12 +2,12 @@
 
 import html
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway import build
 from gateway.api.context import Gateway
 from gateway.telemetry.metrics import CONTENT_TYPE
 
@@ -48,7 +48,7 @@ class HealthRoutes:
     async def root(self, request: Request) -> Response:
         """`GET /`: what this is and where to go on."""
         address = self._gateway.origins.address(request.scope).websocket("/ws/voice")
-        page = _PAGE.format(websocket=html.escape(address), version=html.escape(gateway_version()))
+        page = _PAGE.format(websocket=html.escape(address), version=html.escape(build.version()))
         return HTMLResponse(page)
 
     async def healthz(self, _: Request) -> Response:
@@ -66,11 +66,3 @@ class HealthRoutes:
         """`GET /metrics`: Prometheus text format."""
         await self._gateway.census()
         return Response(self._gateway.telemetry.render(), headers={"content-type": CONTENT_TYPE})
-
-
-def gateway_version() -> str:
-    """The installed version."""
-    try:
-        return version("undertone")
-    except PackageNotFoundError:
-        return "unreleased"

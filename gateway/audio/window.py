@@ -119,8 +119,8 @@ class WindowCutter:
     # What comes in -------------------------------------------------------------------------------------
 
     def absorb(self, data: Frame) -> int:
-        """Take one frame the short way, which most go: whole samples as the ring holds them, that go no further
-        than the end of the window. Returns their number; 0 where `feed` has to take the frame.
+        """Take one frame the short way, which most go: whole samples as the ring holds them, no further than
+        the end of the window. Returns their number; 0 where `feed` has to take the frame.
 
         The window may be complete then: see `due`.
         """

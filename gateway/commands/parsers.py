@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib import metadata
 
+from gateway import build
 from gateway.commands.classify import CLASSIFY_ABOUT, add_classify
 from gateway.commands.exits import MEANINGS
 from gateway.commands.keys_parser import KEYS_ABOUT, add_keys
@@ -53,14 +53,6 @@ Where the connection is lost, it is taken up again, and the audio goes on where
 the gateway lost it; --chaos shows that."""
 
 
-def version() -> str:
-    """The installed version; `unknown` where the project was not installed."""
-    try:
-        return metadata.version("undertone")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, parsed; exits with a usage message where they are wrong."""
     arguments, unknown = build_parser().parse_known_args(_joined(argv))
@@ -92,7 +84,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 def build_parser() -> argparse.ArgumentParser:
     """All of the command line; `command` of the result names what was asked for."""
     parser = _parser(argparse.ArgumentParser, "undertone", ABOUT, epilog=_epilog())
-    parser.add_argument("--version", action="version", version=f"undertone {version()}")
+    parser.add_argument("--version", action="version", version=f"undertone {build.told()}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, told, about, add in (
         ("serve", "run the gateway", "Run the gateway until Ctrl-C. Settings: docs/settings.md.", _serve),

@@ -166,17 +166,14 @@ class Reader:
             told = f"{self.lag_events} events ({self.lag_bytes} bytes) are waiting to be read"
             self.end_with(ProtocolError(ErrorCode.READER_TOO_SLOW, told, fatal=True))
 
-    async def wait(self) -> None:
-        """Sleep until there may be something to take. One may wait at a time (RuntimeError)."""
-        if self._news:
-            return
-        if self._waiter is not None:
-            raise RuntimeError("somebody waits already")
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def wait(self) -> "asyncio.Future[None]":
+        """Done when there may be something to take; one may wait for it at a time."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            if self._news:
+                waiter.set_result(None)
+        return waiter
 
     def close(self) -> None:
         """Stop listening to the log. May be called twice."""

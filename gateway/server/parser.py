@@ -143,8 +143,8 @@ class FrameParser:
         return at
 
     def _header(self, data: bytearray, at: int, size: int) -> tuple[int, int]:
-        """Where the payload of the frame at `at` begins, and how long it is, or, where the header isn't whole,
-        as far as is known."""
+        """Where the payload of the frame at `at` begins, and how long it is; as far as is known, where the
+        header isn't whole."""
         opcode = data[at] & _OPCODE
         if opcode not in _OPCODES:
             raise Violation(frames.PROTOCOL_ERROR, f"there is no opcode {opcode}")

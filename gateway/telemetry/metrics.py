@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from gateway import build
 from gateway.telemetry.histogram import Histogram
 from gateway.telemetry.sidecars import SidecarCounts
 from protocol.close import NO_CLOSE_FRAME, CloseCode
@@ -331,11 +332,21 @@ class Family:
         return metric
 
 
+_BUILD = {(build.version(), build.kind()): 1}
+
+
 def _settled(counts: Counts) -> Counts:
     return {kind: number for kind, number in counts.items() if kind != "pending"}
 
 
 FAMILIES: tuple[Family, ...] = (
+    Family(
+        "undertone_build_info",
+        "gauge",
+        "Always 1: the version that runs, and whether it is `compiled` or `interpreted`.",
+        lambda *_: _BUILD,
+        "version kind",
+    ),
     Family("undertone_sessions", "gauge", "Sessions held, by status.", lambda _, now: now.sessions, "state"),
     Family("undertone_frames", "counter", "Frames of audio received.", lambda t, _: t.frames),
     Family("undertone_audio_bytes", "counter", "Bytes of audio received.", lambda t, _: t.audio_bytes),

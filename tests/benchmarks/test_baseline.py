@@ -88,20 +88,20 @@ def test_no_step_holds_that_lost_something(broken: dict[str, Any]) -> None:
 
 def test_what_came_out_is_told_as_ratios() -> None:
     """Ours over the usual, of sessions, CPU and memory."""
-    rows = usual.compared(
-        usual.Found(_step(20, 40.0), _step(25, 70.0)), usual.Found(_step(4_000, 30.0), None)
-    )
+    theirs, ours = usual.Found(_step(20, 40.0), _step(25, 70.0)), usual.Found(_step(4_000, 30.0), None)
+    rows = usual.compared("ours", ours, "usual", theirs)
     count = Row(f"ours: {usual.COUNT}", 4_000, "sessions", f"usual: {usual.COUNT}", 200.0)
     assert count in rows
     assert [row.ratio for row in rows if row.ratio is not None] == [200.0, 1.0, 1.0]
-    assert usual.compared(usual.Found(None, _step(10, 70.0)), usual.Found(None, None))[-1].ratio is None
+    nothing = usual.compared("ours", usual.Found(None, None), "usual", usual.Found(None, _step(10, 70.0)))
+    assert [row.ratio for row in nothing] == [None]
 
 
 def test_latencies_of_both_are_drawn() -> None:
     """Each with the most sessions that held, or the least that did not; none where none were told."""
     held, broke = usual.Found(_step(4_000, 30.0), None), usual.Found(None, _step(10, 70.0))
-    [plot] = usual.drawn(broke, held)
+    [plot] = usual.drawn({"ours": held, "usual": broke})
     assert [line.label for line in plot.lines] == ["ours, 4,000 sessions", "usual, 10 sessions"]
     assert plot.lines[0].points == [(0.0, 1.0), (50.0, 15.0), (99.0, 30.0)]
     refused = usual.Found(None, _step(10, 70.0, percentiles_ms=None))
-    assert usual.drawn(refused, usual.Found(None, None)) == []
+    assert usual.drawn({"usual": refused, "ours": usual.Found(None, None)}) == []

@@ -11,11 +11,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway import cli
+from gateway import build, cli
 from gateway.commands.demo_audio import DIGITS
 from gateway.commands.exits import MEANINGS, CommandError, ExitCode
 from gateway.commands.invocation import undertone
-from gateway.commands.parsers import build_parser, parse, version
+from gateway.commands.parsers import build_parser, parse
 from tests.gateway.commands.fake import Fake, unauthorized
 from tests.gateway.commands.test_demo import started
 from tests.gateway.commands.wavs import s16, simple, sine
@@ -72,7 +72,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"undertone {version()}\n"
+    assert capsys.readouterr().out == f"undertone {build.told()}\n"
 
 
 def test_session_ids_may_begin_with_a_dash() -> None:

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from gateway import build
 from gateway.api.context import Gateway
 from gateway.api.described.document import document
 from gateway.api.described.page import page, policy
-from gateway.api.health import gateway_version
 
 _SERVERS = 8
 """Addresses whose documents are kept: a node is reached at one or two."""
@@ -72,7 +72,7 @@ def _at(server: str, keyed: bool) -> dict[str, Any]:
 
 @cache
 def _anywhere(keyed: bool) -> dict[str, Any]:
-    return document("", gateway_version(), keyed=keyed)
+    return document("", build.version(), keyed=keyed)
 
 
 def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:

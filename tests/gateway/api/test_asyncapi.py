@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from gateway import build
 from gateway.api import body
-from gateway.api.health import gateway_version
 from protocol.events import EVENTS
 from tests.gateway.api.keyed import Keyed, play
 from tests.gateway.inprocess import node
@@ -32,7 +32,7 @@ def fetched(headers: dict[str, str] | None = None, **settings: Any) -> dict[str,
 def test_it_is_of_this_gateway() -> None:
     """Its version, its address as the client knows it, and no credential where none is needed."""
     described = fetched()
-    assert (described["asyncapi"], described["info"]["version"]) == ("3.0.0", gateway_version())
+    assert (described["asyncapi"], described["info"]["version"]) == ("3.0.0", build.version())
     server = described["servers"]["gateway"]
     assert (server["host"], server["protocol"]) == ("127.0.0.1:8522", "ws")
     assert "security" not in server

@@ -163,7 +163,7 @@ def test_a_waiting_reader_wakes_for_events_replies_and_the_end() -> None:
         ]
         for news in pieces:
             assert not reader.take()
-            waiting = asyncio.create_task(reader.wait())
+            waiting = asyncio.ensure_future(reader.wait())
             await asyncio.sleep(0)
             assert not waiting.done()
             news()

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.classify.lanes import Timing
 from gateway.classify.port import QueueObservation, SpeakerObservation, ToneObservation
+from gateway.live.job import WindowJob
 from protocol.audio import AudioEncoding, AudioFormat
 from protocol.control import Configure, Delivery, SessionConfig
 from protocol.errors import ErrorCode, ProtocolError
@@ -179,9 +181,10 @@ def test_an_answer_after_the_end_changes_nothing() -> None:
     on = bench()
     on.pipeline.feed(bytes(32_000))
     job = on.scheduler.jobs[0]
+    assert isinstance(job, WindowJob)
     on.pipeline.abort()
     before = on.pipeline.ledger.counts()
-    on.pipeline.window_classified(job, [QueueObservation(label="silence", confidence=1)], None)  # type: ignore[arg-type]
+    on.pipeline.window_classified(job, [QueueObservation(label="silence", confidence=1)], Timing(0.0, 0.0))
     assert on.pipeline.ledger.counts() == before
     assert [type(event) for event in on.events] == [Gap]
 

@@ -10,7 +10,7 @@ from protocol import codec, states
 from protocol.close import CloseCode
 from protocol.control import Ack, ControlMessage, Ping
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import DurableEvent, Event, UnknownEvent, Welcome
+from protocol.events import DurableEvent, Event, Summary, UnknownEvent, Welcome
 from protocol.states import ConnectionInput, ConnectionState, StateError
 from protocol.version import PROTOCOL, Encoding
 
@@ -63,28 +63,35 @@ class ServerConnection:
         self._take(ConnectionInput.AUDIO, writes=True)
         return Audio(data)
 
-    def send(self, event: Event, *, encoded: bytes | None = None) -> bytes | str:
+    def send(self, event: Event) -> bytes | str:
         """The WebSocket message for `event`: text for JSON, binary for msgpack.
-
-        Args:
-            event: what to say.
-            encoded: the event already in this connection's encoding, as an event log keeps it.
 
         Raises:
             StateError: the first event must be `welcome` or a fatal `error`, and none follows a last word.
         """
-        following = states.step(self.state, states.input_of_event(event))
-        if following is None:
-            raise StateError(f"{event.type} can't be sent while {self.state}")
-        data = codec.encode_event(event, self.encoding) if encoded is None else encoded
-        self.state = following
-        return data.decode() if self.encoding is Encoding.JSON else data
+        return self._said(event.type, states.input_of_event(event), codec.encode_event(event, self.encoding))
+
+    def forward(self, kind: str, encoded: bytes) -> bytes | str:
+        """That for a durable event of type `kind`, as an event log keeps it in this connection's encoding.
+
+        Raises:
+            StateError: as `send`.
+        """
+        last = kind == Summary.type
+        return self._said(kind, ConnectionInput.SUMMARY if last else ConnectionInput.EVENT, encoded)
 
     def close(self, code: CloseCode | int = CloseCode.NORMAL) -> None:
         """The socket is closed, by whichever side; the first code stays."""
         if self.close_code is None:
             self.close_code = code
         self.state = ConnectionState.CLOSED
+
+    def _said(self, kind: str, given: ConnectionInput, data: bytes) -> bytes | str:
+        following = states.step(self.state, given)
+        if following is None:
+            raise StateError(f"{kind} can't be sent while {self.state}")
+        self.state = following
+        return data.decode() if self.encoding is Encoding.JSON else data
 
     def _take(self, given: ConnectionInput, *, writes: bool) -> None:
         if self.state in (ConnectionState.OPENING, ConnectionState.CLOSED):

@@ -106,7 +106,7 @@ class Talker:
 
     def gaps(self, reason: GapReason) -> list[Span]:
         """Every gap that was declared for `reason`."""
-        events = [entry.event for entry in self.log.read(0, 1_000_000)]
+        events = [entry.event() for entry in self.log.read(0, 1_000_000)]
         gaps = [event for event in events if isinstance(event, Gap) and event.reason is reason]
         return [(gap.start_sample, gap.end_sample) for gap in gaps]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from gateway.classify.lanes import Job, Lane, Timing
 from gateway.classify.port import ClassifierError, Observation
@@ -92,7 +93,7 @@ class Bench:
     def events(self) -> list[DurableEvent]:
         """Every durable event so far."""
         entries: list[Entry] = list(self.log.read(0, 100_000))
-        return [entry.event for entry in entries]
+        return [cast("DurableEvent", entry.event()) for entry in entries]
 
 
 def bench(

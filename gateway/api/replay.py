@@ -53,7 +53,7 @@ async def _tell(
         for item in items:
             if isinstance(item, Entry):
                 encoded = item.encoded(connection.encoding)
-                await send(websocket, connection.send(item.event, encoded=encoded))
+                await send(websocket, connection.forward(item.type, encoded))
     if afterword.session.status is Status.CLOSED:
         gateway.telemetry.close(CloseCode.NORMAL)
         await close(websocket, CloseCode.NORMAL, "ended")

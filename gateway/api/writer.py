@@ -135,7 +135,7 @@ class Writer:
             self._pipeline.caught_up()
         for item in items:
             if isinstance(item, Entry):
-                yield connection.send(item.event, encoded=item.encoded(connection.encoding))
+                yield connection.forward(item.type, item.encoded(connection.encoding))
             elif connection.state is not ConnectionState.CLOSING or isinstance(item, Error):
                 yield connection.send(item)
 

@@ -1,24 +1,31 @@
 """Frames as a server sends them: RFC 6455 section 5.2, never masked, never fragmented."""
 
 import struct
+from typing import Final
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
 """Opcodes, RFC 6455 section 11.8; those from `CLOSE` up are control frames."""
 
-PROTOCOL_ERROR = 1002
-INVALID_PAYLOAD = 1007
-POLICY_VIOLATION = 1008
-MESSAGE_TOO_BIG = 1009
-INTERNAL_ERROR = 1011
-SERVICE_RESTART = 1012
+PROTOCOL_ERROR: Final = 1002
+INVALID_PAYLOAD: Final = 1007
+POLICY_VIOLATION: Final = 1008
+MESSAGE_TOO_BIG: Final = 1009
+INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012
 """Close codes that the server gives by itself, RFC 6455 section 7.4.1."""
 
-MAX_REASON_BYTES = 123
+MAX_REASON_BYTES: Final = 123
 """A control frame holds 125 bytes, two of them the code."""
 
-FIN = 0x80
+FIN: Final = 0x80
 """The first bit of the first byte: nothing of the message follows in another frame."""
-LENGTH_16, LENGTH_64 = 126, 127
+LENGTH_16: Final = 126
+LENGTH_64: Final = 127
 """In place of a length: it follows, in 16 bits, or in 64."""
 
 

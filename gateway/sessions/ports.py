@@ -113,47 +113,55 @@ class SessionStore(Protocol):
 # Events ---------------------------------------------------------------------------------------------------
 
 
-def _trimmed(data: bytes) -> bytes:
+def _json_of(packed: bytes) -> bytes:
+    """An event in JSON that is there in msgpack."""
     # orjson leaves its whole work buffer, 8 KiB, behind the bytes it returns; only a copy sheds it.
-    return bytes(memoryview(data))
+    return bytes(memoryview(orjson.dumps(msgpack.unpackb(packed))))
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
-    """One durable event in a log, encoded at most once per encoding however many read it.
+    """One durable event in a log: bytes, which take half the memory of what they say. Encoded at most once
+    per encoding however many read it.
 
     Raises:
         ProtocolError: nothing that can be written (see `encode_event`).
     """
 
-    seq: int
-    """From 1, +1 each, per session."""
-    type: str
-    """The event's type, as on the wire."""
-    final: bool
-    """Nothing will replace it, so it belongs in the record: all but interim transcripts."""
-    timestamp: float
-    """Seconds of session audio."""
-    at: float
-    """Monotonic seconds when it was made."""
-    event: DurableEvent = field(repr=False)
-    """What it says; never in a log line."""
-    size: int = field(init=False)
-    """Bytes it counts for against every bound: its length in msgpack."""
-    _msgpack: bytes = field(init=False, repr=False)
-    _json: bytes | None = field(init=False, repr=False, default=None)
+    __slots__ = ("_json", "_msgpack", "at", "final", "seq", "size", "timestamp", "type")
 
-    def __post_init__(self) -> None:
-        self._msgpack = encode_event(self.event, Encoding.MSGPACK)
+    def __init__(
+        self, seq: int, type: str, final: bool, timestamp: float, at: float, event: DurableEvent
+    ) -> None:
+        self.seq = seq
+        """From 1, +1 each, per session."""
+        self.type = type
+        """The event's type, as on the wire."""
+        self.final = final
+        """Nothing will replace it, so it belongs in the record: all but interim transcripts."""
+        self.timestamp = timestamp
+        """Seconds of session audio."""
+        self.at = at
+        """Monotonic seconds when it was made."""
+        self._msgpack = encode_event(event, Encoding.MSGPACK)
+        self._json: bytes | None = None
         self.size = len(self._msgpack)
+        """Bytes it counts for against every bound: its length in msgpack."""
+
+    def __repr__(self) -> str:
+        """Without what it says, which belongs in no log line."""
+        return f"Entry(seq={self.seq}, type={self.type!r}, size={self.size})"
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The message on the wire, JSON as UTF-8."""
         if encoding is Encoding.MSGPACK:
             return self._msgpack
         if self._json is None:
-            self._json = _trimmed(encode_event(self.event, encoding))
+            self._json = _json_of(self._msgpack)
         return self._json
+
+    def event(self) -> Event | UnknownEvent:
+        """What it says; see `Recorded.event`."""
+        return decode_event(self._msgpack, Encoding.MSGPACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +191,7 @@ class Recorded:
         """The message on the wire, JSON as UTF-8; the same bytes as in the log."""
         if encoding is Encoding.MSGPACK:
             return self.data
-        return _trimmed(orjson.dumps(msgpack.unpackb(self.data)))
+        return _json_of(self.data)
 
     def event(self) -> Event | UnknownEvent:
         """What it says.

@@ -57,10 +57,11 @@ def _delivered(server: ServerConnection, client: ClientConnection, event: Event)
 def test_an_encoded_event_is_sent_as_it_is(encoding: Encoding) -> None:
     """What an event log encoded once is not encoded again, and the table still holds."""
     server, client = _pair(encoding)
-    other = encode_event(EVENTS["gap"], encoding)
-    assert client.receive(server.send(EVENTS["tone"], encoded=other)) == EVENTS["gap"]
+    gap, summary = (encode_event(EVENTS[kind], encoding) for kind in ("gap", "summary"))
+    assert client.receive(server.forward("gap", gap)) == EVENTS["gap"]
+    assert client.receive(server.forward("summary", summary)) == EVENTS["summary"]
     with pytest.raises(StateError):
-        server.send(EVENTS["welcome"], encoded=other)
+        server.forward("gap", gap)
 
 
 def test_the_first_event_is_welcome_or_a_fatal_error() -> None:

@@ -74,7 +74,7 @@ class Node:
         while not reader.done:
             items = reader.take()
             now = self.loop.time()
-            events = [item if isinstance(item, Event) else item.event for item in items]
+            events = [item if isinstance(item, Event) else cast("Event", item.event()) for item in items]
             self.heard[reader] += [(now, event) for event in events]
             if not items and not reader.done:
                 await reader.wait()

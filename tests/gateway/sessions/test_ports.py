@@ -17,7 +17,7 @@ from tests.gateway.sessions.kit import entry, session, tone
 def test_an_entry_is_encoded_once_per_encoding(encoding: Encoding) -> None:
     """Any number of readers share the same bytes, which are the codec's."""
     one = entry(1)
-    assert one.encoded(encoding) == encode_event(one.event, encoding)
+    assert one.encoded(encoding) == encode_event(tone(1), encoding)
     assert one.encoded(encoding) is one.encoded(encoding)
 
 

@@ -9,6 +9,7 @@ from gateway.sessions.service import NewSession
 from gateway.tasks.archive import Archive
 from gateway.tasks.recipes import recipe
 from gateway.tasks.story import Story
+from protocol.events import Summary, Task
 from tests.gateway.inprocess import Node, Peer, node, settle
 from tests.gateway.sessions.kit import run
 
@@ -96,13 +97,14 @@ def test_tasks_are_told_in_the_session_s_log_live_and_over() -> None:
         await settle()
         log = live.log(session_id)
         assert log is not None
-        summary = log.read(0)[-1].event
-        assert summary.type == "summary"
+        summary = log.read(0)[-1].event()
+        assert isinstance(summary, Summary)
         before = sum(entry.type == "task" for entry in log.read(0))
-        assert summary.events["task"] == before  # type: ignore[attr-defined]
+        assert summary.events["task"] == before
         tasks.submit(session_id, recipe("summary", None))
-        after = log.read(0)[-1].event
-        assert (after.type, after.seq, after.timestamp) == ("task", summary.seq + 1, summary.timestamp)
+        after = log.read(0)[-1].event()
+        assert isinstance(after, Task)
+        assert (after.seq, after.timestamp) == (summary.seq + 1, summary.timestamp)
         await one.aclose()
 
     run(main())

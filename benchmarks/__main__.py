@@ -123,7 +123,6 @@ def _head(title: str, command: str) -> str:
         "soxr",
         "msgpack",
         "orjson",
-        "picows",
         "websockets",
         "uvicorn",
         "uvloop",

@@ -29,10 +29,13 @@ SUITES = {
     "sessions": ["tests/gateway/sessions"],
     "api": ["tests/gateway/api/test_conversation.py", "tests/gateway/api/test_resume_machine.py"],
     "server": [
-        *(f"tests/gateway/server/test_{name}.py" for name in ("budget", "frames", "keepalive", "lane")),
+        *(
+            f"tests/gateway/server/test_{name}.py"
+            for name in ("budget", "frames", "keepalive", "lane", "parser")
+        ),
         "tests/gateway/server/test_websocket.py",
     ],
-    "conformance": ["tests/conformance", "-k", "not portable"],
+    "conformance": ["tests/conformance", "-k", "not portable and not hypercorn"],
 }
 """What each run is given, as arguments of pytest. The slowest are left out."""
 

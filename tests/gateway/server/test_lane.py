@@ -1,6 +1,5 @@
 """From frames to messages, in order, whole and within budgets."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -70,14 +69,10 @@ class Probe:
 
 
 def run(steps: Callable[[Probe], None]) -> Probe:
-    """Run `steps` within an event loop, which picows wants."""
-
-    async def main() -> Probe:
-        probe = Probe()
-        steps(probe)
-        return probe
-
-    return asyncio.run(main())
+    """A lane after `steps`."""
+    probe = Probe()
+    steps(probe)
+    return probe
 
 
 def heard(*frames: bytes) -> Probe:

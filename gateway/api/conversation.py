@@ -1,8 +1,7 @@
 """One attached WebSocket: what the peer says goes into the pipeline, the log goes to the peer.
 
 Under our own server messages come in by the fast lane, straight from the parser; under any other through
-ASGI's `receive`. Either way `hear` takes them, one whole message at a time and in order. What goes out is
-`gateway.api.writer`'s.
+ASGI's `receive`. Either way `gateway.api.hearing` takes them. What goes out is `gateway.api.writer`'s.
 """
 
 import asyncio
@@ -14,17 +13,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.attach import Attachment
 from gateway.api.context import Gateway
+from gateway.api.hearing import Hearing
 from gateway.api.writer import Writer, send
 from gateway.fastlane import FastLane, fast_lane
 from gateway.live.drain import retry_after_ms
 from gateway.live.reader import Reader
-from gateway.live.session import say
-from gateway.sessions.tickets import Role
+from gateway.live.session import LiveSession, say
 from protocol.close import NO_CLOSE_FRAME, CloseCode
-from protocol.connection import Audio, ServerConnection
-from protocol.control import Ack, Configure, ControlMessage, End, Flush, Ping, Position
+from protocol.connection import ServerConnection
+from protocol.control import Flush
 from protocol.errors import ErrorCode, ProtocolError
-from protocol.events import Drain, Event, Flushed, Pong
+from protocol.events import Drain, Flushed
 
 log = logging.getLogger(__name__)
 
@@ -57,15 +56,12 @@ class Conversation:
         self._connection = connection
         self._attachment = attachment
         self._live = attachment.live
-        self._pipeline = attachment.live.pipeline
         self._reader: Reader = attachment.reader
         self._lane: FastLane | None = fast_lane(websocket.scope)
-        self._writer = Writer(gateway, websocket, connection, self._reader, self._pipeline, self._lane)
-        self._confirmed = attachment.role is not Role.OWNER
-        self._over = False
-        """Whether the connection was told to end."""
+        self._writer = Writer(gateway, websocket, connection, self._reader, self._live.pipeline, self._lane)
+        self._flushes = _Flushes(self._live, self._reader)
+        self._hearing = Hearing(connection, attachment, gateway.telemetry, self._flushes.start)
         self._deadline: asyncio.TimerHandle | None = None
-        self._flushes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until the peer leaves or everything was said."""
@@ -80,47 +76,27 @@ class Conversation:
             self._stopped(writing)
         try:
             if self._lane is not None:
-                self._lane.listen(self.hear, self._flooded, self._writer.pump_soon)
+                self._lane.listen(self._hearing.hear, self._hearing.flooded, self._writer.pump_soon)
             await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             if self._lane is None:
                 await self._send_away(writing)
             raise
         finally:
-            self._over = True
+            self._hearing.over = True
             self._reader.on_stopped = None
             if self._deadline is not None:
                 self._deadline.cancel()
-            tasks = (reading, writing, *self._flushes)
+            tasks = (reading, writing, *self._flushes.tasks)
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 self._note_defect(outcome)
 
-    def hear(self, data: bytes | str) -> None:
-        """Take one message. One whose connection was told to end (replaced, refused) is not heard any more:
-        its successor goes on from the sample that it was told, and audio must not count twice."""
-        if self._over:
-            return
-        try:
-            if self._confirmed and isinstance(data, bytes) and self._connection.takes_audio(len(data)):
-                self._pipeline.feed(data)
-                return
-            incoming = self._connection.receive(data)
-            if not self._confirmed:
-                self._confirmed = True
-                self._attachment.confirm()
-            if isinstance(incoming, Audio):
-                self._pipeline.feed(incoming.data)
-            else:
-                self._control(incoming)
-        except ProtocolError as error:
-            self._complain(error)
-
     # Reading -------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        receive, hear = self._receive, self.hear
+        receive, hear = self._receive, self._hearing.hear
         while True:
             message = await receive()
             data: bytes | str | None = message.get("bytes")
@@ -133,13 +109,9 @@ class Conversation:
             hear(message["text"])
             await asyncio.sleep(0)  # a burst of control messages leaves the writer its turn
 
-    def _flooded(self, detail: str) -> None:
-        if self._reader.farewell is None:
-            self._complain(ProtocolError(ErrorCode.FLOOD, detail, fatal=True))
-
     def _stopped(self, writing: "asyncio.Task[None]") -> None:
         """The connection is to end: the peer is heard no more, and has a while to read what is left."""
-        self._over = True
+        self._hearing.over = True
         if self._lane is not None:
             self._lane.deafen()
         loop = asyncio.get_running_loop()
@@ -156,61 +128,38 @@ class Conversation:
         Under our own server the node has drained before."""
         gateway = self._gateway
         wait_ms = retry_after_ms(len(gateway.live), random.Random())
-        self._say(Drain(retry_after_ms=wait_ms, reconnect_url=gateway.settings.reconnect_url))
+        self._hearing.say(Drain(retry_after_ms=wait_ms, reconnect_url=gateway.settings.reconnect_url))
         self._reader.finish(CloseCode.SERVICE_RESTART, "restart")
         await asyncio.wait((writing,), timeout=CANCELLED_S)
-
-    def _control(self, message: ControlMessage) -> None:
-        pipeline = self._pipeline
-        pipeline.note_message()
-        match message:
-            case Ping():
-                self._say(Pong(t=message.t))
-            case Ack():
-                self._acknowledge(message.seq)
-            case Configure():
-                self._say(pipeline.configure(message))
-                self._attachment.configured(pipeline.config)
-                if message.delivery is not None:
-                    self._say(pipeline.flow())  # it has the `limit`, which a recording needs at once
-            case Position():
-                pipeline.position(message.sample)
-            case Flush():
-                self._start_flush(message)
-            case End():
-                self._attachment.end()
-
-    def _acknowledge(self, seq: int) -> None:
-        top = self._live.log.top
-        if seq > top:
-            raise ProtocolError(ErrorCode.INVALID_FIELD, f"the newest event is {top}", param="seq")
-        self._reader.skip_to(seq)
-        self._pipeline.caught_up()
-
-    def _start_flush(self, message: Flush) -> None:
-        if len(self._flushes) >= MAX_FLUSHES:
-            raise ProtocolError(ErrorCode.OVERLOADED, f"{MAX_FLUSHES} flushes are pending already")
-        number = self._live.cut_short()
-
-        async def answer() -> None:
-            await self._live.flushed(number)
-            self._say(Flushed(id=message.id))
-
-        task = asyncio.create_task(answer(), name="voice-flush")
-        self._flushes.add(task)
-        task.add_done_callback(self._flushes.discard)
-
-    def _complain(self, error: ProtocolError) -> None:
-        self._gateway.telemetry.error(error.code)
-        self._say(error.to_event())
-        if error.fatal:
-            self._reader.finish(error.close_code, error.code)
-
-    def _say(self, event: Event) -> None:
-        say(self._reader, event)
 
     def _note_defect(self, outcome: BaseException | None) -> None:
         """Log what should not have happened; a peer that went away is none of it."""
         if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
             session_id = self._live.session_id
             log.error("a conversation failed", exc_info=outcome, extra={"session_id": session_id})
+
+
+class _Flushes:
+    """Flushes of one client, each answered once its windows are classified."""
+
+    def __init__(self, live: LiveSession, reader: Reader) -> None:
+        self._live = live
+        self._reader = reader
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Those under way, at most `MAX_FLUSHES`."""
+
+    def start(self, message: Flush) -> None:
+        """Classify what is pending.
+
+        Raises:
+            ProtocolError: too many are under way.
+        """
+        if len(self.tasks) >= MAX_FLUSHES:
+            raise ProtocolError(ErrorCode.OVERLOADED, f"{MAX_FLUSHES} flushes are pending already")
+        task = asyncio.create_task(self._answer(message, self._live.cut_short()), name="voice-flush")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, message: Flush, number: int) -> None:
+        await self._live.flushed(number)
+        say(self._reader, Flushed(id=message.id))

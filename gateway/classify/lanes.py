@@ -7,7 +7,6 @@ nothing from its neighbours.
 """
 
 from bisect import bisect_left, insort
-from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, Protocol, TypeVar
@@ -54,7 +53,7 @@ class Lane:
     """How many windows may wait; None for lossless sessions, which credit bounds. Changed by `bound`."""
     namespace: str | None = None
     """Whose session it is; sessions of nobody share one turn, too."""
-    waiting: deque[Job] = field(default_factory=deque)
+    waiting: list[Job] = field(default_factory=list)
     in_flight: Job | None = None
     owed: int = 0
     """How many of the waiting windows, the oldest, were taken in while none might be shed."""

@@ -124,7 +124,7 @@ class WindowQueue:
 
     def _pop(self, lane: Lane) -> Job:
         """The oldest."""
-        job = lane.waiting.popleft()
+        job = lane.waiting.pop(0)
         lane.owed = max(0, lane.owed - 1)
         self._waiting -= 1
         self._recount(lane)

@@ -1,6 +1,5 @@
 """The durable events of one session: built with the next number, appended, counted."""
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -44,7 +43,7 @@ class Announcer:
         self.log = log
         self.speakers: list[str] = []
         """Ids of the speakers heard so far, in order of appearance."""
-        self._turns: deque[tuple[int, str]] = deque(maxlen=_TURNS)
+        self._turns: list[tuple[int, str]] = []
         self.line = Line()
         """Where music and signals were heard instead of voices."""
         self.counts: dict[str, int] = {}
@@ -137,6 +136,7 @@ class Announcer:
     def _note_speaker(self, speaker_id: str, since: int) -> None:
         if not self._turns or self._turns[-1][1] != speaker_id:
             self._turns.append((since, speaker_id))
+            del self._turns[:-_TURNS]
         if speaker_id not in self.speakers:
             self.speakers.append(speaker_id)
 

@@ -1,6 +1,5 @@
 """Where in the audio the line itself was heard: music, tones and signals that are nobody's words."""
 
-from collections import deque
 from collections.abc import Iterable
 
 from gateway.classify.port import Observation, QueueObservation, ToneObservation
@@ -19,7 +18,7 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._stretches: deque[list[int]] = deque(maxlen=_KEPT)
+        self._stretches: list[list[int]] = []
         self._speechless_from: int | None = None
         self._on_line = False
 
@@ -41,6 +40,7 @@ class Line:
             self._stretches[-1][1] = end
         else:
             self._stretches.append([self._speechless_from, end])
+            del self._stretches[:-_KEPT]
 
     def mostly(self, start: int, end: int) -> bool:
         """Whether more than half of samples [start, end) was the line."""

@@ -5,7 +5,6 @@ was said, so that a reader sees it after exactly the events that came before it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -59,7 +58,7 @@ class Reader:
         self._bounded = bounded
         self._replay_to = log.committed
         self._volume = log.volume
-        self._replies: deque[_Reply] = deque()
+        self._replies: list[_Reply] = []
         self.farewell: Ending | None = None
         """How it ends, if it was told to; set by `finish` alone."""
         self._news = False
@@ -94,7 +93,7 @@ class Reader:
         if self.farewell is not None and not last:
             return
         if self._replies and isinstance(event, Flow):
-            self._replies = deque(kept for kept in self._replies if not isinstance(kept.event, Flow))
+            self._replies = [kept for kept in self._replies if not isinstance(kept.event, Flow)]
         if len(self._replies) >= MAX_REPLIES and not last:
             raise RepliesOverflow
         self._replies.append(_Reply(self._log.top, event))
@@ -123,7 +122,7 @@ class Reader:
         self._news = False
         until = self._replies[0].after if self._replies else None
         if until is not None and until <= self.after:
-            return (self._replies.popleft().event,)
+            return (self._replies.pop(0).event,)
         entries = self._log.read(self.after, limit)
         if until is not None:
             entries = [entry for entry in entries if entry.seq <= until]

@@ -6,7 +6,6 @@ ASGI's `receive`; nothing here awaits.
 
 import codecs
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -84,7 +83,7 @@ class Lane:
         self._flooded: Callable[[str], None] | None = None
         self._room: Callable[[], None] | None = None
         self._overdrawn: str | None = None
-        self._held: deque[bytes | str] = deque()
+        self._held: list[bytes | str] = []
         self._held_bytes = 0
         self._listening = False
         self._reading = False
@@ -228,7 +227,7 @@ class Lane:
         self._reading = True
         if not self._held:
             return None
-        message = self._held.popleft()
+        message = self._held.pop(0)
         self._held_bytes -= len(message)
         return message
 
@@ -243,7 +242,7 @@ class Lane:
         """See `gateway.fastlane.FastLane.listen`."""
         assert not self._listening
         self._listening = True
-        held, self._held, self._held_bytes = self._held, deque(), 0
+        held, self._held, self._held_bytes = self._held, [], 0
         self._sink, self._flooded, self._room = sink, flooded, room
         for message in held:
             self._hand_over(message)

@@ -3,6 +3,7 @@
 python -m benchmarks                 what things cost; rewrites benchmarks/RESULTS.md and its plots
 python -m benchmarks faults          what becomes of it when things go wrong; rewrites benchmarks/FAULTS.md
 python -m benchmarks frames storm    some of them, printed only
+python -m benchmarks profile         where each microsecond goes; rewrites the table in docs/performance.md
 """
 
 import argparse
@@ -46,7 +47,11 @@ FAULTS = {
     "kills": ("benchmarks.kills", "A classify node that is killed again and again"),
     "soak": ("benchmarks.soak", "Five minutes of coming and going"),
 }
-PARTS = COSTS | FAULTS
+ALONE = {
+    "profile": ("benchmarks.profile", "Where each microsecond of a session's second goes"),
+}
+"""What runs only where it is named, and says itself what it writes."""
+PARTS = COSTS | FAULTS | ALONE
 """Name → module and title."""
 
 _HEAD = """# {title}

@@ -12,14 +12,14 @@ from gateway.commands.load_plots import LINES_CSS, WIDE, Plot, draw
 from gateway.tasks.report.markup import Markup, element
 
 FOLDER: Final = "plots"
-_LIGHT: Final = {
+LIGHT: Final = {
     "paper": "#ffffff",
     "ink": "#1d1d22",
     "faint": "#55555f",
     "line": "#c9c9d2",
     "link": "#0b4fa8",
 }
-_DARK: Final = {
+DARK: Final = {
     "paper": "#17181d",
     "ink": "#ececf1",
     "faint": "#b4b4c0",
@@ -44,8 +44,8 @@ def reference(plot: Plot) -> str:
 
 def svg(plot: Plot) -> str:
     """The document."""
-    dark = f"@media (prefers-color-scheme: dark) {{\n{_style(_DARK)}}}\n"
-    style = Markup(f"<style>\n{_style(_LIGHT)}{dark}</style>")
+    dark = f"@media (prefers-color-scheme: dark) {{\n{_style(DARK)}}}\n"
+    style = Markup(f"<style>\n{_style(LIGHT)}{dark}</style>")
     paper = element("rect", class_="paper", width="100%", height="100%")
     return draw(plot, WIDE, style, paper, xmlns="http://www.w3.org/2000/svg").text + "\n"
 

@@ -140,10 +140,16 @@ class Stage:
             python: whose gateway it is; this one's by default.
         """
         ramp_s = max(1, sessions // STARTS_A_SECOND)
-        settings = _settings(self.sidecar)
-        server = launched(*command, "--port", "0", core=self.server_core, settings=settings, python=python)
+        server = self.serving(command, python)
         tool = ("gateway", "load", "--json", "--duration", f"{LIVE_S + ramp_s}", "--ramp", f"{ramp_s}", *more)
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
+
+    def serving(
+        self, command: Sequence[str] = SERVE, python: Path | None = None
+    ) -> contextlib.AbstractContextManager[tuple[str, int]]:
+        """Ours on its core, as of `launched`; the arguments are those of `gateway`."""
+        settings = _settings(self.sidecar)
+        return launched(*command, "--port", "0", core=self.server_core, settings=settings, python=python)
 
 
 @contextlib.contextmanager
@@ -264,7 +270,7 @@ def launched(
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: _pin(core),
+        preexec_fn=lambda: pin(core),
     )
     assert process.stdout is not None
     try:
@@ -280,14 +286,23 @@ def launched(
 
 def report(*command: str, core: int | None = None) -> dict[str, Any]:
     """What this load tool prints."""
-    done = subprocess.run(
+    with reporting(*command, core=core) as tool:
+        return said(tool)
+
+
+def reporting(*command: str, core: int | None = None) -> subprocess.Popen[bytes]:
+    """The same while it runs; `said` waits for what it prints."""
+    return subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=_ROOT,
         stdout=subprocess.PIPE,
-        check=False,
-        preexec_fn=lambda: _pin(core),
+        preexec_fn=lambda: pin(core),
     )
-    told: dict[str, Any] = json.loads(done.stdout)
+
+
+def said(tool: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What a load tool has printed at its end."""
+    told: dict[str, Any] = json.loads(tool.communicate()[0])
     return told
 
 
@@ -324,7 +339,8 @@ def _settings(sidecar: str) -> dict[str, str]:
     return {f"UNDERTONE_{name}": value for name, value in named.items()}
 
 
-def _pin(core: int | None) -> None:
+def pin(core: int | None) -> None:
+    """This process, to one core; None leaves it where it is."""
     if core is not None:
         os.sched_setaffinity(0, {core})
 

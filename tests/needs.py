@@ -4,6 +4,10 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
+import sysconfig
+import time
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,6 +43,28 @@ def need_tracer() -> str:
     if tried.returncode != 0:
         _missing(f"strace may not trace here: {tried.stderr.strip()}")
     return found
+
+
+@cache
+def need_sampler() -> None:
+    """Go on only where py-spy is installed and may look at other processes.
+
+    A skip everywhere where it may not: containers take that right from everybody, and no package gives it.
+    """
+    found = Path(sysconfig.get_path("scripts")) / "py-spy"
+    if not found.exists():
+        _missing("py-spy is missing; make test installs it")
+    look = ("record", "--format", "raw", "--output", os.devnull, "--duration", "1", "--rate", "10")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        try:
+            time.sleep(0.2)  # what has no interpreter yet can't be looked at
+            tried = subprocess.run(
+                [str(found), *look, "--pid", f"{process.pid}"], capture_output=True, text=True, check=False
+            )
+        finally:
+            process.kill()
+    if tried.returncode != 0:
+        pytest.skip(f"py-spy may not look at processes here: {tried.stderr.strip()}")
 
 
 def need_module(name: str) -> None:

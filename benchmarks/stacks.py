@@ -53,7 +53,7 @@ BEGINS: Final[Mapping[Part, Mapping[str, Sequence[str]]]] = {
     Part.LANE: {
         "gateway/server/websocket.py": ("WebSocketProtocol.get_buffer", "WebSocketProtocol.buffer_updated")
     },
-    Part.RING: {"gateway/api/conversation.py": ("Conversation.hear",)},
+    Part.RING: {"gateway/api/hearing.py": ("Hearing.hear",)},
     Part.WINDOW: {
         "gateway/audio/window.py": ("WindowCutter.cut",),
         "gateway/live/pipeline.py": ("Pipeline._submit",),

@@ -14,7 +14,7 @@ from benchmarks.stacks import Frame, Part, Stack
 _SVG = "{http://www.w3.org/2000/svg}"
 _PUMP = Frame("Writer._pump", "gateway/api/writer.py")
 _SEND = Frame("Lane.send", "gateway/server/lane.py")
-_HEAR = Frame("Conversation.hear", "gateway/api/conversation.py")
+_HEAR = Frame("Hearing.hear", "gateway/api/hearing.py")
 STACKS: Counter[Stack] = Counter(
     {
         (): 400,
@@ -71,7 +71,7 @@ def test_the_document_is_well_formed_and_holds_no_script() -> None:
     )
     assert len(told) == len(flame.boxes(STACKS))
     texts = [one.text for one in root.iter(f"{_SVG}text")]
-    assert {f"{Part.OUT.value}: 179 µs, 30%", "Conversation.hear"} <= set(texts)
+    assert {f"{Part.OUT.value}: 179 µs, 30%", "Hearing.hear"} <= set(texts)
 
 
 def test_a_name_is_shortened_to_its_box() -> None:

@@ -15,7 +15,7 @@ from tests.needs import need_sampler
 
 needs_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="measures by /proc")
 
-_HEAR: Stack = (Frame("Conversation.hear", "gateway/api/conversation.py"),)
+_HEAR: Stack = (Frame("Hearing.hear", "gateway/api/hearing.py"),)
 FOUND = Profile(1_000, Counter({(): 30, _HEAR: 70}), cpu_us=600.0, kernel_us=150.0, sampled_cpu_us=630.0)
 
 

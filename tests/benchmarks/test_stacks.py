@@ -16,7 +16,7 @@ RAW = f"""\
 {_INTO_LOOP} 30
 {_BUFFER};Lane.feed (gateway/server/lane.py:129) 4
 {_BUFFER};Lane.feed (gateway/server/lane.py:131) 6
-{_BUFFER};Lane.feed (gateway/server/lane.py);Conversation.hear (gateway/api/conversation.py) 10
+{_BUFFER};Lane.feed (gateway/server/lane.py);Hearing.hear (gateway/api/hearing.py) 10
 {_CALL};Scheduler._hand_back (gateway/classify/scheduler.py);__init__ (<string>) 20
 {_CALL};_split (gateway/classify/remote/classifier.py);splitting.<locals>.<genexpr> (a b (c)/x.py) 15
 {_INTO_LOOP};Server.main_loop (uvicorn/server.py) 10

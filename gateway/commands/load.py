@@ -212,12 +212,19 @@ class LoadRun:
     async def _start(self, index: int, start: Start) -> None:
         self._tally.sessions += 1
         url = self._load.url
+        made: list[LoadSession] = []
+
+        def make() -> LoadSession:
+            made.append(self._session(index, start))
+            return made[-1]
+
         try:
-            session = await connected(url, lambda: self._session(index, start))
-        except TimeoutError:
-            raise unreachable(url, "no answer in time") from None
+            session = await connected(url, make)
         except OSError as error:
-            raise unreachable(url, reason_of(error)) from None
+            for one in made:  # an event loop may make it before it connects
+                self._done(one)
+            late = isinstance(error, TimeoutError)
+            raise unreachable(url, "no answer in time" if late else reason_of(error)) from None
         self._ends = max(self._ends, time.monotonic() + start.audio_s)
         self._wheel.add(session)
 

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.load import EndedAtOnce, exit_code, load
-from gateway.commands.load_expect import broken, capacity, parse_expectations
+from gateway.commands.load_expect import OF_THE_SERVER, broken, capacity, parse_expectations
 from gateway.commands.load_options import LoadOptions
 from gateway.commands.load_parser import (
     DEFAULT_CUT_EVERY_S,
@@ -32,8 +32,11 @@ def run(
     arguments: argparse.Namespace, audio: AudioFormat, config: Mapping[str, Any], bearer: str | None
 ) -> ExitCode:
     """Measure, and report. Raises CommandError."""
-    expectations = parse_expectations(arguments.expect) if arguments.expect else []
+    expectations = parse_expectations(arguments.expect) if arguments.expect is not None else []
     options = options_of(arguments, audio, config, bearer)
+    untold = [one.name for one in expectations if one.name in OF_THE_SERVER and options.pid is None]
+    if untold:
+        raise CommandError(f"--expect {untold[0]} needs --pid", hint="It is about the server's process.")
     if arguments.report is not None:
         _write(arguments.report, "", "a")  # what can't be written is told before the run, not after it
     view = LoadView(sys.stderr)

@@ -34,7 +34,9 @@ LIMITS = {
 """What can be expected, and its unit"""
 _UNITS = {"ms": 1.0, "s": 1_000.0, "KiB": 1.0, "MiB": 1_024.0}
 _SAME = {"ms": ("ms", "s"), "us": ("us", "µs"), "KiB": ("KiB", "MiB"), "": ()}
-_BOUND = re.compile(r"(\d+(?:\.\d+)?)([A-Za-zµ/]*)")
+_BOUND = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-zµ/]*)")
+OF_THE_SERVER = ("cpu", "rss", "rss_slope")
+"""What only `--pid` tells"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Expectation:
 
 
 def parse_expectations(text: str) -> list[Expectation]:
-    """`p99=250ms,gaps=0` and the like. Raises CommandError, naming what is possible."""
-    found = []
+    """`p99=250ms,gaps=0` and the like; each at most once. Raises CommandError, naming what is possible."""
+    found: list[Expectation] = []
     for part in text.split(","):
         name, _, value = part.strip().partition("=")
         match = _BOUND.fullmatch(value)
@@ -56,6 +58,8 @@ def parse_expectations(text: str) -> list[Expectation]:
         if unit is None or match is None or match[2] not in ("", *_SAME.get(unit, (unit,))):
             known = ", ".join(f"{one} ({of})" if of else one for one, of in LIMITS.items())
             raise CommandError(f"--expect does not understand {part.strip()!r}", hint=f"It knows {known}.")
+        if any(one.name == name for one in found):
+            raise CommandError(f"--expect has {name} twice")
         found.append(Expectation(name, float(match[1]) * _UNITS.get(match[2], 1.0)))
     return found
 

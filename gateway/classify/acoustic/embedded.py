@@ -159,6 +159,8 @@ class EmbeddedClassifier:
 
     async def _asked(self, batch: Sequence[Window]) -> list[Answer]:
         worker = await self._crew.lease()
+        while not worker.alive:  # it has ended just now, and its owner is about to hear of it
+            worker = await self._crew.lease()
         replies: Sequence[Reply] = await worker.classify(batch)
         answers: list[Answer] = []
         for window, reply in zip(batch, replies, strict=True):

@@ -30,6 +30,11 @@ class Owner(Protocol):
 class Hand(Protocol):
     """A worker; it is launched once and never again. No two are equal."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked; one that can't will tell its owner of its end, if it hasn't."""
+        ...
+
     def launch(self, owner: Owner) -> None:
         """Start it on the running event loop."""
         ...

@@ -56,6 +56,12 @@ class WorkerProcess:
         """The process's number once it runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether nothing is known yet of its end."""
+        closing = self._writer is None or self._writer.is_closing()
+        return not (closing or self._gone or self._ended or self._reason)
+
     def launch(self, owner: Owner) -> None:
         """Start the process on the running event loop."""
         self._watch_over(LOAD_S, "did not get ready")
@@ -92,13 +98,12 @@ class WorkerProcess:
     def _ask(self, message: bytes, answer: Kind, read: Read) -> "asyncio.Future[Any]":
         assert self._asked is None, "a worker is asked one thing at a time"
         future = asyncio.get_running_loop().create_future()
-        if self._gone:
+        if not self.alive or self._writer is None:
             future.set_exception(WorkerDied(self._reason or "it ended"))
             return future
         self._asked = future, answer, read
         self._watch_over(self._stuck_s, "gave no answer")
-        if self._writer is not None:
-            self._writer.write(message)
+        self._writer.write(message)
         return future
 
     def _watch_over(self, seconds: float, reason: str) -> None:

@@ -1,14 +1,18 @@
 """`undertone load` over real sockets against a stand-in gateway in a thread."""
 
 import dataclasses
+import errno
+import itertools
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.commands import load_expect, load_report
+from gateway.commands import load_expect, load_loop, load_report
 from gateway.commands.exits import CommandError, ExitCode
 from gateway.commands.load import Measured, exit_code, load, speech_like
 from gateway.commands.load_options import LoadOptions, session_url
@@ -52,6 +56,23 @@ def test_every_session_sends_all_and_finishes() -> None:
     latency = tally.latency("tone")
     assert latency is not None
     assert 0 <= latency.p50 < 500
+
+
+def test_a_session_that_is_refused_is_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And counts once, also where the event loop makes it before it connects."""
+    connects = itertools.count()
+
+    async def connected(url: str, made: Callable[[], Any]) -> Any:
+        if next(connects):
+            made()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+        return await load_loop.connected(url, made)
+
+    monkeypatch.setattr("gateway.commands.load.connected", connected)
+    began = time.monotonic()
+    tally = run(Fake()).tally
+    assert (tally.finished, tally.failed, tally.failures) == (1, 3, {"connection refused": 3})
+    assert time.monotonic() - began < 20  # it waits for a summary 30 s at most
 
 
 def test_gaps_are_counted_by_reason() -> None:
@@ -207,12 +228,18 @@ def test_expectations_are_parsed_with_units() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "p99", "p99=fast", "p98=1ms", "p99=1KiB", "gaps=-1"])
+@pytest.mark.parametrize("text", ["", "p99", "p99=fast", "p98=1ms", "p99=1KiB", "gaps=-1", "p99=５ms"])
 def test_wrong_expectations_name_the_right_ones(text: str) -> None:
     """A bound that is not understood is an error that lists what is."""
     with pytest.raises(CommandError) as failed:
         load_expect.parse_expectations(text)
     assert "calm_p99 (ms)" in str(failed.value.hint)
+
+
+def test_an_expectation_stands_once() -> None:
+    """Or it would be a matter of taste which one is meant."""
+    with pytest.raises(CommandError, match="p99 twice"):
+        load_expect.parse_expectations("p99=1ms,gaps=0,p99=50s")
 
 
 def test_unmeasured_expectation_does_not_hold() -> None:

@@ -22,6 +22,7 @@ class FakeHand:
         self.sizes: list[Sequence[int]] = []
         self.future: asyncio.Future[Any] | None = None
         self.closed = False
+        self.alive = True
         self.crowded = 1.0
         """How many times a window costs that when there is one size to try, as beside another worker."""
 

@@ -195,6 +195,24 @@ def test_a_death_costs_nothing_but_time() -> None:
     run(scenario)
 
 
+def test_a_worker_that_has_ended_unnoticed_is_passed_over() -> None:
+    """The windows go to another one, and that is no try."""
+
+    async def scenario(classifier: EmbeddedClassifier, hands: Hands) -> None:
+        await settled(classifier)
+        hand = hands.all[-1]
+        hand.alive = False
+        call = asyncio.ensure_future(classifier.classify([window()]))
+        await turns()
+        assert not hand.windows
+        hand.end()
+        await turns()
+        hands.all[-1].answer()
+        assert isinstance((await call)[0], list)
+
+    run(scenario)
+
+
 def test_the_window_that_ends_workers_fails_alone() -> None:
     """Its neighbours are answered, and it is not tried a third time."""
 

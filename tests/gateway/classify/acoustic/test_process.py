@@ -143,6 +143,23 @@ def test_one_that_is_killed_says_so() -> None:
     run(scenario)
 
 
+def test_one_that_has_ended_is_not_written_to() -> None:
+    """In none of the moments between its end and its owner's hearing of it."""
+
+    async def scenario(worker: WorkerProcess, ears: Ears) -> None:
+        await ears.idle.get()
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        while worker.alive:  # noqa: ASYNC110 - it has no event for that, on purpose
+            await asyncio.sleep(0)
+        while ears.ended.empty():
+            with pytest.raises(WorkerDied):
+                await worker.classify([window()])
+            await asyncio.sleep(0)
+
+    run(scenario)
+
+
 def test_one_that_gives_no_answer_is_killed() -> None:
     """After a while; whatever it does instead."""
 

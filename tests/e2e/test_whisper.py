@@ -41,8 +41,9 @@ SENTENCE = "please hold the line while i look up your account number and the add
 
 
 def whisper(model: Path) -> dict[str, str]:
-    """The settings of a gateway with one decoder of `model`."""
+    """The settings of a gateway with one decoder of `model`, its only child."""
     return {
+        "CLASSIFY_WORKER_KIND": "thread",
         "TRANSCRIBER": "whisper",
         "WHISPER_MODEL": str(model),
         "WHISPER_DEVICE": "cpu",

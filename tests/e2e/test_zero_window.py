@@ -30,7 +30,7 @@ def deaf(running: GatewayProcess) -> socket.socket:
 
 def test_who_never_reads_a_page_is_gone_soon(launch: Callable[..., GatewayProcess]) -> None:
     """The responses are stuck on their way, and half a minute later the descriptors are free again."""
-    running = launch(TRANSCRIBER="none")
+    running = launch(TRANSCRIBER="none", CLASSIFY_WORKER_KIND="thread")  # processes come with descriptors
 
     async def main() -> None:
         before = footprint(running.pid).descriptors

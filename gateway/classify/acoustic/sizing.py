@@ -11,8 +11,8 @@ from typing import Final
 SIZES: Final = (1, 4, 8, 16, 32)
 """Batch sizes that are tried, in windows."""
 NEAR: Final = 0.05
-"""A batch is good enough whose windows cost so much more than the cheapest, which is less than what one
-measurement differs from the next: a smaller one is answered sooner."""
+"""A batch is good enough whose windows cost so much more than the cheapest: less than what one measurement
+differs from the next."""
 WORTH: Final = 1.1
 """A second worker is kept where two do so many times the work of one. Less is what two threads of one core
 come to where memory is all that they wait for, and the event loop has more use for that core."""
@@ -67,13 +67,14 @@ def where(wish: Wish, cores: int) -> Where:
 
 
 def batch(wish: Wish, costs: Mapping[int, float]) -> int:
-    """The smallest batch that costs about as little as any; the largest tried where none was measured."""
+    """The largest batch that costs about as little as any, or was tried where none was measured. It is a bound,
+    met only where windows wait; then what counts is how many get done."""
     if wish.batch is not None:
         return wish.batch
     if not costs:
         return SIZES[-1]
     enough = min(costs.values()) * (1 + NEAR)
-    return min(size for size, cost in costs.items() if cost <= enough)
+    return max(size for size, cost in costs.items() if cost <= enough)
 
 
 def workers(wish: Wish, measured: Measured) -> int:

@@ -67,8 +67,10 @@ def where(wish: Wish, cores: int) -> Where:
 
 
 def batch(wish: Wish, costs: Mapping[int, float]) -> int:
-    """The largest batch that costs about as little as any, or was tried where none was measured. It is a bound,
-    met only where windows wait; then what counts is how many get done."""
+    """The largest batch that costs about as little as any, or was tried where none was measured.
+
+    It is a bound, met only where windows wait; then what counts is how many get done.
+    """
     if wish.batch is not None:
         return wish.batch
     if not costs:

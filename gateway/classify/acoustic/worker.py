@@ -15,7 +15,6 @@ from gateway.classify.acoustic.slab import Slab
 from gateway.classify.acoustic.wire import Kind, WireError
 from gateway.spawn import settle_in
 
-
 NICENESS: Final = 5
 """Below the gateway's event loop, which has less to do and keeps everybody's time:
 where cores are short, windows wait and not frames."""

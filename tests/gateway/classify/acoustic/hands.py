@@ -10,7 +10,7 @@ from gateway.classify.acoustic.hand import Owner, WorkerDied
 from gateway.classify.acoustic.wire import Costs, Reply
 from gateway.classify.port import QueueObservation, Window
 
-COSTS = {1: 2.0e-3, 4: 1.5e-3, 8: 1.2e-3, 16: 1.01e-3, 32: 1.0e-3}
+COSTS = {1: 2.0e-3, 4: 1.5e-3, 8: 1.2e-3, 16: 1.0e-3, 32: 1.2e-3}
 
 
 class FakeHand:

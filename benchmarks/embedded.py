@@ -12,18 +12,14 @@ For each step that was measured the cost of a session's second is told, of the s
 """
 
 import os
-import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import httpx
+from typing import Final
 
 from benchmarks.rows import Row, table
-from benchmarks.usual import launched, report
+from benchmarks.usual import Loaded, gauge, launched, open_files, report
 
 LIMIT_MS: Final = 250.0
 STEPS: Final = (300, 600, 900, 1_200)
@@ -43,32 +39,13 @@ _SETTINGS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """So many sessions, on a server of their own."""
+class Step(Loaded):
+    """On a server that classifies by itself."""
 
-    report: dict[str, Any]
-    """As of `undertone load --json`."""
     workers: int
     """Processes that classified."""
     batch: int
     """Most windows in a batch, as the server chose."""
-
-    @property
-    def sessions(self) -> int:
-        return int(self.report["sessions"])
-
-    @property
-    def calm_p99_ms(self) -> float:
-        return self._latency_ms("calm_p99")
-
-    @property
-    def p99_ms(self) -> float:
-        return self._latency_ms("p99")
-
-    @property
-    def gaps(self) -> int:
-        """Samples."""
-        return int(sum(self.report["gap_samples"].values()))
 
     @property
     def holds(self) -> bool:
@@ -79,20 +56,13 @@ class Step:
         """Whether noise may have decided."""
         return not self.holds and self.calm_p99_ms <= CLOSE * LIMIT_MS
 
-    def _latency_ms(self, name: str) -> float:
-        """Infinite where no event came, or the load tool was short of CPU itself."""
-        told = (self.report["latency_ms"] or {}).get("all") or {}
-        found = told.get(name)
-        return float("inf") if found is None else float(found)
-
 
 Measure = Callable[[int], Step]
 
 
 def rows() -> list[Row]:
     """Step by step; takes about three minutes."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
+    open_files()
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:CORES])  # the children's, too
     try:
@@ -145,17 +115,6 @@ def wait_for_workers(url: str) -> None:
     until = time.monotonic() + WORKERS_S
     while not gauge(url, "undertone_classifier_workers", kind="process") and time.monotonic() < until:
         time.sleep(0.1)
-
-
-def gauge(url: str, name: str, **labels: str) -> float:
-    """The first of its samples with these labels; 0 where there is none."""
-    text = httpx.get(f"{url}/metrics", trust_env=False, timeout=10).text
-    for line in text.splitlines():
-        if re.match(rf"{name}(?:\{{|\s)", line) and all(
-            f'{key}="{of}"' in line for key, of in labels.items()
-        ):
-            return float(line.rpartition(" ")[2])
-    return 0.0
 
 
 def told(steps: Sequence[Step]) -> Iterator[Row]:

@@ -10,7 +10,6 @@ with the lower priority, so that what the neighbours measure is the gateway. The
 import itertools
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from benchmarks.rows import Row, table
+from benchmarks.usual import open_files
 from tests.chaos.dawdlers import Dawdlers, Ends
 from tests.chaos.floods import FLOODS, Cut, flood
 from tests.chaos.footprint import footprint
@@ -46,8 +46,7 @@ CALM, CONTROLS, FLOODED, BOMBED, SLOW = (
 
 def rows() -> list[Row]:
     """One run, one attack after the other."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
+    open_files()
     cores = sorted(os.sched_getaffinity(0))
     gateway = start_gateway(TRANSCRIBER="none", CLASSIFY_WORKERS="1", LOG_LEVEL="warning")
     try:

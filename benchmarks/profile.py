@@ -17,7 +17,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from benchmarks.cpu import cpu_s
 from benchmarks.drawings import FOLDER
 from benchmarks.rows import Row, table
 from benchmarks.stacks import Stack, parse, shares
-from benchmarks.usual import STARTS_A_SECOND, Stage, Step, pin, reporting, said, stage
+from benchmarks.usual import STARTS_A_SECOND, Stage, Step, gauge, pin, reporting, said, stage
 from protocol.reference import update
 
 SESSIONS: Final = 1_000
@@ -218,11 +217,7 @@ def _await_live(url: str, sessions: int) -> None:
 
 def _live(url: str) -> int:
     """Sessions with somebody attached, as the server tells."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    wanted = 'undertone_sessions{state="live"} '
-    return int(float(next((line for line in lines if line.startswith(wanted)), "0").split()[-1]))
+    return int(gauge(url, "undertone_sessions", state="live"))
 
 
 if __name__ == "__main__":

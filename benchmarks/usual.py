@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from benchmarks.rows import Results, Row, table
 from gateway.commands.load_plots import Axis, Line, Plot
 from gateway.commands.procfs import usage
@@ -50,13 +52,11 @@ RSS: Final = "RSS of the server"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Loaded:
     """So many sessions, on one server."""
 
     report: dict[str, Any]
     """As of `undertone load --json`."""
-    sidecar_busy: float
-    """Share of a core, over the whole step."""
 
     @property
     def sessions(self) -> int:
@@ -69,6 +69,28 @@ class Step:
     @property
     def p99_ms(self) -> float:
         return self._latency_ms("p99")
+
+    @property
+    def gaps(self) -> int:
+        """Samples."""
+        return int(sum(self.report["gap_samples"].values()))
+
+    @property
+    def _told(self) -> dict[str, float]:
+        """Empty where no event came, or the clients were short of CPU themselves."""
+        return (self.report["latency_ms"] or {}).get("all") or {}
+
+    def _latency_ms(self, name: str) -> float:
+        found = self._told.get(name)
+        return float("inf") if found is None else float(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Loaded):
+    """One beside an instant sidecar."""
+
+    sidecar_busy: float
+    """Share of a core, over the whole step."""
 
     @property
     def missing(self) -> int:
@@ -84,19 +106,11 @@ class Step:
     @property
     def complete(self) -> bool:
         """Whether every window's tone came, however late."""
-        return not (self.missing or sum(self.report["gap_samples"].values()) or self.report["failed"])
+        return not (self.missing or self.gaps or self.report["failed"])
 
     @property
     def holds(self) -> bool:
         return self.complete and self.calm_p99_ms <= LIMIT_MS
-
-    @property
-    def _told(self) -> dict[str, float]:
-        """Empty where no event came, or the clients were short of CPU themselves."""
-        return (self.report["latency_ms"] or {}).get("all") or {}
-
-    def _latency_ms(self, name: str) -> float:
-        return float(self._told.get(name, float("inf")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +169,7 @@ class Stage:
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
     """One whose sidecar runs."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children's, too
+    open_files()
     cores = sorted(os.sched_getaffinity(0))
     with launched("benchmarks.instant", core=cores[-1]) as (sidecar, pid):
         yield Stage(sidecar, pid, cores[0], cores[-1])
@@ -244,6 +257,23 @@ def _figures(prefix: str, step: Step) -> Iterator[Row]:
     yield Row(f"{prefix}share of its core the server used", step.report["server"]["busy"], "core")
     yield Row(f"{prefix}share of the other core the clients used", step.report["load_tool"]["busy"], "core")
     yield Row(f"{prefix}share of the other core the sidecar used", step.sidecar_busy, "core")
+
+
+def open_files() -> None:
+    """As many as may be, here and in the processes to come."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def gauge(url: str, name: str, **labels: str) -> float:
+    """Of a gateway's metrics the first sample with these labels; 0 where there is none."""
+    text = httpx.get(f"{url}/metrics", trust_env=False, timeout=10).text
+    for line in text.splitlines():
+        if re.match(rf"{name}(?:\{{|\s)", line) and all(
+            f'{key}="{of}"' in line for key, of in labels.items()
+        ):
+            return float(line.rpartition(" ")[2])
+    return 0.0
 
 
 # Processes ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import gateway
 
 _OOM_SCORE: Final = "500"
 """Added to the kernel's badness: half of what would make it the first of all."""
+_NICENESS: Final = 5
 _INHERITED: Final = (
     "HOME",
     "LANG",
@@ -42,19 +43,17 @@ def environment(base: Mapping[str, str], also: Sequence[str] = ()) -> dict[str, 
     return inherited
 
 
-def settle_in(niceness: int = 0) -> None:
+def settle_in() -> None:
     """Be such a process: called first thing in it.
 
     It lets pass the signals that a terminal or service manager sends to every process of a service, because
     a gateway that drains still wants its last answers. It is the first to go where memory runs out, and
-    leaves no core file: its memory is somebody's voice.
-
-    Args:
-        niceness: by how much it gives way to the gateway's own threads, and to everybody else's.
+    leaves no core file: its memory is somebody's voice. And it gives way to the gateway's own threads, as to
+    everybody else's: where cores are short, its work waits and not the event loop.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(niceness)
+    os.nice(_NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)

@@ -24,6 +24,9 @@ MAX_REASON_BYTES: Final = 123
 
 FIN: Final = 0x80
 """The first bit of the first byte: nothing of the message follows in another frame."""
+RESERVED_BITS: Final = 0x70
+OPCODE_BITS: Final = 0x0F
+"""The other bits of that byte."""
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 """In place of a length: it follows, in 16 bits, or in 64."""

@@ -23,9 +23,6 @@ HELD_BYTES = 256 * 1024
 HELD_MESSAGES = 64
 """The same in messages."""
 
-_RESERVED_BITS = 0x70
-_OPCODE = 0x0F
-
 
 class LaneEvents(Protocol):
     """What the lane tells the connection that it belongs to."""
@@ -144,9 +141,9 @@ class Lane:
         return self._parser is not None
 
     def _take(self, head: int, payload: bytes, size: int) -> None:
-        if head & _RESERVED_BITS:
+        if head & frames.RESERVED_BITS:
             raise Violation(frames.PROTOCOL_ERROR, "reserved bits are set")
-        opcode = head & _OPCODE
+        opcode = head & frames.OPCODE_BITS
         if opcode >= frames.CLOSE:
             self._control(opcode, payload)
             return

@@ -27,7 +27,6 @@ are looked at. A frame of 100 ms at 16 kHz fits, at 48 kHz it takes two."""
 WHOLE_BINARY: Final = frames.FIN | frames.BINARY
 """The first byte of a message of audio in one frame."""
 
-_OPCODE: Final = 0x0F
 _MASKED: Final = 0x80
 _MASK_BYTES: Final = 4
 _MAX_CONTROL_BYTES: Final = 125
@@ -145,7 +144,7 @@ class FrameParser:
     def _header(self, data: bytearray, at: int, size: int) -> tuple[int, int]:
         """Where the payload of the frame at `at` begins, and how long it is; as far as is known, where the
         header isn't whole."""
-        opcode = data[at] & _OPCODE
+        opcode = data[at] & frames.OPCODE_BITS
         if opcode not in _OPCODES:
             raise Violation(frames.PROTOCOL_ERROR, f"there is no opcode {opcode}")
         control = opcode >= frames.CLOSE

@@ -24,7 +24,6 @@ from gateway.transcribe.frames import FrameError, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NICENESS: Final = 5
 INTERIM: Final = 4_800
 """Samples between interim results: 300 ms of audio, so that the same audio gives the same interims."""
 
@@ -215,7 +214,7 @@ def serve(take: Callable[[int], bytes], send: Callable[[bytes], None], engine: C
 
 def work(engine: Callable[[], Engine]) -> int:
     """Be a decoder process; 0 when its input ended, or the gateway went away meanwhile."""
-    settle_in(_NICENESS)
+    settle_in()
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 

@@ -73,6 +73,6 @@ def test_it_is_the_workers_that_are_measured() -> None:
     settings = {"UNDERTONE_TRANSCRIBER": "none", "UNDERTONE_CLASSIFY_WORKER_KIND": "process"}
     with usual.launched("gateway", "serve", "--port", "0", settings=settings) as (url, _):
         embedded.wait_for_workers(url)
-        assert embedded.gauge(url, "undertone_classifier_workers", kind="process") >= 1
-        assert 1 <= embedded.gauge(url, "undertone_classifier_batch_limit") <= 32
-        assert embedded.gauge(url, "no_such_metric") == 0
+        assert usual.gauge(url, "undertone_classifier_workers", kind="process") >= 1
+        assert 1 <= usual.gauge(url, "undertone_classifier_batch_limit") <= 32
+        assert usual.gauge(url, "no_such_metric") == 0

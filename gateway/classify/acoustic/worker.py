@@ -7,17 +7,13 @@ that socket does, which is when the gateway closes it, or is gone. `gateway.spaw
 import socket
 import sys
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from gateway.classify.acoustic import trial, wire
 from gateway.classify.acoustic.classifier import each
 from gateway.classify.acoustic.slab import Slab
 from gateway.classify.acoustic.wire import Kind, WireError
 from gateway.spawn import settle_in
-
-NICENESS: Final = 5
-"""Below the gateway's event loop, which has less to do and keeps everybody's time:
-where cores are short, windows wait and not frames."""
 
 
 class Worker:
@@ -54,7 +50,7 @@ def serve(channel: socket.socket, slab: Slab) -> None:
 
 def main(arguments: list[str]) -> int:
     """Be a worker; 0 when the gateway ended it, or went away."""
-    settle_in(NICENESS)
+    settle_in()
     with suppress(ConnectionError), socket.socket(fileno=0) as channel:
         serve(channel, Slab(int(arguments[0])))
     return 0

@@ -3,7 +3,7 @@
 #   make run     serve on http://127.0.0.1:8522
 #   make fast    the same, with the hot modules compiled (mypyc); takes a minute or two the first time
 #   make test    run every test, with coverage
-#   make lint    ruff, mypy --strict, import contracts
+#   make lint    ruff, mypy --strict, import contracts; prettier and tsc --strict for the page's modules
 #   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md and its plots
 #                (ARGS=faults: what becomes of it when things go wrong; benchmarks/FAULTS.md)
 #   make docs    rewrite the generated pages of docs/
@@ -49,6 +49,7 @@ fast: $(FAST)/run.stamp
 # Where nothing can be compiled, the tests that want it skip, or fail where CI is set (tests/needs.py).
 test: $(VENV)/dev.stamp
 	@scripts/peers.sh
+	@scripts/web.sh
 	-@$(MAKE) --no-print-directory $(FAST)/test.stamp
 	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
 
@@ -57,10 +58,14 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@scripts/web.sh
+	$(BIN)/python -m scripts.web lint types
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@scripts/web.sh
+	$(BIN)/python -m scripts.web format
 
 # Both builds are measured; without a compiler one of them.
 bench: $(VENV)/dev.stamp
@@ -71,4 +76,4 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python -m scripts.docs
 
 clean:
-	rm -rf $(VENV) $(FAST) .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist build
+	rm -rf $(VENV) $(FAST) .venv-peers tests/gateway/web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import pytest
 
+from scripts import web
+
 
 def _missing(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
@@ -83,6 +85,14 @@ def need_compiled() -> Path:
     if max(path.stat().st_mtime for path in sources) > stamp.stat().st_mtime:
         _missing("the compiled build is older than the sources; make test makes it anew")
     return python
+
+
+def need_node(*packages: str) -> str:
+    """Node.js, where it has the npm packages."""
+    found = web.node()
+    if found is None or not all((web.FOLDER / "node_modules" / one).is_dir() for one in packages):
+        _missing(f"Node.js or one of {', '.join(packages)} is missing; scripts/web.sh installs them")
+    return found
 
 
 def need_peer(module: str) -> Path:

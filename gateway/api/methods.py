@@ -6,7 +6,7 @@ A path with a route for each method is otherwise told by the first of its routes
 from http import HTTPStatus
 
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.problems import Problem
@@ -41,7 +41,12 @@ class Methods:
         named: set[str] = set()
         fitting: set[str] = set()
         for route in scope["app"].routes:
-            if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            if route.matches(scope)[0] is Match.NONE:
+                continue
+            if isinstance(route, Mount):
+                for below in route.routes:
+                    fitting |= (isinstance(below, Route) and below.methods) or set()
+            elif isinstance(route, Route):
                 found = fitting if route.param_convertors else named
                 found |= route.methods or set()
         allowed = named or fitting

@@ -22,6 +22,7 @@ from gateway.api.legacy import LegacyRoutes
 from gateway.api.methods import Methods
 from gateway.api.notes import NoteRoutes
 from gateway.api.origin import OriginPolicy
+from gateway.api.page import PageRoutes
 from gateway.api.problems import Problem, foreign_page, on_error
 from gateway.api.sessions import SessionRoutes
 from gateway.api.tasks import PREFIX as TASKS
@@ -49,7 +50,6 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
     one = PREFIX + "/{session_id}"
     app = Starlette(
         routes=[
-            Route("/", health.root),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
@@ -72,6 +72,7 @@ def build(gateway: Gateway, lifespan: Lifespan) -> Starlette:
             Route(TASKS + "/{task_id}/result", tasks.result),
             WebSocketRoute("/ws/voice", VoiceEndpoint(gateway)),
             *DescribedRoutes(gateway).routes(),
+            *PageRoutes().routes(),
             *LegacyRoutes(gateway).routes(),
             WebSocketRoute("/{path:path}", _no_such_socket),
         ],

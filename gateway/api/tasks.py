@@ -22,6 +22,7 @@ from protocol.errors import ProtocolError, invalid_field
 PREFIX = "/api/v1/tasks"
 
 FIELDS = ("type", "options")
+DISPOSITIONS = ("attachment", "inline")
 _PRIVATE = {"cache-control": "no-store"}
 """What is said in a session is on no disk, a browser's cache included."""
 _INERT = {
@@ -76,11 +77,12 @@ class TaskRoutes:
     async def result(self, request: Request) -> Response:
         """`GET …/result`: what it made, as a file; it breaks off where the session is discarded meanwhile."""
         task = await self._task(request)
+        disposition = _disposition(request)
         result = self._gateway.tasks.result(task.id)
         headers = {
             **_PRIVATE,
             **_INERT,
-            "content-disposition": f'attachment; filename="{result.filename}"',
+            "content-disposition": f'{disposition}; filename="{result.filename}"',
             "content-length": str(result.size),
             "content-type": result.media_type,
         }
@@ -106,6 +108,14 @@ class TaskRoutes:
         refusal = self._gateway.refusal_of_task()
         if refusal is not None:
             raise refusal
+
+
+def _disposition(request: Request) -> str:
+    """How a browser is to take a result (RFC 6266 section 4.2): to keep, or, if asked, to show."""
+    given = request.query_params.get("disposition", DISPOSITIONS[0])
+    if given not in DISPOSITIONS:
+        raise bad_query("disposition", f"must be one of {', '.join(DISPOSITIONS)}")
+    return given
 
 
 def _pointing(error: ProtocolError) -> Problem:

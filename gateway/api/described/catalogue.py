@@ -7,6 +7,7 @@ from http import HTTPStatus
 from gateway.api.described import schema as s
 from gateway.api.described.operation import Access, Answer, Operation, Parameter
 from gateway.api.sessions import HISTORY_AFTER, HISTORY_LIMIT, LIST_LIMIT
+from gateway.api.tasks import DISPOSITIONS
 from gateway.api.tasks import PREFIX as TASKS
 from gateway.api.views import PREFIX
 from gateway.sessions.model import Status
@@ -279,10 +280,18 @@ _TASKS = (
         path=f"{TASK}/result",
         name="fetchResult",
         summary="Fetch what a task made",
+        parameters=(
+            _TASK_ID,
+            Parameter(
+                "disposition",
+                {**s.one_of(DISPOSITIONS), "default": DISPOSITIONS[0]},
+                "Whether a browser is to keep the file, or to show it.",
+            ),
+        ),
         answers={
             HTTPStatus.OK: Answer("The file.", {}, _RESULT_TYPES, ("content-disposition",)),
         },
-        refusals={**_NO_TASK, HTTPStatus.CONFLICT: ("task_not_ready",)},
+        refusals={**_NO_TASK, **_INVALID, HTTPStatus.CONFLICT: ("task_not_ready",)},
     ),
 )
 
@@ -294,8 +303,8 @@ _RUNNING = (
     _page(
         path="/",
         name="showRoot",
-        summary="See what this is",
-        answers={HTTPStatus.OK: Answer("A page.", _PLAIN, ("text/html",))},
+        summary="Open the live page",
+        answers={HTTPStatus.OK: Answer("A page.", _PLAIN, ("text/html",), ("etag",))},
     ),
     _page(
         path="/docs",

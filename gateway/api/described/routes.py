@@ -1,8 +1,6 @@
 """`/openapi.json` and `/docs`: public, as they hold nothing but what anybody may read in the sources."""
 
 from functools import cache, lru_cache
-from hashlib import sha256
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -12,15 +10,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway import build
+from gateway.api.caching import entity_tag, revalidated
 from gateway.api.context import Gateway
 from gateway.api.described.document import document
 from gateway.api.described.page import page, policy
 
 _SERVERS = 8
 """Addresses whose documents are kept: a node is reached at one or two."""
-
-_ASK_AGAIN = {"cache-control": "no-cache"}
-"""A cache may keep it and has to ask whether it still holds (RFC 9111 section 5.2.2.4)."""
 
 
 class DescribedRoutes:
@@ -39,7 +35,7 @@ class DescribedRoutes:
     async def document(self, request: Request) -> Response:
         """`GET /openapi.json`: for machines."""
         body = await run_in_threadpool(_document, self._server(request), self._gateway.keys is not None)
-        return _answer(request, body, {"content-type": "application/json"})
+        return revalidated(request, body, entity_tag(body), {"content-type": "application/json"})
 
     async def page(self, request: Request) -> Response:
         """`GET /docs`: for people."""
@@ -50,7 +46,7 @@ class DescribedRoutes:
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
         }
-        return _answer(request, body, headers)
+        return revalidated(request, body, entity_tag(body), headers)
 
     def _server(self, request: Request) -> str:
         return self._gateway.origins.address(request.scope).http("")
@@ -73,12 +69,3 @@ def _at(server: str, keyed: bool) -> dict[str, Any]:
 @cache
 def _anywhere(keyed: bool) -> dict[str, Any]:
     return document("", build.version(), keyed=keyed)
-
-
-def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """The body, unless the client has it already (RFC 9110 section 13.1.2)."""
-    etag = f'"{sha256(body).hexdigest()[:32]}"'
-    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**_ASK_AGAIN, "etag": etag})
-    return Response(body, headers={**_ASK_AGAIN, **headers, "etag": etag})

@@ -140,3 +140,26 @@ def test_a_session_that_can_t_be_read_any_more_hides_its_tasks() -> None:
         assert (hidden.status_code, hidden.json()) == (never.status_code, never.json())
 
     play(scene, connect_deadline_s=30, closed_retention_s=60)
+
+
+def test_a_result_is_kept_or_shown_as_asked() -> None:
+    """A download, unless a browser is to show it; either way nothing in it may run. No other word will do."""
+
+    async def scene(client: httpx.AsyncClient, session_id: str, hand: HandExecutor, _: Node) -> None:
+        task_id = await ask(client, session_id)
+        await settle()
+        hand.work()
+        await settle()
+        result = f"{TASKS}/{task_id}/result"
+        for query, begins in (
+            ("", "attachment;"),
+            ("?disposition=attachment", "attachment;"),
+            ("?disposition=inline", "inline;"),
+        ):
+            answer = await client.get(result + query)
+            assert answer.headers["content-disposition"].startswith(begins)
+            assert "sandbox" in answer.headers["content-security-policy"]
+        refused = await client.get(f"{result}?disposition=table")
+        assert (refused.status_code, refused.json()["param"]) == (422, "disposition")
+
+    play(scene, task_workers=1)

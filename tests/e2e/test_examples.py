@@ -1,6 +1,7 @@
 """The README's Python client, run as it is but for the address, against a real gateway."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -60,3 +61,19 @@ def test_the_examples_are_ten_lines_or_so(name: str) -> None:
     lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if line]) <= 11
     assert max(map(len, lines)) <= 110
+
+
+def test_the_script_in_the_page_about_clients(gateway: GatewayProcess) -> None:
+    """It prints every event, ends with `summary`, and loses nothing on the way."""
+    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(import asyncio.*?)```", text, re.DOTALL)
+    path = need_file(MONO)
+    with wave.open(str(path)) as file:
+        length = file.getnframes()
+    command = [sys.executable, "-c", source, str(path), gateway.ws_url.removesuffix("/ws/voice")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    *before, last = ran.stdout.splitlines()
+    assert any(line.startswith("Tone(") for line in before)
+    assert last.startswith("Summary(")
+    assert f"classified_samples={length}, gap_samples=0" in last

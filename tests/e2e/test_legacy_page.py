@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.audio import LIBRIVOX
-from tests.e2e.browser import Tab, chromium
+from tests.e2e.browser import Browser, Tab, chromium
 from tests.e2e.conftest import GatewayProcess
 from tests.needs import need_file
 
@@ -51,8 +51,7 @@ class Page:
 
     def __init__(self, tab: Tab, site: str, gateway: GatewayProcess) -> None:
         self._tab = tab
-        self._browser = Tab(tab.socket)
-        self._targets: list[str] = []
+        self._others: list[Tab] = []
         self.gateway = gateway
         tab.open(f"{site}/legacy_page.html?gateway={gateway.url}")
 
@@ -62,24 +61,19 @@ class Page:
 
     def until(self, source: str, seconds: float = 20) -> None:
         """Wait for something to become true."""
-        deadline = time.monotonic() + seconds
-        while not self.ask(source):
-            assert time.monotonic() < deadline, f"{source} did not come; {self.ask('state.textContent')}"
-            time.sleep(0.1)
+        self._tab.until(source, seconds)
 
     def hide(self) -> None:
         """Another tab comes to the front."""
-        target = self._browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self._targets.append(target)
+        self._others.append(Browser(self._tab.wire).tab())
         self.until("document.visibilityState === 'hidden'", 5)
 
     def show(self) -> None:
         """This one does again."""
-        self._tab.call("Page.bringToFront")
+        self._tab.front()
         self.until("document.visibilityState === 'visible'", 5)
-        for target in self._targets:
-            self._browser.call("Target.closeTarget", targetId=target)
-        self._targets.clear()
+        while self._others:
+            self._others.pop().close()
 
     @property
     def shown(self) -> list[dict[str, Any]]:

@@ -10,12 +10,7 @@ import { SILENCE } from "./resample.js";
 export { CaptureError };
 
 /** @param {Options} options @returns {Promise<Capture>} @throws {CaptureError} */
-export async function capture({
-  source,
-  sampleRate = 16000,
-  frameMs = 100,
-  ...options
-}) {
+export async function capture({ source, sampleRate = 16000, frameMs = 100, ...options }) {
   const ending = new AbortController();
   const { signal } = ending;
   const end = () => ending.abort();
@@ -34,14 +29,11 @@ export async function capture({
       options.onEnd?.(reason);
     },
     change({ label, processing, interrupted }) {
-      if (!signal.aborted)
-        options.onChange?.({ label, processing, interrupted });
+      if (!signal.aborted) options.onChange?.({ label, processing, interrupted });
     },
   };
   const cancelled = new Promise((_, reject) =>
-    signal.addEventListener("abort", () =>
-      reject(new CaptureError("cancelled")),
-    ),
+    signal.addEventListener("abort", () => reject(new CaptureError("cancelled"))),
   );
   cancelled.catch(() => {});
   options.signal?.addEventListener("abort", end, { signal });

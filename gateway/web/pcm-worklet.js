@@ -9,9 +9,8 @@ class PcmProcessor extends scope.AudioWorkletProcessor {
   /** @param {{processorOptions: {to: number, frame: number}}} options */
   constructor({ processorOptions }) {
     super();
-    this.framer = new Framer(
-      { from: scope.sampleRate, ...processorOptions },
-      (pcm, level) => this.port.postMessage({ pcm, level }, [pcm]),
+    this.framer = new Framer({ from: scope.sampleRate, ...processorOptions }, (pcm, level) =>
+      this.port.postMessage({ pcm, level }, [pcm]),
     );
     this.port.onmessage = () => (this.live = false);
   }

@@ -17,8 +17,7 @@ const gcd = (a, b) => (b ? gcd(b, a % b) : a);
 /** Modified Bessel function of order 0. @param {number} x */
 function bessel(x) {
   let sum = 1;
-  for (let term = 1, k = 1; term > 1e-12 * sum; k++)
-    sum += term *= (x / 2 / k) ** 2;
+  for (let term = 1, k = 1; term > 1e-12 * sum; k++) sum += term *= (x / 2 / k) ** 2;
   return sum;
 }
 
@@ -33,13 +32,11 @@ export class Resampler {
     this.phases = to / gcd(from, to);
     this.step = from / gcd(from, to);
     // Pass to 7/8 of the lower Nyquist frequency, stop from 9/8. At equal rates the sinc is 1 and zeros.
-    const taps =
-      ((ATTENUATION - 7.95) * from * 8) / (2.285 * 2 * Math.PI * lower);
+    const taps = ((ATTENUATION - 7.95) * from * 8) / (2.285 * 2 * Math.PI * lower);
     this.delay = from === to ? 1 : Math.ceil(taps / 2);
     this.taps = 2 * this.delay;
     this.rows = new Float32Array(this.phases * this.taps);
-    for (let phase = 0; phase < this.phases; phase++)
-      this.#fill(phase, Math.PI * (lower / from));
+    for (let phase = 0; phase < this.phases; phase++) this.#fill(phase, Math.PI * (lower / from));
     this.input = new Float32Array(this.taps + BLOCK);
     this.held = this.delay - 1; // silence before the first sample
     this.at = this.phase = 0;
@@ -52,9 +49,7 @@ export class Resampler {
     let sum = 0;
     for (let i = 0; i < this.taps; i++) {
       const t = i - this.delay + 1 - phase / this.phases;
-      const window = bessel(
-        BETA * Math.sqrt(Math.max(0, 1 - (t / this.delay) ** 2)),
-      );
+      const window = bessel(BETA * Math.sqrt(Math.max(0, 1 - (t / this.delay) ** 2)));
       sum += row[i] = window * (t ? Math.sin(omega * t) / (omega * t) : 1);
     }
     for (let i = 0; i < this.taps; i++) row[i] /= sum;
@@ -83,8 +78,7 @@ export class Resampler {
 }
 
 /** @param {number} amplitude */
-const decibels = (amplitude) =>
-  Math.max(FLOOR, 20 * Math.log10(amplitude / 32768));
+const decibels = (amplitude) => Math.max(FLOOR, 20 * Math.log10(amplitude / 32768));
 
 export class Framer {
   /**
@@ -109,8 +103,7 @@ export class Framer {
       const count = Math.min(BLOCK, end - at);
       mono.fill(0);
       for (let c = 0; c < channels.length; c++) {
-        for (let i = 0; i < count; i++)
-          mono[i] += channels[c][at + i] / channels.length;
+        for (let i = 0; i < count; i++) mono[i] += channels[c][at + i] / channels.length;
       }
       this.#take(this.resampler.process(mono, count));
     }
@@ -125,10 +118,7 @@ export class Framer {
   /** @param {number} count */
   #take(count) {
     for (let i = 0; i < count; i++) {
-      const value = Math.max(
-        -32768,
-        Math.min(32767, Math.round(this.resampler.out[i] * 32768)),
-      );
+      const value = Math.max(-32768, Math.min(32767, Math.round(this.resampler.out[i] * 32768)));
       this.pcm[this.filled++] = value;
       this.squares += value * value;
       this.peak = Math.max(this.peak, Math.abs(value));

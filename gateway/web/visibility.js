@@ -9,10 +9,7 @@
  *   performance.now() may stand still while the machine sleeps
  * @returns {() => void} stops watching
  */
-export function watchVisibility(
-  handlers,
-  { document, window, now = Date.now } = globalThis,
-) {
+export function watchVisibility(handlers, { document, window, now = Date.now } = globalThis) {
   /** @type {number | null} */
   let since = null;
   const hide = () => {

@@ -8,12 +8,7 @@ export function wakeLock({ navigator, document } = globalThis) {
   let pending = Promise.resolve();
 
   async function acquire() {
-    if (
-      !wanted ||
-      (sentinel && !sentinel.released) ||
-      document.visibilityState !== "visible"
-    )
-      return;
+    if (!wanted || (sentinel && !sentinel.released) || document.visibilityState !== "visible") return;
     const lock = await navigator.wakeLock.request("screen");
     if (wanted) sentinel = lock;
     else await lock.release();

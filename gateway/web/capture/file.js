@@ -7,14 +7,7 @@ const BLOCK = 128;
 const BURST_MS = 1000; // timers of a background tab fire once a second
 
 /** @param {Setup} setup @returns {Promise<Opened>} */
-export async function openFile({
-  source,
-  sampleRate,
-  frame,
-  env,
-  outlet,
-  signal,
-}) {
+export async function openFile({ source, sampleRate, frame, env, outlet, signal }) {
   /** @type {AudioBuffer} */
   let buffer;
   try {
@@ -24,17 +17,12 @@ export async function openFile({
   } catch (error) {
     throw new CaptureError("bad_file", error);
   }
-  const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) =>
-    buffer.getChannelData(c),
-  );
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
   let made = 0;
-  const framer = new Framer(
-    { from: buffer.sampleRate, to: sampleRate, frame },
-    (pcm, level) => {
-      made += 1;
-      outlet.frame(pcm, level);
-    },
-  );
+  const framer = new Framer({ from: buffer.sampleRate, to: sampleRate, frame }, (pcm, level) => {
+    made += 1;
+    outlet.frame(pcm, level);
+  });
   const now = () => env.performance.now();
   const frameMs = (1000 * frame) / sampleRate;
   const start = now();
@@ -43,11 +31,7 @@ export async function openFile({
   let timer = 0;
 
   function next() {
-    for (
-      const before = made;
-      made === before && at < buffer.length;
-      at += BLOCK
-    ) {
+    for (const before = made; made === before && at < buffer.length; at += BLOCK) {
       framer.push(channels, at, Math.min(at + BLOCK, buffer.length));
     }
     if (at < buffer.length) return;
@@ -58,9 +42,7 @@ export async function openFile({
   /** Frames are due when a microphone would have finished them; who is late may go at twice real time. */
   function tick() {
     const due = Math.floor((now() - start) / frameMs) - made;
-    const allowed = Math.floor(
-      Math.min(BURST_MS, 2 * (now() - last)) / frameMs,
-    );
+    const allowed = Math.floor(Math.min(BURST_MS, 2 * (now() - last)) / frameMs);
     if (due > 0 && allowed) last = now();
     for (let left = Math.min(due, allowed); left > 0; left--) next();
     const then = Math.max(start + (made + 1) * frameMs, last + frameMs / 2);

@@ -2,27 +2,14 @@
 /** @import { Graph, Opened, Setup } from "./types.d.ts" */
 import { CaptureError } from "./errors.js";
 
-const PROCESSING = [
-  "autoGainControl",
-  "noiseSuppression",
-  "echoCancellation",
-  "voiceIsolation",
-];
+const PROCESSING = ["autoGainControl", "noiseSuppression", "echoCancellation", "voiceIsolation"];
 const WORKLET = new URL("../pcm-worklet.js", import.meta.url).href;
 
 /** @param {MediaStream} [stream] */
-const stopTracks = (stream) =>
-  stream?.getTracks().forEach((track) => track.stop());
+const stopTracks = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** @param {Setup} setup @returns {Promise<Opened>} */
-export async function openStream({
-  source,
-  sampleRate,
-  frame,
-  env,
-  outlet,
-  signal,
-}) {
+export async function openStream({ source, sampleRate, frame, env, outlet, signal }) {
   const { mediaDevices: devices, permissions } = env.navigator;
   const tab = source.kind === "tab";
   const graph = /** @type {Graph} */ ({
@@ -59,27 +46,20 @@ export async function openStream({
       ...Object.fromEntries(PROCESSING.map((name) => [name, processing])),
     };
     const shared = { audio, video: true, systemAudio: "include" }; // Chrome shares no sound alone
-    return tab
-      ? devices.getDisplayMedia(shared)
-      : devices.getUserMedia({ audio });
+    return tab ? devices.getDisplayMedia(shared) : devices.getUserMedia({ audio });
   }
 
   async function ask() {
     const stream = await request().catch((error) => {
       // Closing the prompt or the picker is no refusal; only the message tells.
-      const closed = tab
-        ? !/system|policy/i.test(error.message)
-        : /dismiss/i.test(error.message);
-      throw error.name === "NotAllowedError" && closed
-        ? new CaptureError("cancelled", error)
-        : error;
+      const closed = tab ? !/system|policy/i.test(error.message) : /dismiss/i.test(error.message);
+      throw error.name === "NotAllowedError" && closed ? new CaptureError("cancelled", error) : error;
     });
     stopTracks(graph.stream);
     graph.stream = stream;
     if (signal.aborted) stopTracks(stream);
     check();
-    if (!stream.getAudioTracks().length)
-      throw new CaptureError("no_audio_track");
+    if (!stream.getAudioTracks().length) throw new CaptureError("no_audio_track");
   }
 
   /** @param {number} [rate] */
@@ -111,8 +91,7 @@ export async function openStream({
       graph.node = new env.AudioWorkletNode(context, "pcm", {
         processorOptions,
       });
-      graph.node.port.onmessage = ({ data }) =>
-        outlet.frame(data.pcm, data.level);
+      graph.node.port.onmessage = ({ data }) => outlet.frame(data.pcm, data.level);
       graph.node.connect(context.destination); // silent; Safari runs nothing unconnected
     }
     graph.input.connect(graph.node);
@@ -131,8 +110,7 @@ export async function openStream({
       plug();
     } catch (error) {
       // Firefox connects no stream to a context of another rate: the worklet then converts.
-      if (/** @type {Error} */ (error).name !== "NotSupportedError")
-        throw error;
+      if (/** @type {Error} */ (error).name !== "NotSupportedError") throw error;
       await closeContext();
       await makeContext();
       check();
@@ -155,18 +133,10 @@ export async function openStream({
   }
 
   async function checkDevice() {
-    const inputs = (await devices.enumerateDevices()).filter(
-      ({ kind }) => kind === "audioinput",
-    );
+    const inputs = (await devices.enumerateDevices()).filter(({ kind }) => kind === "audioinput");
     const { deviceId, groupId } = graph.track.getSettings();
     // "default" stays listed when it comes to mean another device, but its group changes.
-    if (
-      !inputs.some(
-        (one) =>
-          one.deviceId === deviceId && (!groupId || one.groupId === groupId),
-      )
-    )
-      lost();
+    if (!inputs.some((one) => one.deviceId === deviceId && (!groupId || one.groupId === groupId))) lost();
   }
 
   /** Over to the default device, unless the user took the permission back. */
@@ -177,24 +147,18 @@ export async function openStream({
     try {
       const state = await permission();
       // A grant for once may never have read as granted, so only a change tells.
-      if (state !== graph.permission && state !== "granted")
-        return outlet.end("permission_lost");
+      if (state !== graph.permission && state !== "granted") return outlet.end("permission_lost");
       await ask();
       await adopt();
       graph.interrupted = live.interrupted;
       outlet.change(live);
     } catch (error) {
-      outlet.end(
-        CaptureError.of(error).code === "permission_denied"
-          ? "permission_lost"
-          : "device_lost",
-      );
+      outlet.end(CaptureError.of(error).code === "permission_denied" ? "permission_lost" : "device_lost");
     }
     graph.moving = false;
   }
 
-  if (!devices && !env.isSecureContext)
-    throw new CaptureError("insecure_context");
+  if (!devices && !env.isSecureContext) throw new CaptureError("insecure_context");
   signal.addEventListener("abort", () => {
     stopTracks(graph.stream);
     live.closed = closeContext();

@@ -50,9 +50,7 @@ export function createPainter(canvas) {
 
   /** @param {number} dpr */
   function theme(dpr) {
-    const style = /** @type {Window} */ (page.defaultView).getComputedStyle(
-      canvas,
-    );
+    const style = /** @type {Window} */ (page.defaultView).getComputedStyle(canvas);
     canvas.style.setProperty("forced-color-adjust", "none");
     for (const name in COLOURS) {
       // The browser resolves it: system colours, light-dark(), mixes.
@@ -107,15 +105,10 @@ export function createPainter(canvas) {
     if (widths.size > 2000) widths.clear();
     const wide = widths.get(words) ?? ctx.measureText(words).width;
     widths.set(words, wide);
-    const letters =
-      wide > room ? Math.floor((words.length * room) / wide) - 2 : words.length;
+    const letters = wide > room ? Math.floor((words.length * room) / wide) - 2 : words.length;
     if (letters < Math.min(words.length, 3)) return;
     ctx.fillStyle = colours[colour];
-    ctx.fillText(
-      letters < words.length ? words.slice(0, letters) + "…" : words,
-      x,
-      y,
-    );
+    ctx.fillText(letters < words.length ? words.slice(0, letters) + "…" : words, x, y);
   };
 
   /** @param {Event} e @param {string} kind */
@@ -158,8 +151,7 @@ export function createPainter(canvas) {
     lastColumn = column;
     const last = pieces[used - 1];
     last.x1 = x1;
-    if (e.arousal != null)
-      last.arousal = ((last.arousal || 0) * heard + e.arousal) / ++heard;
+    if (e.arousal != null) last.arousal = ((last.arousal || 0) * heard + e.arousal) / ++heard;
     const length = e.end_sample - e.start_sample;
     look.weight += length;
     look.sure += length * (kind === "voice" ? 1 : (e.confidence ?? 0.5));
@@ -202,10 +194,7 @@ export function createPainter(canvas) {
       const at = y + height * (1 - Math.min(Math.max(arousal, 0), 1));
       if (!joined) ctx.moveTo(x0, at);
       ctx.lineTo((x0 + x1) / 2, at);
-      joined =
-        i + 1 < used &&
-        !Number.isNaN(pieces[i + 1].arousal) &&
-        pieces[i + 1].x0 - x1 <= 1;
+      joined = i + 1 < used && !Number.isNaN(pieces[i + 1].arousal) && pieces[i + 1].x0 - x1 <= 1;
       if (!joined) ctx.lineTo(x1, at);
     }
     ctx.setLineDash([]);
@@ -240,8 +229,7 @@ export function createPainter(canvas) {
       } else if (kind === "gap") {
         block(x0, x1, y, height, "bg", 0.6);
         pattern(x0, Math.max(x1, x0 + 2), y, height, kind);
-      } else if (x1 >= 0)
-        piece(e, x0, x1, kind, wide && 1 + Math.floor(start / column));
+      } else if (x1 >= 0) piece(e, x0, x1, kind, wide && 1 + Math.floor(start / column));
     }
   }
 
@@ -252,8 +240,7 @@ export function createPainter(canvas) {
     // Whole device pixels, so that letters don't shimmer; patterns stay with the audio.
     const first = Math.round(view.start * scale * dpr) / dpr;
     left = first % TILE;
-    xOf = (sample) =>
-      Math.round((sample / model.rate) * scale * dpr) / dpr - first + left;
+    xOf = (sample) => Math.round((sample / model.rate) * scale * dpr) / dpr - first + left;
     ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
     ctx.font = font;
     ctx.textBaseline = "middle";

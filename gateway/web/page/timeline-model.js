@@ -26,18 +26,10 @@ export function search(items, before) {
 /** @param {Event} e */
 function valid(e) {
   if (!Number.isSafeInteger(e.seq)) return false;
-  if (e.type === "service")
-    return /^(warning|error)$/.test(e.status) && e.timestamp >= 0;
+  if (e.type === "service") return /^(warning|error)$/.test(e.status) && e.timestamp >= 0;
   const { start_sample: from, end_sample: to } = e;
-  const placed =
-    Number.isSafeInteger(from) &&
-    Number.isSafeInteger(to) &&
-    from >= 0 &&
-    to > from;
-  return (
-    placed &&
-    typeof e[LABELLED.test(e.type) ? "label" : SAYS[e.type]] === "string"
-  );
+  const placed = Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && to > from;
+  return placed && typeof e[LABELLED.test(e.type) ? "label" : SAYS[e.type]] === "string";
 }
 
 /** The lists that hold an event. @param {Event} e */
@@ -97,22 +89,17 @@ export function createModel(most = 40_000) {
     start,
     stop,
     add(e) {
-      if (!valid(e) || (model.dropped && order(e, model.dropped) <= 0))
-        return false;
+      if (!valid(e) || (model.dropped && order(e, model.dropped) <= 0)) return false;
       const told = e.type === "transcript" && utterances.get(e.start_sample);
-      if (told && (told.revision - e.revision || told.seq - e.seq) >= 0)
-        return false;
+      if (told && (told.revision - e.revision || told.seq - e.seq) >= 0) return false;
       if (told) remove(told);
       const names = listsOf(e);
-      if (!names.length || !names.every((name) => insert(name, e)))
-        return false;
+      if (!names.length || !names.every((name) => insert(name, e))) return false;
       if (e.type === "transcript") utterances.set(e.start_sample, e);
       model.count++;
       model.end = Math.max(model.end, stop(e));
       while (model.count > most) {
-        model.dropped = [...lists.values()]
-          .map(({ items }) => items[0])
-          .sort(order)[0];
+        model.dropped = [...lists.values()].map(({ items }) => items[0]).sort(order)[0];
         remove(model.dropped);
       }
       return true;
@@ -131,13 +118,7 @@ export function createModel(most = 40_000) {
       /** @type {Row[]} */
       const rows = [];
       let y = 0;
-      const row = (
-        /** @type {string} */ kind,
-        name = "",
-        height = 20,
-        colour = "text",
-        lanes = [kind],
-      ) => {
+      const row = (/** @type {string} */ kind, name = "", height = 20, colour = "text", lanes = [kind]) => {
         rows.push({
           kind,
           lane: lanes[0],
@@ -151,20 +132,15 @@ export function createModel(most = 40_000) {
       };
       row("service", "", 24);
       row("tone", "Tone", 60);
-      const named = [...lists.keys()].flatMap(
-        (name) => name.match(/^(?:voice|words) (.*)/s)?.[1] ?? [],
-      );
+      const named = [...lists.keys()].flatMap((name) => name.match(/^(?:voice|words) (.*)/s)?.[1] ?? []);
       const speakers = [...new Set(named)].sort(RANK);
       for (let i = 0; i < Math.min(speakers.length, OWN + 1); i++) {
         const shared = i === OWN;
         const names = shared ? speakers.slice(i) : [speakers[i]];
-        const letter = shared
-          ? "+"
-          : names[0].replace(/^Speaker (?=.)/, "").slice(0, 2) || "?";
+        const letter = shared ? "+" : names[0].replace(/^Speaker (?=.)/, "").slice(0, 2) || "?";
         const own = /^[A-H]$/.test(letter) ? letter.charCodeAt(0) - 64 : i + 1;
         const colour = shared || !names[0] ? "text" : `speaker-${own}`;
-        const of = (/** @type {string} */ kind) =>
-          names.map((name) => `${kind} ${name}`);
+        const of = (/** @type {string} */ kind) => names.map((name) => `${kind} ${name}`);
         row("voice", letter, 10, colour, of("voice"));
         row("words", "", 18, colour, of("words"));
       }
@@ -176,8 +152,7 @@ export function createModel(most = 40_000) {
       row("gap", "", height);
       return rows;
     },
-    first: ({ items, longest }, sample) =>
-      search(items, (e) => start(e) < sample - longest),
+    first: ({ items, longest }, sample) => search(items, (e) => start(e) < sample - longest),
     near(list, sample, reach = Infinity) {
       let best = null;
       for (
@@ -193,11 +168,7 @@ export function createModel(most = 40_000) {
     step(list, e, by) {
       const at = place(list, e) + by;
       const next = list.items[at];
-      const again =
-        next &&
-        next.type !== e.type &&
-        start(next) === start(e) &&
-        stop(next) === stop(e);
+      const again = next && next.type !== e.type && start(next) === start(e) && stop(next) === stop(e);
       return list.items[again ? at + by : at] ?? e;
     },
   };

@@ -97,13 +97,7 @@ export type Box = (
 ) => void;
 
 /** Text at a place, shortened to the room there is. */
-export type Write = (
-  words: string,
-  x: number,
-  y: number,
-  colour: string,
-  room?: number,
-) => void;
+export type Write = (words: string, x: number, y: number, colour: string, room?: number) => void;
 
 export type Scene = {
   model: Model;

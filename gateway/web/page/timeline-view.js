@@ -10,9 +10,7 @@ const AHEAD = 0.04;
 export function createView() {
   const last = () => Math.max(0, view.edge - view.seconds * (1 - AHEAD));
   const clamp = () => {
-    view.start = view.following
-      ? last()
-      : Math.min(Math.max(view.start, 0), last());
+    view.start = view.following ? last() : Math.min(Math.max(view.start, 0), last());
   };
   /** @type {View} */
   const view = {
@@ -26,8 +24,7 @@ export function createView() {
     },
     zoom(factor, anchor = 0.5) {
       const at = view.start + anchor * view.seconds;
-      view.seconds =
-        Math.min(Math.max(view.seconds / factor, LEAST), MOST) || view.seconds;
+      view.seconds = Math.min(Math.max(view.seconds / factor, LEAST), MOST) || view.seconds;
       view.start = at - anchor * view.seconds;
       clamp();
     },
@@ -40,10 +37,7 @@ export function createView() {
     },
     reveal(from, to) {
       const room = view.seconds / 10;
-      const ahead = Math.min(
-        to + room - view.start - view.seconds,
-        from - room - view.start,
-      );
+      const ahead = Math.min(to + room - view.start - view.seconds, from - room - view.start);
       if (from < view.start) view.pan(from - room - view.start);
       else if (ahead > 0) view.pan(ahead);
     },
@@ -65,9 +59,7 @@ export function createEdge() {
     advance(now, smooth) {
       const target = told + (smooth ? Math.min(now - at, 300) / 1000 : 0);
       const far = !smooth || Math.abs(target - shown) > 1;
-      shown = far
-        ? target
-        : shown + (target - shown) * Math.min(1, (now - before) / 125);
+      shown = far ? target : shown + (target - shown) * Math.min(1, (now - before) / 125);
       before = now;
       return shown;
     },

@@ -66,8 +66,7 @@ export function createTimeline({ canvas, detail, environment }) {
     const now = env.now();
     measure();
     const smooth = !still.matches;
-    if (smooth || dirty)
-      view.moveTo(Math.max(edge.advance(now, smooth), model.end / model.rate));
+    if (smooth || dirty) view.moveTo(Math.max(edge.advance(now, smooth), model.end / model.rate));
     const scale = (room() / view.seconds) * dpr;
     const moved = Math.round((view.following ? view.start : view.edge) * scale);
     if (dirty || moved !== drawn)
@@ -87,8 +86,7 @@ export function createTimeline({ canvas, detail, environment }) {
 
   /** The canvas's size follows its box and its lanes. */
   function measure() {
-    const ratio =
-      environment?.devicePixelRatio ?? page.defaultView?.devicePixelRatio ?? 1;
+    const ratio = environment?.devicePixelRatio ?? page.defaultView?.devicePixelRatio ?? 1;
     if (ratio !== dpr) painter.theme((dpr = ratio));
     else if (!stale && canvas.clientWidth === width) return;
     rows = model.rows(painter.em);
@@ -106,8 +104,7 @@ export function createTimeline({ canvas, detail, environment }) {
   }
 
   /** @param {string} type @param {object} told */
-  const tell = (type, told) =>
-    timeline.dispatchEvent(new CustomEvent(type, { detail: told }));
+  const tell = (type, told) => timeline.dispatchEvent(new CustomEvent(type, { detail: told }));
 
   function seen() {
     const { following, seconds, start } = view;
@@ -119,8 +116,7 @@ export function createTimeline({ canvas, detail, environment }) {
   function write() {
     const event = (hovered ?? selected)?.event;
     const { dropped, rate } = model;
-    const words = () =>
-      rows.flatMap(({ kind, list }) => (kind === "words" ? list.items : []));
+    const words = () => rows.flatMap(({ kind, list }) => (kind === "words" ? list.items : []));
     const text = event
       ? describe(event, rate, event.type === "tone" ? words() : [])
       : dropped
@@ -132,23 +128,18 @@ export function createTimeline({ canvas, detail, environment }) {
 
   /** @param {Mark} mark */
   function select(mark) {
-    if (mark?.event === selected?.event && mark?.lane === selected?.lane)
-      return;
+    if (mark?.event === selected?.event && mark?.lane === selected?.lane) return;
     selected = mark;
     hovered = null;
     write();
     const at = mark ? model.start(mark.event) / model.rate : 0;
     canvas.setAttribute("aria-valuenow", String(Math.round(at)));
-    canvas.setAttribute(
-      "aria-valuetext",
-      mark ? detail.textContent : "Nothing selected",
-    );
+    canvas.setAttribute("aria-valuetext", mark ? detail.textContent : "Nothing selected");
     tell("select", { event: mark && mark.event });
   }
 
   /** Where on the width, from 0 to 1. @param {number} x */
-  const share = (x) =>
-    (x - canvas.getBoundingClientRect().left - painter.gutter) / room();
+  const share = (x) => (x - canvas.getBoundingClientRect().left - painter.gutter) / room();
 
   /** @param {PointerEvent} pointer @returns {Mark} */
   function hit({ clientX, clientY }) {
@@ -199,8 +190,7 @@ export function createTimeline({ canvas, detail, environment }) {
     let event = selected?.event;
     if (key === "Home") event = list.items[0];
     else if (key === "End") event = list.items[list.items.length - 1];
-    else if (event && lane === old)
-      event = by ? event : step(list, event, key === "ArrowLeft" ? -1 : 1);
+    else if (event && lane === old) event = by ? event : step(list, event, key === "ArrowLeft" ? -1 : 1);
     else event = near(list, event ? start(event) : last) ?? list.items[0];
     view.reveal(start(event) / rate, stop(event) / rate);
     select({ event, lane });
@@ -217,16 +207,12 @@ export function createTimeline({ canvas, detail, environment }) {
     PageUp: () => pan(-0.8),
     PageDown: () => pan(0.8),
   };
-  for (const key of "ArrowLeft ArrowRight ArrowUp ArrowDown Home End".split(
-    " ",
-  ))
-    keys[key] = () => go(key);
+  for (const key of "ArrowLeft ArrowRight ArrowUp ArrowDown Home End".split(" ")) keys[key] = () => go(key);
 
   /** @type {Record<string, (event: any) => void>} */
   const heard = {
     keydown(event) {
-      const act =
-        keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       act();
@@ -334,8 +320,7 @@ export function createTimeline({ canvas, detail, environment }) {
     "aria-description": HELP,
     "aria-valuenow": 0,
   };
-  for (const [name, value] of Object.entries(attributes))
-    canvas.setAttribute(name, String(value));
+  for (const [name, value] of Object.entries(attributes)) canvas.setAttribute(name, String(value));
   canvas.setAttribute("aria-valuetext", "Nothing selected");
   canvas.style.touchAction = "pan-y";
   ask();

@@ -14,8 +14,7 @@
  */
 
 /** `idle`: left, or not begun. `expired`: the session timed out on the server. `ended`: a summary or a final close. */
-export type State =
-  "idle" | "connecting" | "live" | "reconnecting" | "ended" | "expired";
+export type State = "idle" | "connecting" | "live" | "reconnecting" | "ended" | "expired";
 
 export interface AudioFormat {
   /** How samples are written; those of more than one byte are little-endian. */
@@ -27,8 +26,7 @@ export interface AudioFormat {
 }
 
 export type Delivery = "realtime" | "lossless";
-export type Feature =
-  "tone" | "speaker" | "transcript" | "queue" | "environ" | "scene" | "accent";
+export type Feature = "tone" | "speaker" | "transcript" | "queue" | "environ" | "scene" | "accent";
 
 export interface Settings {
   /** Milliseconds from window to window, 100 to `window_ms`. */
@@ -156,8 +154,7 @@ export interface ToneEvent extends AudioEvent, Latency {
 /** Who is heard: a turn hint, not an identification. */
 export interface SpeakerEvent extends AudioEvent, Latency {
   type: "speaker";
-  label:
-    "human_single" | "human_multi" | "ivr_synth" | "no_speaker" | "transfer";
+  label: "human_single" | "human_multi" | "ivr_synth" | "no_speaker" | "transfer";
   speaker_id: string | null;
   /** 0 to 1. */
   confidence: number | null;
@@ -195,8 +192,7 @@ export interface TranscriptEvent extends AudioEvent, Latency {
 /** What state the call is in. */
 export interface QueueEvent extends AudioEvent, Latency {
   type: "queue";
-  label:
-    "hold_music" | "ringback" | "busy" | "dtmf_tone" | "silence" | "dead_air";
+  label: "hold_music" | "ringback" | "busy" | "dtmf_tone" | "silence" | "dead_air";
   /** 0 to 1. */
   confidence: number | null;
   /** DTMF digits heard since the last such event, in order. */

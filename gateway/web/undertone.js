@@ -23,14 +23,7 @@ const environmentOf = (given = {}) => ({
 });
 
 /** @type {typeof import("./undertone.js").createSession} */
-export const createSession = async ({
-  url,
-  key,
-  audio,
-  settings,
-  metadata,
-  environment,
-} = {}) => {
+export const createSession = async ({ url, key, audio, settings, metadata, environment } = {}) => {
   const around = environmentOf(environment);
   const body = { ...AUDIO, ...audio, ...settings, ...metadata };
   return post(`${baseOf(url, around)}api/v1/sessions`, body, key, around);
@@ -38,16 +31,7 @@ export const createSession = async ({
 
 /** Where a connection begins. @param {any} options @returns {Promise<import("./client/types.js").Line>} */
 const lineOf = async (
-  {
-    url,
-    key,
-    ticket,
-    sessionId,
-    memento: old,
-    epoch,
-    after,
-    environment: given,
-  },
+  { url, key, ticket, sessionId, memento: old, epoch, after, environment: given },
   role = "",
 ) => {
   const environment = environmentOf(given);
@@ -61,8 +45,7 @@ const lineOf = async (
   };
   const texts = { sessionId: line.id, key, ticket, epoch: line.epoch };
   for (const [name, value] of Object.entries(texts)) {
-    if (value !== undefined && (typeof value !== "string" || !value))
-      throw invalid(name, "must be text");
+    if (value !== undefined && (typeof value !== "string" || !value)) throw invalid(name, "must be text");
   }
   const seen = after ?? old?.after;
   if (seen !== undefined && !(Number.isSafeInteger(seen) && seen >= 0))
@@ -86,11 +69,7 @@ export const connect = async (options = {}) => {
     line.id = created.id;
     line.credential = created.ticket;
   }
-  return openSession(
-    line,
-    /** @type {any} */ ({ ...AUDIO, ...audio, ...memento?.audio }),
-    seconds,
-  );
+  return openSession(line, /** @type {any} */ ({ ...AUDIO, ...audio, ...memento?.audio }), seconds);
 };
 
 /** @type {typeof import("./undertone.js").observe} */

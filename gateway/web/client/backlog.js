@@ -56,15 +56,10 @@ export const makeBacklog = (audio, nextSample, seconds) => {
       return wire;
     },
     get lossless() {
-      return (
-        this.delivery === "lossless" ||
-        marks.some((one) => one.message.delivery === "lossless")
-      );
+      return this.delivery === "lossless" || marks.some((one) => one.message.delivery === "lossless");
     },
     get room() {
-      return this.lossless
-        ? Math.max(0, capacity - (nextSample - confirmed))
-        : Infinity;
+      return this.lossless ? Math.max(0, capacity - (nextSample - confirmed)) : Infinity;
     },
     get unsent() {
       return nextSample - Math.max(wire, base);
@@ -94,8 +89,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     },
 
     sayNow(message) {
-      if (message.type === "ack")
-        urgent = urgent.filter((one) => one.type !== "ack");
+      if (message.type === "ack") urgent = urgent.filter((one) => one.type !== "ack");
       urgent.push(message);
     },
 
@@ -113,8 +107,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
       }
       const until = mark?.at ?? nextSample;
       if (!most) return null;
-      if (wire >= base)
-        return audioTo(Math.min(until, limit ?? Infinity, wire + most));
+      if (wire >= base) return audioTo(Math.min(until, limit ?? Infinity, wire + most));
       const sample = Math.min(base, until);
       skips.push([wire, sample]);
       lostSamples += sample - wire;
@@ -141,10 +134,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     },
 
     answered(type, id) {
-      const mark = marks.find(
-        ({ sent, message }) =>
-          sent && message.type === type && message.id === id,
-      );
+      const mark = marks.find(({ sent, message }) => sent && message.type === type && message.id === id);
       marks = marks.filter((one) => one !== mark);
       return mark;
     },
@@ -156,8 +146,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     rewind(sample, renumbered) {
       for (const mark of marks) mark.sent = false;
       urgent = urgent.filter((one) => one.type === "ack" && !renumbered);
-      for (const [from, to] of skips)
-        if (from >= sample) lostSamples -= to - from;
+      for (const [from, to] of skips) if (from >= sample) lostSamples -= to - from;
       skips = [];
       probe = NaN;
       draining = false;

@@ -20,8 +20,7 @@ const isIndex = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
 
 /** Gives `target` those properties of `source`, to read. @param {object} target @param {any} source */
 export const mirror = (target, source, names = [""]) => {
-  for (const name of names)
-    Object.defineProperty(target, name, { get: () => source[name] });
+  for (const name of names) Object.defineProperty(target, name, { get: () => source[name] });
 };
 
 /** @type {MakeCourse} */
@@ -72,8 +71,7 @@ export const makeCourse = (line, driver) => {
   const move = (input, detail = {}) => {
     const previous = it.state;
     it.state = step(previous, input);
-    if (input === "loss" || it.state !== previous)
-      tell("state", { state: it.state, previous, ...detail });
+    if (input === "loss" || it.state !== previous) tell("state", { state: it.state, previous, ...detail });
   };
 
   const wait = (ms = 0, then = () => {}) => {
@@ -84,9 +82,7 @@ export const makeCourse = (line, driver) => {
   /** @param {"final" | "expiry"} input @param {Problem} [error] */
   const finish = (input, reason = "", closeCode = LOST, error) => {
     const code = closeCode === LOST ? "unreachable" : reason || "closed";
-    const failure =
-      error ??
-      new UndertoneError(code, "the connection came to its end", { closeCode });
+    const failure = error ?? new UndertoneError(code, "the connection came to its end", { closeCode });
     const { opening } = it;
     env.clearTimeout(timer);
     it.opening = null;
@@ -100,9 +96,7 @@ export const makeCourse = (line, driver) => {
     driver.hangUp();
     triedAt = env.now();
     it.drain = it.fatal = null;
-    wait(Math.min(ATTEMPT_MS, Math.max(1_000, leftMs)), () =>
-      course.lost(LOST, "timeout"),
-    );
+    wait(Math.min(ATTEMPT_MS, Math.max(1_000, leftMs)), () => course.lost(LOST, "timeout"));
     try {
       driver.dial(it.elsewhere ?? base);
     } catch (error) {
@@ -126,15 +120,7 @@ export const makeCourse = (line, driver) => {
 
   /** @param {SessionWelcome} welcome */
   const welcomed = (welcome) => {
-    const {
-      epoch,
-      next_seq,
-      next_sample = 0,
-      recovered,
-      replay_from,
-      limits,
-      heartbeat_s = 20,
-    } = welcome;
+    const { epoch, next_seq, next_sample = 0, recovered, replay_from, limits, heartbeat_s = 20 } = welcome;
     if (
       welcome.session_id !== id ||
       !isIndex(next_seq) ||
@@ -147,8 +133,7 @@ export const makeCourse = (line, driver) => {
     const seen = renumbered ? 0 : (it.after ?? 0);
     driver.adopt?.(welcome, renumbered);
     // What gets the number of an event that the server has forgotten is new to us.
-    it.after =
-      !recovered && seen >= next_seq ? (replay_from ?? next_seq) - 1 : seen;
+    it.after = !recovered && seen >= next_seq ? (replay_from ?? next_seq) - 1 : seen;
     it.epoch = epoch;
     it.credential = welcome.resume_token ?? it.credential;
     if (it.welcome) it.resumes++;
@@ -175,11 +160,8 @@ export const makeCourse = (line, driver) => {
   const asked = (code = 0, problem) => {
     const { drain, retryMs } = it;
     try {
-      const there = drain?.reconnect_url
-        ? baseOf(drain.reconnect_url, env)
-        : null;
-      if (there?.startsWith(base.slice(0, 5).replace(/:$/, "")))
-        it.elsewhere = there; // no encryption is given up
+      const there = drain?.reconnect_url ? baseOf(drain.reconnect_url, env) : null;
+      if (there?.startsWith(base.slice(0, 5).replace(/:$/, ""))) it.elsewhere = there; // no encryption is given up
     } catch {} // a malformed address leads nowhere
     if (drain && code === 1012) return drain.retry_after_ms;
     return (problem?.retryAfterMs ?? 0) * (1 + env.random() / 4) || retryMs;
@@ -205,8 +187,7 @@ export const makeCourse = (line, driver) => {
           if (it.state === "live") {
             probe(Math.min(5_000, beatMs));
             watch();
-          } else if (it.state === "reconnecting" && now - triedAt > 1_000)
-            attempt();
+          } else if (it.state === "reconnecting" && now - triedAt > 1_000) attempt();
           else if (it.state === "idle" && it.welcome) {
             since = now;
             move("wake");
@@ -224,8 +205,7 @@ export const makeCourse = (line, driver) => {
           opening?.reject(left);
         },
       };
-      for (const each of [own, add])
-        Object.defineProperties(target, Object.getOwnPropertyDescriptors(each));
+      for (const each of [own, add]) Object.defineProperties(target, Object.getOwnPropertyDescriptors(each));
       mirror(target, it, ["state", "welcome", "lagMs", "missed", "resumes"]);
       return target;
     },
@@ -247,12 +227,10 @@ export const makeCourse = (line, driver) => {
       const { type, seq } = event ?? {};
       const live = it.state === "live";
       if (typeof type !== "string") throw malformed("an event needs a type");
-      if (live === (type === "welcome") && type !== "error")
-        throw malformed(`${type} is out of place`);
+      if (live === (type === "welcome") && type !== "error") throw malformed(`${type} is out of place`);
       if (type === "welcome") return welcomed(event);
       if (seq !== undefined) {
-        if (!isIndex(seq) || event.session_id !== id)
-          throw malformed("an event of something else");
+        if (!isIndex(seq) || event.session_id !== id) throw malformed("an event of something else");
         const expected = (it.after ?? 0) + 1;
         if (seq < expected) return;
         it.missed += seq - expected;
@@ -287,20 +265,15 @@ export const makeCourse = (line, driver) => {
       if (opening) return finish("final", reason, code, error);
       if (summary && mayReturn(code)) return finish("final", reason, 1000);
       if (!mayReturn(code) && (live || !it.elsewhere || code >= 4000)) {
-        const expired =
-          code === 4004 && (!summary || reason === "session_expired");
+        const expired = code === 4004 && (!summary || reason === "session_expired");
         return finish(expired ? "expiry" : "final", reason, code, error);
       }
       if (live) {
         if (now - since >= LIVED_MS) failures = 0;
         since = now;
-      } else if (now - since >= patienceMs)
-        return finish("expiry", "session_expired", code, error);
+      } else if (now - since >= patienceMs) return finish("expiry", "session_expired", code, error);
       else it.elsewhere = null; // whoever was to take over is not there; the old address may lead to another
-      const pause = Math.max(
-        backoffMs(failures++, env.random()),
-        asked(code, problem),
-      );
+      const pause = Math.max(backoffMs(failures++, env.random()), asked(code, problem));
       const retryMs = Math.min(pause, patienceMs - (now - since));
       move("loss", { reason, closeCode: code, error, retryMs });
       wait(retryMs, attempt);

@@ -13,8 +13,7 @@ export class UndertoneError extends Error {
 export const invalid = (param = "", message = "") =>
   new UndertoneError("invalid_field", `${param} ${message}`, { param });
 
-export const malformed = (message = "") =>
-  new UndertoneError("malformed_message", message);
+export const malformed = (message = "") => new UndertoneError("malformed_message", message);
 
 /** @param {import("../undertone.js").ErrorEvent} event @param {number} [closeCode] */
 export const errorOf = ({ code, message, param }, closeCode) =>

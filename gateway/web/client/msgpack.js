@@ -7,16 +7,8 @@ const MAX_DEPTH = 8;
 /** Bytes below which text is read by hand: a TextDecoder call costs more than that. */
 const SHORT = 24;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const {
-  getFloat32,
-  getFloat64,
-  getUint8,
-  getUint16,
-  getUint32,
-  getInt8,
-  getInt16,
-  getInt32,
-} = DataView.prototype;
+const { getFloat32, getFloat64, getUint8, getUint16, getUint32, getInt8, getInt16, getInt32 } =
+  DataView.prototype;
 const { getBigUint64, getBigInt64 } = DataView.prototype;
 /** From 0xca on. */
 const NUMBERS = [getFloat32, getFloat64, getUint8, getUint16, getUint32]
@@ -33,8 +25,7 @@ export function decode(bytes) {
   let at = 0;
 
   const skip = (count = 0) => {
-    if (count > bytes.length - at)
-      throw malformed("a msgpack value is cut short");
+    if (count > bytes.length - at) throw malformed("a msgpack value is cut short");
     at += count;
     return at - count;
   };
@@ -42,9 +33,7 @@ export function decode(bytes) {
   const number = (tag = 0) => {
     /** @type {number | bigint} */
     const read = NUMBERS[tag - 0xca].call(view, skip(SIZES[tag - 0xca]));
-    return typeof read === "bigint" && Number.isSafeInteger(Number(read))
-      ? Number(read)
-      : read;
+    return typeof read === "bigint" && Number.isSafeInteger(Number(read)) ? Number(read) : read;
   };
   /** A length of 1, 2 or 4 bytes, by power of two. */
   const length = (power = 0) => Number(number(0xcc + power));
@@ -54,8 +43,7 @@ export function decode(bytes) {
     if (size < SHORT) {
       let text = "";
       let next = start;
-      while (next < at && bytes[next] < 0x80)
-        text += String.fromCharCode(bytes[next++]);
+      while (next < at && bytes[next] < 0x80) text += String.fromCharCode(bytes[next++]);
       if (next === at) return text;
     }
     try {
@@ -68,8 +56,7 @@ export function decode(bytes) {
   /** Each value needs a byte: what claims more is refused before anything is made of it. */
   const enter = (count = 0, depth = 0) => {
     if (!depth) throw malformed("nested too deeply");
-    if (count > bytes.length - at)
-      throw malformed("a msgpack value is cut short");
+    if (count > bytes.length - at) throw malformed("a msgpack value is cut short");
   };
 
   const list = (count = 0, depth = 0) => {
@@ -113,8 +100,7 @@ export function decode(bytes) {
     if (tag >= 0xca && tag < 0xd4) return number(tag);
     if (tag === 0xc0) return null;
     if (tag === 0xc2 || tag === 0xc3) return tag === 0xc3;
-    if (tag < 0xc4 || tag > 0xc6)
-      throw malformed("a type of msgpack that is not taken");
+    if (tag < 0xc4 || tag > 0xc6) throw malformed("a type of msgpack that is not taken");
     const start = skip(length(tag - 0xc4));
     return bytes.slice(start, at);
   };

@@ -26,8 +26,7 @@ export const openObserver = (line) => {
     const headers = new Headers({ accept: "text/event-stream" });
     const credential = it.credential ?? line.key;
     if (credential) headers.set("authorization", `Bearer ${credential}`);
-    if (it.epoch !== undefined)
-      headers.set("last-event-id", `${it.epoch}:${it.after ?? 0}`);
+    if (it.epoch !== undefined) headers.set("last-event-id", `${it.epoch}:${it.after ?? 0}`);
     const url = `${base}api/v1/sessions/${encodeURIComponent(line.id)}/events`;
     const response = await env.fetch(url, {
       headers,
@@ -37,9 +36,7 @@ export const openObserver = (line) => {
     const { status, body } = response;
     if (status === 204) return course.lost(1000, "ended"); // nothing is left to tell
     if (status !== 200 || !body) {
-      const code =
-        CODES[/** @type {keyof typeof CODES} */ (status)] ??
-        (status < 500 ? 4008 : 1006);
+      const code = CODES[/** @type {keyof typeof CODES} */ (status)] ?? (status < 500 ? 4008 : 1006);
       const problem = await problemOf(response);
       return mine === call && course.lost(code, "", problem);
     }
@@ -49,19 +46,14 @@ export const openObserver = (line) => {
     while (mine === call) {
       const { done, value } = await reader.read();
       if (mine !== call) return;
-      if (done)
-        return course.lost(it.summary ? 1000 : 1006, "the stream ended");
+      if (done) return course.lost(it.summary ? 1000 : 1006, "the stream ended");
       course.alive();
       try {
         for (const { data } of parse(decoder.decode(value, { stream: true }))) {
           if (mine === call) course.hear(JSON.parse(data));
         }
       } catch (error) {
-        course.broken(
-          error instanceof SyntaxError
-            ? malformed("an event that is not JSON")
-            : error,
-        );
+        course.broken(error instanceof SyntaxError ? malformed("an event that is not JSON") : error);
       }
     }
   };
@@ -70,9 +62,7 @@ export const openObserver = (line) => {
     dial(base) {
       const mine = new AbortController();
       call = mine;
-      follow(base, mine).catch(
-        (error) => mine === call && course.lost(1006, "", unreachable(error)),
-      );
+      follow(base, mine).catch((error) => mine === call && course.lost(1006, "", unreachable(error)));
     },
     hangUp() {
       call?.abort();

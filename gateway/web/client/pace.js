@@ -11,8 +11,7 @@ export const makePace = (rate, factor = Infinity, burst = Infinity) => {
   let at = 0;
   return {
     wait(now) {
-      if (tokens < most)
-        tokens = Math.min(most, tokens + Math.max(0, now - at) * perMs);
+      if (tokens < most) tokens = Math.min(most, tokens + Math.max(0, now - at) * perMs);
       at = now;
       return tokens > 0 ? 0 : Math.max(1, -tokens / perMs);
     },

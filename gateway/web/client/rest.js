@@ -5,9 +5,7 @@ import { UndertoneError, invalid } from "./errors.js";
 /** The gateway's address, ending in "/". @type {import("./types.js").BaseOf} */
 export const baseOf = (url, environment) => {
   try {
-    const base = new URL(
-      String(url ?? environment.location?.origin).replace(/^ws/, "http"),
-    );
+    const base = new URL(String(url ?? environment.location?.origin).replace(/^ws/, "http"));
     if (!/^https?:$/.test(base.protocol)) throw base;
     return base.origin + base.pathname.replace(/(\/ws\/voice)?\/?$/, "/");
   } catch {
@@ -18,12 +16,9 @@ export const baseOf = (url, environment) => {
 /** @type {import("./types.js").ProblemOf} */
 export const problemOf = async (response) => {
   const { status } = response;
-  const { code, detail, param } =
-    (await response.json().catch(() => null)) ?? {};
+  const { code, detail, param } = (await response.json().catch(() => null)) ?? {};
   const after = response.headers.get("retry-after") ?? "";
-  const retryAfterMs = /^\d{1,6}$/.test(after)
-    ? Number(after) * 1000
-    : undefined;
+  const retryAfterMs = /^\d{1,6}$/.test(after) ? Number(after) * 1000 : undefined;
   const message = detail ?? `the gateway answered with HTTP ${status}`;
   return new UndertoneError(code ?? "refused", message, {
     status,

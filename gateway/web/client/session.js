@@ -12,15 +12,11 @@ const MAX_BYTES = 65_536;
 const MAX_BYTES_PER_S = 1e6;
 const MAX_UNANSWERED = 64;
 const ALIVE = "undertone.alive";
-const SETTINGS =
-  "hop_ms window_ms elcor language num_speakers min_confidence features delivery".split(
-    " ",
-  );
+const SETTINGS = "hop_ms window_ms elcor language num_speakers min_confidence features delivery".split(" ");
 const REFUSALS = ["invalid_field", "malformed_message", "message_too_large"];
 
 /** @param {AudioFormat} audio */
-const formatOf = ({ encoding, sample_rate, channels }) =>
-  [encoding, sample_rate, channels].join();
+const formatOf = ({ encoding, sample_rate, channels }) => [encoding, sample_rate, channels].join();
 
 /** @type {MakeSession} */
 export const openSession = (line, audio, seconds) => {
@@ -54,8 +50,7 @@ export const openSession = (line, audio, seconds) => {
         socket.send(message);
       } else if (message) socket.send(JSON.stringify(message));
       else {
-        if (wait && backlog.unsent)
-          pumping = env.setTimeout(pump, Math.max(20, wait));
+        if (wait && backlog.unsent) pumping = env.setTimeout(pump, Math.max(20, wait));
         break;
       }
     }
@@ -66,14 +61,9 @@ export const openSession = (line, audio, seconds) => {
   /** @param {ControlMessage} message */
   const say = (message) => {
     if (gone) return Promise.reject(gone);
-    if (ending)
-      return Promise.reject(
-        new UndertoneError("session_closed", "the session was asked to end"),
-      );
+    if (ending) return Promise.reject(new UndertoneError("session_closed", "the session was asked to end"));
     if (message.type !== "end" && backlog.unanswered >= MAX_UNANSWERED) {
-      return Promise.reject(
-        new UndertoneError("busy", "too many requests are without an answer"),
-      );
+      return Promise.reject(new UndertoneError("busy", "too many requests are without an answer"));
     }
     const answer = backlog.say(message);
     pump();
@@ -95,10 +85,7 @@ export const openSession = (line, audio, seconds) => {
       }
       const offered = ["undertone.v1.msgpack"];
       if (it.credential) offered.push(`undertone.ticket.${it.credential}`);
-      const opened = new env.WebSocket(
-        `${base.replace("http", "ws")}ws/voice?${query}`,
-        offered,
-      );
+      const opened = new env.WebSocket(`${base.replace("http", "ws")}ws/voice?${query}`, offered);
       socket = opened;
       opened.binaryType = "arraybuffer";
       opened.onerror = () => {}; // the close that follows says as much
@@ -109,8 +96,7 @@ export const openSession = (line, audio, seconds) => {
         if (opened !== socket) return;
         course.alive();
         try {
-          if (!(data instanceof ArrayBuffer) || data.byteLength > MAX_BYTES)
-            throw malformed("not an event");
+          if (!(data instanceof ArrayBuffer) || data.byteLength > MAX_BYTES) throw malformed("not an event");
           course.hear(decode(new Uint8Array(data)));
         } catch (error) {
           course.broken(error);
@@ -133,10 +119,7 @@ export const openSession = (line, audio, seconds) => {
       const { protocol, limits, delivery, next_sample } = welcome;
       const width = welcome.audio && widthOf(welcome.audio);
       const perSecond = width * welcome.audio?.sample_rate;
-      if (
-        protocol !== "undertone.v1" ||
-        !(perSecond > 0 && perSecond < MAX_BYTES_PER_S)
-      ) {
+      if (protocol !== "undertone.v1" || !(perSecond > 0 && perSecond < MAX_BYTES_PER_S)) {
         throw malformed("a welcome to another protocol");
       }
       const same = formatOf(welcome.audio) === formatOf(audio);
@@ -146,17 +129,8 @@ export const openSession = (line, audio, seconds) => {
       backlog.delivery = delivery;
       backlog.rewind(next_sample, renumbered);
       limit = welcome.limit;
-      pace = makePace(
-        audio.sample_rate,
-        limits?.realtime_factor,
-        limits?.burst_s,
-      );
-      most = Math.floor(
-        Math.min(
-          (limits?.max_message_bytes ?? MAX_BYTES) / width,
-          audio.sample_rate / 4,
-        ),
-      );
+      pace = makePace(audio.sample_rate, limits?.realtime_factor, limits?.burst_s);
+      most = Math.floor(Math.min((limits?.max_message_bytes ?? MAX_BYTES) / width, audio.sample_rate / 4));
     },
 
     answer(event) {
@@ -168,16 +142,11 @@ export const openSession = (line, audio, seconds) => {
         backlog.delivery = delivery;
         if (delivery === "realtime") limit = null;
         backlog.answered("configure")?.resolve(event);
-      } else if (type === "flushed")
-        backlog.answered("flush", id)?.resolve(event);
+      } else if (type === "flushed") backlog.answered("flush", id)?.resolve(event);
       else if (type === "summary") backlog.answered("end")?.resolve(event);
       else if (type === "drain") backlog.drain();
       else if (type === "pong") return t !== ALIVE && !backlog.ponged(t);
-      else if (
-        type === "error" &&
-        !event.fatal &&
-        REFUSALS.includes(event.code)
-      ) {
+      else if (type === "error" && !event.fatal && REFUSALS.includes(event.code)) {
         backlog.answered("configure")?.reject(errorOf(event));
       }
       return true;
@@ -206,10 +175,7 @@ export const openSession = (line, audio, seconds) => {
       return backlog.room;
     },
     get buffered() {
-      return (
-        (backlog.unsent + (socket?.bufferedAmount ?? 0) / backlog.width) /
-        audio.sample_rate
-      );
+      return (backlog.unsent + (socket?.bufferedAmount ?? 0) / backlog.width) / audio.sample_rate;
     },
     get memento() {
       const { epoch, after, credential } = it;
@@ -225,11 +191,8 @@ export const openSession = (line, audio, seconds) => {
 
     /** @param {ArrayBuffer | ArrayBufferView} pcm */
     send(pcm) {
-      const view = ArrayBuffer.isView(pcm)
-        ? pcm
-        : pcm instanceof ArrayBuffer && new Uint8Array(pcm);
-      if (!view)
-        throw new TypeError("audio must be an ArrayBuffer or a view of one");
+      const view = ArrayBuffer.isView(pcm) ? pcm : pcm instanceof ArrayBuffer && new Uint8Array(pcm);
+      if (!view) throw new TypeError("audio must be an ArrayBuffer or a view of one");
       if (view.byteLength % backlog.width) {
         throw new UndertoneError(
           "incomplete_sample",
@@ -237,9 +200,7 @@ export const openSession = (line, audio, seconds) => {
         );
       }
       if (gone || ending) return false;
-      const taken = backlog.append(
-        new Uint8Array(view.buffer, view.byteOffset, view.byteLength),
-      );
+      const taken = backlog.append(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
       if (taken) pump();
       return taken;
     },
@@ -248,17 +209,13 @@ export const openSession = (line, audio, seconds) => {
       if (!(samples <= backlog.capacity))
         return Promise.reject(invalid("samples", "must fit into the backlog"));
       if (gone) return Promise.reject(gone);
-      const promise = new Promise((resolve, reject) =>
-        waiting.push({ samples, resolve, reject }),
-      );
+      const promise = new Promise((resolve, reject) => waiting.push({ samples, resolve, reject }));
       pump();
       return promise;
     },
 
     configure(settings = {}) {
-      const wrong = Object.keys(settings).find(
-        (name) => !SETTINGS.includes(name),
-      );
+      const wrong = Object.keys(settings).find((name) => !SETTINGS.includes(name));
       return wrong
         ? Promise.reject(invalid(wrong, "is no setting"))
         : say({ ...settings, type: "configure" });
@@ -267,8 +224,7 @@ export const openSession = (line, audio, seconds) => {
     flush: () => say({ type: "flush", id: ++flushes }),
 
     ack(seq = -1) {
-      if (!Number.isSafeInteger(seq) || seq < 0)
-        throw invalid("seq", "must be a sequence number");
+      if (!Number.isSafeInteger(seq) || seq < 0) throw invalid("seq", "must be a sequence number");
       sayNow({ type: "ack", seq });
     },
 

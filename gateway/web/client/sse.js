@@ -14,17 +14,13 @@ export const makeParser = (onRetry) => {
   let size = 0;
 
   const take = (text = "") => {
-    const [, field, value] = /** @type {string[]} */ (
-      /^([^:]*):? ?(.*)$/s.exec(text)
-    );
+    const [, field, value] = /** @type {string[]} */ (/^([^:]*):? ?(.*)$/s.exec(text));
     if (field === "data") data.push(value);
     else if (field === "event") type = value;
     else if (field === "id" && !value.includes("\0")) id = value;
     else if (field === "retry" && /^\d+$/.test(value)) onRetry?.(Number(value));
     if (text) return [];
-    const messages = data.length
-      ? [{ type: type || "message", data: data.join("\n"), id }]
-      : [];
+    const messages = data.length ? [{ type: type || "message", data: data.join("\n"), id }] : [];
     type = "";
     data = [];
     size = 0;

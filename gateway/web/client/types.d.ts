@@ -12,11 +12,8 @@ import type {
   UndertoneError,
 } from "../undertone.js";
 
-export type Input =
-  "open" | "welcome" | "loss" | "final" | "expiry" | "leave" | "wake";
-export type Transitions = Readonly<
-  Record<State, Readonly<Partial<Record<Input, State>>>>
->;
+export type Input = "open" | "welcome" | "loss" | "final" | "expiry" | "leave" | "wake";
+export type Transitions = Readonly<Record<State, Readonly<Partial<Record<Input, State>>>>>;
 
 export interface ControlMessage {
   type: string;
@@ -61,10 +58,7 @@ export interface Backlog {
    * What goes onto the wire next, taken for sent; null where nothing does.
    * `limit`: sample index up to which audio may be sent. `most`: samples in one message; 0: controls only.
    */
-  take(
-    limit: number | null,
-    most: number,
-  ): Uint8Array<ArrayBuffer> | ControlMessage | null;
+  take(limit: number | null, most: number): Uint8Array<ArrayBuffer> | ControlMessage | null;
   /** The server has all audio before `sample`. */
   confirm(sample: number): void;
   /** From `drain` on the node answers, but takes no audio in. */
@@ -153,26 +147,13 @@ export interface Course {
   lost(code: number, why?: string, problem?: UndertoneError): void;
 }
 
-export type MakeBacklog = (
-  audio: AudioFormat,
-  nextSample: number,
-  seconds: number,
-) => Backlog;
+export type MakeBacklog = (audio: AudioFormat, nextSample: number, seconds: number) => Backlog;
 export type MakePace = (rate: number, factor?: number, burst?: number) => Pace;
-export type MakeParser = (
-  onRetry?: (ms: number) => void,
-) => (text: string) => StreamMessage[];
+export type MakeParser = (onRetry?: (ms: number) => void) => (text: string) => StreamMessage[];
 export type MakeCourse = (line: Line, driver: Driver) => Course;
-export type MakeSession = (
-  line: Line,
-  audio: AudioFormat,
-  seconds: number,
-) => Promise<Session>;
+export type MakeSession = (line: Line, audio: AudioFormat, seconds: number) => Promise<Session>;
 export type MakeObserver = (line: Line) => Promise<Observer>;
-export type BaseOf = (
-  url: string | undefined,
-  environment: Environment,
-) => string;
+export type BaseOf = (url: string | undefined, environment: Environment) => string;
 export type ProblemOf = (response: Response) => Promise<UndertoneError>;
 export type Post = (
   url: string,

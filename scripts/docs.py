@@ -42,6 +42,7 @@ PARTS: Mapping[str, Parts] = {
         "browser-client": lambda: _example("client.js", "js"),
         "python-client": lambda: _example("client.py", "python"),
     },
+    "docs/clients.md": {"browser-client": lambda: _example("client.js", "js")},
     "docs/tasks.md": {
         "task-lifecycle": lambda: _fence("mermaid", tasks.diagram()),
         "export-formats": _formats,

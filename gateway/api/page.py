@@ -1,6 +1,7 @@
-"""The live page and the JavaScript client, as they lie in `gateway/web`: public, read once, kept in RAM."""
+"""The live page and the JavaScript client out of `gateway/web`: public, read once, told without comments."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -8,6 +9,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
+import rcssmin
+import rjsmin
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -43,6 +46,12 @@ _MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
+_LEANER: Final[Mapping[str, Callable[[str], str]]] = {
+    ".js": rjsmin.jsmin,
+    ".css": rcssmin.cssmin,
+    ".html": lambda text: re.sub(r"\n\s*", "\n", text),
+}
+"""What says the same in fewer bytes: comments and indentation are a third, and no browser reads them."""
 _SAFE: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _OF_PAGES: Final = {
     "content-security-policy": POLICY,
@@ -99,5 +108,10 @@ def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
             headers = {"content-type": _MEDIA_TYPES[suffix], **_SAFE}
             if suffix == ".html":
                 headers |= _OF_PAGES
-            body = entry.read_bytes()
+            body = leaner(suffix, entry.read_bytes())
             yield path, File(body, entity_tag(body), headers)
+
+
+def leaner(suffix: str, body: bytes) -> bytes:
+    """A file of that kind without what only its authors need."""
+    return _LEANER[suffix](body.decode()).encode() if suffix in _LEANER else body

@@ -36,7 +36,6 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--remote-debugging-port=0",
 )
@@ -280,8 +279,17 @@ def chromium(microphone: Path) -> Iterator[Tab]:
 
 
 @contextmanager
-def browser(microphone: Path, *flags: str) -> Iterator[Browser]:
-    """The same, with as many tabs as one likes, and further `flags` of the command line."""
+def browser(microphone: Path, *flags: str, asks: bool = False) -> Iterator[Browser]:
+    """The same, with as many tabs as one likes.
+
+    Args:
+        microphone: a WAV file.
+        flags: further ones of the command line.
+        asks: whether pages get the microphone by `Browser.allow` only.
+    """
+    heard = [f"--use-file-for-fake-audio-capture={microphone}"]
+    if not asks:
+        heard.append("--use-fake-ui-for-media-stream")
     command = need_command("chromium")
     # Not under pytest's folder: the browser makes a socket in it, whose path must stay below 108 bytes.
     with (

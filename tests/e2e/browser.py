@@ -294,9 +294,7 @@ def browser(microphone: Path, *flags: str, asks: bool = False) -> Iterator[Brows
     # Not under pytest's folder: the browser makes a socket in it, whose path must stay below 108 bytes.
     with (
         tempfile.TemporaryDirectory(prefix="browser-") as profile,
-        _started(
-            command, (f"--use-file-for-fake-audio-capture={microphone}", *flags), Path(profile)
-        ) as address,
+        _started(command, (*heard, *flags), Path(profile)) as address,
         connect(address, proxy=None, compression=None, max_size=None) as socket,
     ):
         yield Browser(Wire(socket))

@@ -22,17 +22,19 @@ window.problems = [];
 window.longTasks = [];
 const dispatch = EventTarget.prototype.dispatchEvent;
 EventTarget.prototype.dispatchEvent = function (event) {
-  if (event instanceof CustomEvent && event.type === "event") heard.push({ ...event.detail, at: performance.now() });
+  if (event instanceof CustomEvent && event.type === "event")
+    heard.push({ ...event.detail, at: performance.now() });
   return dispatch.call(this, event);
 };
-const note = (kind) => (event) => problems.push(`${kind}: ${event.reason ?? event.message ?? event.violatedDirective}`);
+const note = (kind) => ({ reason, message, violatedDirective }) =>
+  problems.push(`${kind}: ${reason ?? message ?? violatedDirective}`);
 addEventListener("error", note("error"));
 addEventListener("unhandledrejection", note("rejection"));
 addEventListener("securitypolicyviolation", note("policy"));
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((one) => one.duration)))
   .observe({ type: "longtask" });
 """
-"""Put into the page before its own modules: every event that the client told it, and everything that went wrong."""
+"""Put into the page before its own modules: every event that the client told it, and all that went wrong."""
 
 
 @dataclass

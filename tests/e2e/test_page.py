@@ -1,4 +1,4 @@
-"""A person opens the page, presses a button and speaks; goes away, comes back; ends, and keeps what was said."""
+"""A person opens the page, presses a button, speaks; goes away, comes back; ends, and keeps what was said."""
 
 import json
 import time
@@ -244,7 +244,7 @@ def test_a_reloaded_page_goes_on(page: LivePage) -> None:
 
 
 def test_a_second_tab_follows(chromium: Browser, page: LivePage) -> None:
-    """With the link that the first one gives it sees the same, touches nothing, and its address bar is clean."""
+    """With the link that the first one gives it sees the same and touches nothing; its address bar is clean."""
     page.open().start()
     page.await_events("tone", 2)
     page.tab.click("#share")

@@ -1,4 +1,4 @@
-"""What goes wrong before anything was said: the page says what happened and what to do, and works afterwards."""
+"""What goes wrong before anything was said: the page says what happened, what to do, and works afterwards."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,8 +1,9 @@
 // What a session has to say, and may have to say again: its recent audio and its unanswered controls.
 //
 // Audio is one stretch without holes, [base, nextSample), in a ring. Realtime, the oldest falls out, and a
-// `position` declares what the server never got. Lossless, there is no room until the server has confirmed some;
-// as `flow` is silent while nothing moves, a `ping` goes out after every half ring: its `pong` confirms all before.
+// `position` declares what the server never got. Lossless, there is no room until the server has confirmed some.
+// No more is under way than `ahead`: a network that stalls would keep it, and deliver it all at once, as a flood.
+// `flow` confirms, but is silent while nothing moves, so a `ping` asks: its `pong` confirms all before it.
 
 const PROBE = "undertone.backlog:";
 /** @import { ControlMessage, MakeBacklog, Mark } from "./types.js" */
@@ -46,6 +47,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     width,
     capacity,
     delivery: "realtime",
+    ahead: Infinity,
     get lostSamples() {
       return lostSamples;
     },
@@ -94,7 +96,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     },
 
     take(limit, most) {
-      if (this.lossless && probe !== probe && wire - confirmed > capacity / 2) {
+      if (probe !== probe && wire - confirmed > Math.min(capacity / 2, this.ahead * 0.7)) {
         probe = wire;
         return { type: "ping", t: PROBE + wire };
       }
@@ -107,7 +109,8 @@ export const makeBacklog = (audio, nextSample, seconds) => {
       }
       const until = mark?.at ?? nextSample;
       if (!most) return null;
-      if (wire >= base) return audioTo(Math.min(until, limit ?? Infinity, wire + most));
+      const bound = this.lossless ? (limit ?? Infinity) : confirmed + this.ahead;
+      if (wire >= base) return audioTo(Math.min(until, bound, wire + most));
       const sample = Math.min(base, until);
       skips.push([wire, sample]);
       lostSamples += sample - wire;

@@ -10,6 +10,7 @@ export const makePace = (rate, factor = Infinity, burst = Infinity) => {
   let tokens = most;
   let at = 0;
   return {
+    burst: Math.floor(most),
     wait(now) {
       if (tokens < most) tokens = Math.min(most, tokens + Math.max(0, now - at) * perMs);
       at = now;

@@ -130,6 +130,7 @@ export const openSession = (line, audio, seconds) => {
       backlog.rewind(next_sample, renumbered);
       limit = welcome.limit;
       pace = makePace(audio.sample_rate, limits?.realtime_factor, limits?.burst_s);
+      backlog.ahead = pace.burst;
       most = Math.floor(Math.min((limits?.max_message_bytes ?? MAX_BYTES) / width, audio.sample_rate / 4));
     },
 

@@ -34,6 +34,8 @@ export interface Backlog {
   readonly width: number;
   readonly capacity: number;
   delivery: string;
+  /** Realtime: samples that may be under way, not confirmed. */
+  ahead: number;
   /** Samples let go before the server had them. */
   readonly lostSamples: number;
   /** Index of the next sample to be appended. */
@@ -75,6 +77,8 @@ export interface Backlog {
 
 /** A token bucket in samples; a fresh connection has a full one, as the server's does. */
 export interface Pace {
+  /** Samples that may go at once. */
+  burst: number;
   /** Milliseconds until more may be sent. */
   wait(now: number): number;
   spend(samples: number): void;

@@ -65,6 +65,7 @@ const steps = fc.array(
 /** Plays `course` and then lets everything arrive. @param {Step[]} course @param {boolean} lossless */
 function play(course, lossless) {
   const backlog = makeBacklog(AUDIO, 0, 5);
+  backlog.ahead = 35;
   const server = new Server();
   /** @type {any[]} written, not yet arrived */
   let wire = [];
@@ -77,6 +78,10 @@ function play(course, lossless) {
   const write = (most = 0) => {
     const message = backlog.take(lossless ? server.limit : null, most);
     if (message) wire.push(message);
+    const underWay = wire
+      .filter((one) => one instanceof Uint8Array)
+      .reduce((all, { length }) => all + length / 2, 0);
+    assert.ok(lossless || underWay <= backlog.ahead, "more is under way than the server takes at once");
     return message !== null;
   };
   const deliver = () => server.take(wire.shift());
@@ -260,4 +265,18 @@ test("a server that lost its history declares what nobody has any more", () => {
   backlog.rewind(20, true);
   assert.deepEqual(backlog.take(null, 10), { type: "position", sample: 150 });
   assert.equal(backlog.lostSamples, 130);
+});
+
+test("what a stalled network holds is no flood: beyond a bound nothing is written until the server answers", () => {
+  const backlog = makeBacklog(AUDIO, 0, 5);
+  backlog.ahead = 35;
+  backlog.append(pcm(0, 45));
+  const written = [];
+  for (let message; (message = backlog.take(null, 10));) written.push(message);
+  const samples = written.filter((one) => one instanceof Uint8Array).flatMap((one) => [...samplesOf(one)]);
+  assert.equal(samples.length, 35);
+  const { t } = /** @type {any} */ (written.find((one) => "type" in one));
+  assert.equal(backlog.take(null, 10), null);
+  backlog.ponged(t);
+  assert.equal(backlog.take(null, 10)?.length, 20);
 });

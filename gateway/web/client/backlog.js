@@ -31,6 +31,9 @@ export const makeBacklog = (audio, nextSample, seconds) => {
   /** Positions said that the server may not have. */
   let skips = [[0, 0]];
 
+  /** Samples that were written and may not be there yet. */
+  const underWay = () => skips.reduce((samples, [from, to]) => samples + from - to, wire - confirmed);
+
   /** A copy of what lies between `wire` and `end`. */
   const audioTo = (end = 0) => {
     if (end <= wire) return null;
@@ -96,7 +99,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     },
 
     take(limit, most) {
-      if (probe !== probe && wire - confirmed > Math.min(capacity / 2, this.ahead * 0.7)) {
+      if (probe !== probe && underWay() > Math.min(capacity / 2, this.ahead * 0.7)) {
         probe = wire;
         return { type: "ping", t: PROBE + wire };
       }
@@ -109,7 +112,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
       }
       const until = mark?.at ?? nextSample;
       if (!most) return null;
-      const bound = this.lossless ? (limit ?? Infinity) : confirmed + this.ahead;
+      const bound = this.lossless ? (limit ?? Infinity) : wire + this.ahead - underWay();
       if (wire >= base) return audioTo(Math.min(until, bound, wire + most));
       const sample = Math.min(base, until);
       skips.push([wire, sample]);

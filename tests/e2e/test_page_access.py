@@ -43,8 +43,8 @@ def violations(page: LivePage) -> list[str]:
     """What axe has against the page as it is now."""
     page.tab.console(axe() + "; 0")
     found = page.tab.console(
-        f"(await axe.run(document, {{ runOnly: {json.dumps(TAGS)} }})).violations.map("
-        "({ id, nodes }) => `${id}: ${nodes.map((node) => node.target + ' ' + node.failureSummary).join('; ')}`)"
+        f"""(await axe.run(document, {{ runOnly: {json.dumps(TAGS)} }})).violations.map(({{ id, nodes }}) =>
+              `${{id}}: ${{nodes.map((node) => node.target + " " + node.failureSummary).join("; ")}}`)"""
     )
     return list(found)
 

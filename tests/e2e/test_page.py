@@ -86,7 +86,7 @@ def test_one_button_and_it_shows_how_it_sounds(chromium: Browser, launch: Launch
     assert summary["gap_samples"] == 0
     assert summary["received_samples"] > 3 * 16_000
     assert page.shown("#after")
-    assert page.text("#main-button") == "Start"
+    assert page.text("#main-button").startswith("Start")
     final = next(
         event for event in reversed(page.heard) if event["type"] == "transcript" and event["is_final"]
     )

@@ -1,0 +1,68 @@
+// The sound on its way to the session: one source at a time, and its first moments held until the session is there.
+
+import { capture } from "../capture.js";
+
+const EARLY_FRAMES = 50;
+
+export class Listening {
+  /** @type {any} */
+  source = null;
+  /** @type {ArrayBuffer[]} */
+  #early = [];
+  /** @type {{send(pcm: ArrayBuffer): void} | null} */
+  #session = null;
+  #turn = 0;
+  /** Whether anything was captured since the source was opened. */
+  flowing = false;
+
+  /** @param {{onLevel: (level: {rms: number}) => void, onEnd: (reason: string) => void}} told */
+  constructor(told) {
+    this.told = told;
+  }
+
+  /** Open a source in place of the one before. @param {object} source @returns {Promise<void>} */
+  async open(source) {
+    await this.close();
+    const turn = ++this.#turn;
+    const mine = () => turn === this.#turn;
+    const opened = await capture({
+      source: /** @type {any} */ (source),
+      sampleRate: 16_000,
+      frameMs: 100,
+      onFrame: (/** @type {ArrayBuffer} */ pcm) => mine() && this.#take(pcm),
+      onLevel: (/** @type {{rms: number}} */ level) => mine() && this.told.onLevel(level),
+      onEnd: (/** @type {string} */ reason) => mine() && this.told.onEnd(reason),
+    });
+    if (mine()) this.source = opened;
+    else await opened.stop();
+  }
+
+  /** What was heard so far, and all that comes, goes to `session`. @param {{send(pcm: ArrayBuffer): void}} session */
+  feed(session) {
+    this.#session = session;
+    for (const pcm of this.#early.splice(0)) session.send(pcm);
+  }
+
+  /** The session is gone. */
+  async stop() {
+    this.#session = null;
+    await this.close();
+  }
+
+  async close() {
+    this.#turn += 1;
+    this.#early = [];
+    this.flowing = false;
+    const { source } = this;
+    this.source = null;
+    await source?.stop();
+  }
+
+  /** @param {ArrayBuffer} pcm */
+  #take(pcm) {
+    this.flowing = true;
+    if (this.#session) return this.#session.send(pcm);
+    this.#early.push(pcm);
+    if (this.#early.length > EARLY_FRAMES) this.#early.shift();
+  }
+}

@@ -1,0 +1,429 @@
+// The live page: one session from Start to its closing account, or one watched read-only.
+
+import { connect, observe } from "../undertone.js";
+import { watchVisibility } from "../visibility.js";
+import { wakeLock } from "../wake-lock.js";
+import { After } from "./after.js";
+import { createAnnouncer } from "./announcer.js";
+import { Bar } from "./bar.js";
+import { $, el, put, show, storage } from "./dom.js";
+import { Listening } from "./listening.js";
+import { Model } from "./model.js";
+import { NowPanel, describe } from "./now.js";
+import { linkFor, takeWatch } from "./observer.js";
+import { createRecord } from "./record.js";
+import { Chooser } from "./chooser.js";
+import { changes, forSession } from "./settings.js";
+import { createTimeline } from "./timeline.js";
+import { Transcript } from "./transcript.js";
+import * as words from "./words.js";
+
+/** @typedef {import("./words.js").Phase} Phase */
+
+const kept = storage("session");
+const now = () => performance.now();
+const sleep = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
+
+const model = new Model();
+const panel = new NowPanel();
+const transcript = new Transcript(model);
+const timeline = createTimeline({
+  canvas: $("timeline"),
+  detail: $("tl-detail"),
+});
+const lock = wakeLock({ navigator, document });
+const announcer = createAnnouncer({
+  say: (text) => put($("announcer"), text),
+  now,
+  setTimeout: (call, ms) => setTimeout(call, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+});
+const bar = new Bar(announcer.tell);
+const listening = new Listening({
+  onLevel: ({ rms }) => bar.level(rms, now()),
+  onEnd: sourceEnded,
+});
+const record = createRecord({
+  origin: location.origin,
+  key,
+  fetch: (input, init) => fetch(input, init),
+  sleep,
+});
+const after = new After({
+  record,
+  keyed: () => key() !== undefined,
+  problem: trouble,
+});
+const chooser = new Chooser({
+  onChange: settingsChanged,
+  onTheme: () => timeline.redraw(),
+});
+
+/** @type {Phase} */
+let phase = "idle";
+/** The session or the watched one. @type {any} */
+let session = null;
+let watching = takeWatch({ location, history, stored: kept });
+let hopMs = 1000;
+/** Samples: how far a watched session is known to be. */
+let heardTo = 0;
+/** What a returning network, or a key, should set off. @type {(() => void) | null} */
+let again = null;
+/** @type {Set<string>} */
+const dirty = new Set();
+
+function key() {
+  return kept.get("key") ?? undefined;
+}
+
+// Rendering: events only mark what changed; one frame draws all of it.
+
+/** @param {string[]} parts */
+function mark(...parts) {
+  if (parts.length && dirty.size === 0) requestAnimationFrame(draw);
+  for (const part of parts) dirty.add(part);
+}
+
+function draw() {
+  const parts = new Set(dirty);
+  dirty.clear();
+  if (parts.has("lines")) transcript.render();
+  if (parts.has("interim")) transcript.renderInterim();
+  if (parts.has("now")) drawNow();
+  if (parts.has("bar")) bar.render(phase, session?.lagMs, watching !== null);
+}
+
+function drawNow() {
+  panel.render(describe(model, now(), phase === "live", hopMs), words.idle(phase, watching !== null));
+}
+
+let ticks = 0;
+setInterval(() => {
+  if (document.hidden || (phase !== "live" && phase !== "reconnecting")) return;
+  timeline.live(Math.max(session?.nextSample ?? 0, heardTo));
+  if (++ticks % 5 === 0) mark("now", "bar");
+}, 100);
+
+/** @param {Phase} next */
+function enter(next) {
+  if (next === phase) return;
+  const before = phase;
+  phase = next;
+  mark("bar", "now");
+  if (next === "live" && before === "reconnecting") announcer.tell("Connected again.");
+  else if (next !== "starting") announcer.tell(`${words.connection(next, null, watching !== null)}.`);
+  if (next === "live") lock.take();
+  else if (next === "ended" || next === "expired" || next === "idle") lock.release();
+}
+
+/** @param {import("./model.js").Event} event */
+function take(event) {
+  if (event.type === "welcome") return welcome(event);
+  if (event.type === "configured") hopMs = event.hop_ms;
+  const seq = model.lastSeq;
+  const parts = model.add(event, now());
+  if (model.lastSeq === seq) return;
+  heardTo = Math.max(heardTo, event.end_sample ?? 0);
+  timeline.add(/** @type {any} */ (event));
+  if (event.type === "tone" && model.toneAt !== null) announcer.tone(/** @type {any} */ (event));
+  mark(...parts);
+}
+
+/** @type {string | null} */
+let epoch = null;
+
+/** @param {any} told */
+function welcome(told) {
+  if (epoch !== null && told.epoch !== epoch) clear();
+  epoch = told.epoch;
+  hopMs = told.hop_ms ?? hopMs;
+  model.welcome(told);
+  timeline.rate = model.rate;
+  if (watching && told.resume_token) kept.set("observe", { ...watching, ticket: told.resume_token });
+  put($("privacy"), words.privacy(location, told.limits?.closed_s));
+}
+
+function clear() {
+  model.clear();
+  heardTo = 0;
+  epoch = null;
+  timeline.clear();
+  transcript.clear();
+  announcer.reset();
+  mark("now", "lines", "interim");
+}
+
+// A session of one's own.
+
+async function start() {
+  if (phase === "starting" || phase === "live" || phase === "stopping") return;
+  const source = chooser.source();
+  if (!source) return chooser.open("file");
+  again = null;
+  bar.hush();
+  after.close();
+  show($("access"), false);
+  clear();
+  enter("starting");
+  try {
+    await listening.open(source);
+    void chooser.listDevices();
+    const { settings } = chooser;
+    await join({
+      settings: forSession(settings),
+      metadata: { device_type: "browser" },
+    });
+  } catch (error) {
+    await listening.stop();
+    enter("idle");
+    trouble(error, start);
+  }
+}
+
+/** @param {object} wanted */
+async function join(wanted) {
+  session = await connect(/** @type {any} */ ({ url: location.origin, key: key(), ...wanted }));
+  follow(session);
+  listening.feed(session);
+  remember();
+  enter("live");
+}
+
+/** Hear what a session says: events that came with its opening are dispatched after this. @param {any} told */
+function follow(told) {
+  if (told.welcome) welcome(told.welcome);
+  told.addEventListener("event", (/** @type {CustomEvent} */ { detail }) => take(detail));
+  told.addEventListener("state", (/** @type {CustomEvent} */ { detail }) => stateChanged(told, detail));
+}
+
+/** @param {any} told @param {{state: string, closeCode?: number, error?: any, reason?: string}} change */
+function stateChanged(told, { state, closeCode, error, reason }) {
+  if (told !== session) return;
+  if (state === "live" || state === "reconnecting") return enter(state);
+  if (state === "expired") {
+    finish("expired");
+    bar.notice(
+      words.problem({ code: "expired" }),
+      watching ? [] : [{ label: "Start a new one", press: start }],
+    );
+  } else if (state === "ended") {
+    finish("ended");
+    const code = closeCode === 4005 ? "replaced" : (error?.code ?? (closeCode === 1000 ? undefined : reason));
+    if (code && !model.summary)
+      trouble({ ...error, code, message: error?.message }, watching ? undefined : start);
+  }
+}
+
+async function stop() {
+  enter("stopping");
+  const ending = session;
+  await listening.close();
+  try {
+    await ending.end();
+  } catch (error) {
+    if (phase === "stopping") trouble(error);
+  }
+  if (phase === "stopping") finish("ended");
+}
+
+/** @param {"ended" | "expired"} how */
+function finish(how) {
+  kept.set("memento", null);
+  void listening.stop();
+  enter(how);
+  if (session) after.open(session.id, model.summary, !(watching && watching.ticket));
+  if (session && !watching) kept.set("last", session.id);
+}
+
+/** @param {string} reason */
+async function sourceEnded(reason) {
+  if (phase !== "live" && phase !== "reconnecting") return;
+  if (reason === "ended") return stop();
+  await listening.close();
+  bar.notice(words.problem({ code: reason }), [
+    { label: "Continue", press: () => relisten() },
+    { label: "Stop", press: stop },
+  ]);
+}
+
+/** Open the source again, or another, for the session that is there. */
+async function relisten() {
+  const source = chooser.source();
+  if (!source) return chooser.open("file");
+  try {
+    await listening.open(source);
+  } catch (error) {
+    trouble(error, relisten, "Continue");
+  }
+}
+
+/** A reload goes on with its session: what it said, then what it says, then the microphone. @param {any} memento */
+async function resume(memento) {
+  enter("starting");
+  const told = await recall(memento.session_id);
+  try {
+    await join({ memento: { ...memento, after: told ? model.lastSeq : 0 } });
+  } catch (error) {
+    const { code, status } = /** @type {any} */ (error);
+    const gone = status === 404 || ["session_not_found", "session_expired", "session_closed"].includes(code);
+    if (!gone) {
+      enter("idle");
+      return trouble(error, () => resume(memento));
+    }
+    session = { id: memento.session_id };
+    finish(code === "session_closed" ? "ended" : "expired");
+    bar.notice(words.problem({ code: "expired" }), [{ label: "Start a new one", press: start }]);
+    return;
+  }
+  const wait = () =>
+    bar.notice(words.problem({ code: "silent_start" }), [{ label: "Continue", press: relisten }]);
+  if (chooser.settings.source !== "microphone") return wait();
+  await relisten();
+  await sleep(3000);
+  if (listening.source && !listening.flowing && phase === "live") wait();
+}
+
+/** Fill the page with a session's record. @param {string} id @returns {Promise<boolean>} whether there is one */
+async function recall(id) {
+  try {
+    for await (const events of record.history(id)) {
+      model.replayTo = Infinity;
+      events.forEach(take);
+    }
+    return model.lastSeq > 0;
+  } catch {
+    return false;
+  }
+}
+
+// A session of somebody else's, read-only.
+
+async function watch() {
+  if (!watching) return;
+  document.body.classList.add("watching");
+  enter("starting");
+  if (!watching.ticket) await recall(watching.sessionId);
+  try {
+    const { sessionId, ticket } = watching;
+    session = await observe(
+      /** @type {any} */ ({
+        url: location.origin,
+        sessionId,
+        ticket,
+        after: model.lastSeq,
+      }),
+    );
+    follow(session);
+    if (session.state !== "live" && model.summary) finish("ended");
+    else enter("live");
+  } catch (error) {
+    enter("idle");
+    const { code, status } = /** @type {any} */ (error);
+    trouble(
+      watching.ticket && (status === 401 || code === "unauthorized") ? { code: "link_used" } : error,
+      watch,
+    );
+  }
+}
+
+async function share() {
+  let ticket;
+  try {
+    ticket = key() ? await record.ticket(session.id) : undefined;
+  } catch (error) {
+    return trouble(error);
+  }
+  const link = linkFor(location.origin, { sessionId: session.id, ticket });
+  const field = /** @type {HTMLInputElement} */ (
+    el("input", {
+      type: "text",
+      readonly: "",
+      value: link,
+      "aria-label": "Read-only link",
+    })
+  );
+  const copied = await navigator.clipboard?.writeText(link).then(
+    () => true,
+    () => false,
+  );
+  const good = ticket
+    ? "It can be opened once, within 30 seconds."
+    : "Whoever has it can read along, and no more.";
+  bar.notice({ title: copied ? "Read-only link copied" : "Read-only link", todo: good }, [], [field]);
+  field.select();
+}
+
+// What goes wrong, and what changes.
+
+/** @param {any} error @param {() => void} [retry] @param {string} [label] */
+function trouble(error, retry, label = "Try again") {
+  const known = {
+    code: error?.code,
+    message: error?.message,
+    status: error?.status,
+  };
+  const told = words.problem({ ...known, retryAfterMs: error?.retryAfterMs });
+  again = retry ?? null;
+  if (retry && (known.status === 401 || known.code === "unauthorized" || known.code === "invalid_key_hash")) {
+    kept.set("key", null);
+    show($("access"), true);
+    $("key").focus();
+    return;
+  }
+  bar.notice(told, retry ? [{ label, press: retry }] : []);
+}
+
+/** @param {import("./settings.js").Settings} before @param {import("./settings.js").Settings} settings */
+async function settingsChanged(before, settings) {
+  if (watching || (phase !== "live" && phase !== "reconnecting")) return;
+  const sourceToo = before.source !== settings.source || before.device !== settings.device;
+  if (sourceToo || before.processing !== settings.processing) void relisten();
+  const wanted = changes(before, settings);
+  if (Object.keys(wanted).length === 0) return;
+  try {
+    await session.configure(wanted);
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+function remember() {
+  const live = phase === "live" || phase === "reconnecting" || phase === "starting";
+  if (!watching && session?.memento && live) kept.set("memento", session.memento);
+}
+
+$("main-button").addEventListener("click", () => {
+  if (phase === "live" || phase === "reconnecting") void stop();
+  else void start();
+});
+$("share").addEventListener("click", share);
+$("access").addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  kept.set("key", $("key").value.trim() || null);
+  $("key").value = "";
+  show($("access"), false);
+  const next = again ?? start;
+  next();
+});
+$("zoom-in").addEventListener("click", () => timeline.zoom(1.5));
+$("zoom-out").addEventListener("click", () => timeline.zoom(1 / 1.5));
+$("follow").addEventListener("click", () => timeline.follow(true));
+timeline.addEventListener("view", (/** @type {any} */ event) =>
+  $("follow").setAttribute("aria-pressed", String(event.detail.following)),
+);
+addEventListener("pagehide", remember);
+setInterval(remember, 2000);
+addEventListener("online", () => {
+  if (session && phase === "reconnecting") session.wake();
+  else if (phase === "idle") again?.();
+});
+watchVisibility(
+  { hidden: remember, shown: () => (session?.wake?.(), mark("now", "bar")) },
+  { document, window, now },
+);
+
+put($("privacy"), words.privacy(location));
+mark("now", "lines", "interim", "bar");
+const memento = kept.get("memento");
+if (watching) void watch();
+else if (memento?.session_id) void resume(memento);

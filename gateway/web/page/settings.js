@@ -1,0 +1,113 @@
+// What a person chose: read from storage without trusting it, kept within the protocol's bounds, bound to the form.
+
+/**
+ * @typedef {{source: "microphone" | "tab" | "file", device: string, processing: boolean, window_ms: number,
+ *   hop_ms: number, language: string, num_speakers: number | null, elcor: boolean, min_confidence: number,
+ *   theme: "auto" | "light" | "dark"}} Settings
+ */
+
+/** @type {Readonly<Settings>} */
+export const DEFAULTS = Object.freeze({
+  source: "microphone",
+  device: "",
+  processing: false,
+  window_ms: 1000,
+  hop_ms: 1000,
+  language: "",
+  num_speakers: null,
+  elcor: false,
+  min_confidence: 0.1,
+  theme: "auto",
+});
+
+/** @param {unknown} value @param {number} least @param {number} most @param {number} otherwise */
+function within(value, least, most, otherwise) {
+  const number = typeof value === "string" && value.trim() === "" ? NaN : Number(value ?? NaN);
+  return Number.isFinite(number) ? Math.min(most, Math.max(least, number)) : otherwise;
+}
+
+/** @template {string} T @param {unknown} value @param {readonly T[]} known @param {T} otherwise @returns {T} */
+const oneOf = (value, known, otherwise) => known.find((one) => one === value) ?? otherwise;
+
+/** A BCP 47 tag in its usual spelling; empty where it is none. @param {unknown} value */
+export function languageTag(value) {
+  if (typeof value !== "string" || value.length > 35) return "";
+  try {
+    return Intl.getCanonicalLocales(value.trim())[0] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Settings out of anything: what is missing or wrong is as by default. @param {unknown} given @returns {Settings} */
+export function clamp(given) {
+  const raw = /** @type {Record<string, unknown>} */ (typeof given === "object" && given ? given : {});
+  const window_ms = Math.round(within(raw.window_ms, 200, 5000, DEFAULTS.window_ms));
+  const speakers = Math.round(within(raw.num_speakers, 0, 8, 0));
+  return {
+    source: oneOf(raw.source, ["microphone", "tab", "file"], DEFAULTS.source),
+    device: typeof raw.device === "string" ? raw.device : "",
+    processing: raw.processing === true,
+    window_ms,
+    hop_ms: Math.round(within(raw.hop_ms, 100, window_ms, Math.min(DEFAULTS.hop_ms, window_ms))),
+    language: languageTag(raw.language),
+    num_speakers: speakers || null,
+    elcor: raw.elcor === true,
+    min_confidence: within(raw.min_confidence, 0, 1, DEFAULTS.min_confidence),
+    theme: oneOf(raw.theme, ["auto", "light", "dark"], DEFAULTS.theme),
+  };
+}
+
+/** The part that the gateway is told. An open field is left out: there `null` means "as it was". @param {Settings} s */
+export const forSession = ({ window_ms, hop_ms, elcor, language, num_speakers, min_confidence }) => ({
+  window_ms,
+  hop_ms,
+  elcor,
+  min_confidence,
+  ...(language && { language }),
+  ...(num_speakers && { num_speakers }),
+});
+
+/** What a running session is to be told: only what differs. @param {Settings} before @param {Settings} after */
+export function changes(before, after) {
+  const [was, is] = [forSession(before), /** @type {Record<string, unknown>} */ (forSession(after))];
+  const differs = Object.keys(is).filter((name) => is[name] !== was[/** @type {keyof typeof was} */ (name)]);
+  return Object.fromEntries(differs.map((name) => [name, is[name]]));
+}
+
+const seconds = (/** @type {number} */ ms) => `${ms / 1000} s`;
+
+/** @param {HTMLFormElement} form @returns {Settings} what the form says */
+export function readForm(form) {
+  const data = new FormData(form);
+  const ticked = Object.fromEntries(["processing", "elcor"].map((name) => [name, data.has(name)]));
+  return clamp({ ...Object.fromEntries(data), ...ticked });
+}
+
+/** @param {HTMLFormElement} form @param {Settings} settings */
+export function fillForm(form, settings) {
+  for (const [name, value] of Object.entries(settings)) {
+    const field = /** @type {any} */ (form.elements.namedItem(name));
+    if (field.type === "checkbox") field.checked = value;
+    else field.value = value ?? "";
+  }
+  showValues(form, settings);
+}
+
+/** The figures beside the sliders. @param {HTMLFormElement} form @param {Settings} settings */
+export function showValues(form, settings) {
+  /** @type {[string, string][]} */
+  const told = [
+    ["window_ms", seconds(settings.window_ms)],
+    ["hop_ms", seconds(settings.hop_ms)],
+    ["min_confidence", `${Math.round(settings.min_confidence * 100)} of 100`],
+  ];
+  for (const [name, text] of told) {
+    const field = /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+    field.setAttribute("aria-valuetext", text);
+    /** @type {HTMLElement} */ (form.querySelector(`[data-of=${name}]`)).textContent = text;
+  }
+  const hop = /** @type {HTMLInputElement} */ (form.elements.namedItem("hop_ms"));
+  hop.max = String(settings.window_ms);
+  hop.value = String(settings.hop_ms);
+}

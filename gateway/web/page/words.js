@@ -1,0 +1,257 @@
+// Every word a person reads that isn't in index.html: labels of the protocol (docs/protocol.md) made plain.
+// Pure. A label nobody knows is made readable, never guessed at.
+
+/** @type {Record<string, string>} */
+const QUEUE = {
+  hold_music: "Hold music",
+  ringback: "Ringing",
+  busy: "Busy signal",
+  dtmf_tone: "Keys pressed",
+  silence: "Silence",
+  dead_air: "Dead air",
+};
+
+/** @type {Record<string, string>} */
+const FLAGS = {
+  flat_f0: "flat pitch",
+  loud: "louder than usual",
+  soft: "softer than usual",
+  fast: "fast",
+  slow: "slow",
+  tense: "pressed voice",
+  breathy: "breathy",
+  rising_terminal: "rising at the end",
+};
+
+/** @type {Record<string, string>} */
+const SPEAKERS = {
+  human_single: "One person",
+  human_multi: "Several people",
+  ivr_synth: "A machine voice",
+  no_speaker: "Nobody",
+  transfer: "Transfer",
+};
+
+/** @type {Record<string, string>} */
+const GAPS = {
+  client: "the audio did not reach the gateway",
+  overload: "the gateway was overloaded",
+  classifier: "the classifier failed",
+  drain: "the gateway was going away",
+  failover: "the gateway failed and another took over",
+};
+
+/** @type {Record<string, [string, string]>} What happened, and what to do. */
+const PROBLEMS = {
+  permission_denied: [
+    "The microphone is not allowed",
+    "Allow it by the icon beside the address, or in the browser's site settings. Then try again.",
+  ],
+  no_device: ["No microphone found", "Connect one, or choose another source in Settings. Then try again."],
+  device_busy: ["The microphone is in use", "Another app is holding it. Close that app, then try again."],
+  device_lost: ["The microphone went away", "Your session is still open. Connect it again, then continue."],
+  permission_lost: [
+    "The microphone is no longer allowed",
+    "Your session is still open. Allow the microphone again, then continue.",
+  ],
+  insecure_context: [
+    "This page can't use a microphone",
+    "Browsers allow it only over https, or on this machine at http://127.0.0.1 or http://localhost.",
+  ],
+  unsupported: ["This browser can't do that", "Use a current Chrome, Edge, Firefox or Safari."],
+  cancelled: ["Nothing was chosen", "Press Start to choose again."],
+  bad_file: ["This file can't be played", "Choose another recording in Settings, such as a WAV or MP3 file."],
+  no_audio_track: ["That tab shares no sound", "Share it again, with its sound switched on."],
+  silent_start: ["The browser waits for you", "Press Continue to listen again. Your session is still open."],
+  unauthorized: ["This gateway needs an access key", "Enter the key you were given."],
+  link_used: [
+    "This link no longer opens",
+    "A read-only link can be opened once, soon after it was made. Ask for a new one.",
+  ],
+  replaced: [
+    "Your session went on in another tab",
+    "This tab has let go of it. Close this tab, or start a new session here.",
+  ],
+  expired: [
+    "This session timed out while the page was away",
+    "Your words up to then are below. Start a new one when you like.",
+  ],
+  session_not_found: ["That session is gone", "It ended some time ago and was removed. Start a new one."],
+  session_closed: ["That session has ended", "What is left of it is below."],
+  session_limit: ["Too many sessions are open", "Stop one of the others, then try again."],
+  overloaded: ["The gateway is busy", "It takes nobody new just now."],
+  draining: ["The gateway is going away", "Another should answer soon."],
+  origin_not_allowed: [
+    "This gateway doesn't serve this address",
+    "Open the page at the gateway's own address, or add this one to its allowed origins.",
+  ],
+  idle_timeout: ["The session ended after a long quiet", "Start a new one when you like."],
+  unreachable: [
+    "The gateway can't be reached",
+    "Check that it runs and that you are connected. This page tries again when the network is back.",
+  ],
+};
+PROBLEMS.session_expired = PROBLEMS.expired;
+PROBLEMS.invalid_key_hash = PROBLEMS.unauthorized;
+
+/** `Warmly_Impatient` as people would write it. @param {string} label */
+export const readable = (label) =>
+  label
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .replace(/[\s_./-]+/g, " ")
+    .trim()
+    .toLowerCase();
+
+/** @param {string} text */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Minutes and seconds: `1:05`, `1:02:03`. @param {number} seconds */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
+}
+
+/** @param {number} n @param {string} one @param {string} [many] */
+export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** A length of time: `2 minutes 5 seconds`, `0.4 seconds`. @param {number} seconds */
+export function duration(seconds) {
+  if (seconds < 10) return count(Math.round(seconds * 10) / 10, "second");
+  const whole = Math.round(seconds);
+  const parts = [
+    [Math.floor(whole / 3600), "hour"],
+    [Math.floor(whole / 60) % 60, "minute"],
+    [whole % 60, "second"],
+  ];
+  return parts.flatMap(([n, unit]) => (n ? [count(Number(n), String(unit))] : [])).join(" ");
+}
+
+/** How sure a score sounds: low must read as low. @param {number} confidence */
+export function certainty(confidence) {
+  if (confidence < 0.3) return "a guess";
+  if (confidence < 0.5) return "not very sure";
+  return confidence < 0.75 ? "fairly sure" : "quite sure";
+}
+
+/** A score is not a chance, so it is no per cent. @param {number} confidence */
+export const score = (confidence) => `${Math.round(confidence * 100)} of 100`;
+
+/** How energetic a voice sounds, 0 to 1. @param {number} arousal */
+export const energy = (arousal) =>
+  ["very low", "low", "medium", "high", "very high"][Math.min(4, Math.max(0, Math.floor(arousal * 5)))];
+
+/** Where a tone is going; empty where nobody knows. @param {string | null} direction @param {number | null} by */
+export function shift(direction, by) {
+  if (direction === "stable") return "steady";
+  const way = { escalating: "rising", "de-escalating": "easing" }[direction ?? ""];
+  if (!way) return "";
+  if (by === null || (by >= 0.25 && by < 0.6)) return way;
+  return by < 0.25 ? `${way} a little` : `clearly ${way}`;
+}
+
+/** @param {string} name */
+export const flag = (name) => FLAGS[name] ?? readable(name);
+
+/** @param {string} label @param {string | null} [digits] how many keys, never which: they may be a secret */
+export const queue = (label, digits) =>
+  label === "dtmf_tone" && digits
+    ? count(digits.length, "key") + " pressed"
+    : (QUEUE[label] ?? capital(readable(label)));
+
+/** @param {string | null | undefined} id @param {string} [label] */
+export const speaker = (id, label) => id ?? (label ? (SPEAKERS[label] ?? capital(readable(label))) : "");
+
+/** @param {number} seconds @param {string} reason */
+export const gap = (seconds, reason) =>
+  `${seconds.toFixed(1)} s not heard: ${GAPS[reason] ?? readable(reason)}`;
+
+/** How far behind: to ten milliseconds, so that it is calm. @param {number | null | undefined} ms */
+export function lag(ms) {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "";
+  return ms < 995 ? `${Math.round(ms / 10) * 10} ms behind` : `${(ms / 1000).toFixed(1)} s behind`;
+}
+
+/** @typedef {"idle" | "starting" | "live" | "reconnecting" | "stopping" | "ended" | "expired"} Phase */
+
+/** The state of the connection. @param {Phase} phase @param {number | null} [ms] @param {boolean} [watching] */
+export function connection(phase, ms, watching) {
+  const behind = lag(ms);
+  const live = watching ? "Watching, read only" : "Live";
+  return {
+    idle: "Not connected",
+    starting: "Connecting",
+    live: behind ? `${live}, ${behind}` : live,
+    reconnecting: watching ? "Reconnecting" : "Reconnecting, your words are kept",
+    stopping: "Finishing",
+    ended: "Ended",
+    expired: "Timed out",
+  }[phase];
+}
+
+/** What the big panel says while nothing is heard: a word and a sentence. @param {Phase} phase @param {boolean} watching */
+export function idle(phase, watching) {
+  if (phase === "starting")
+    return ["One moment", watching ? "Opening the session." : "Opening the microphone."];
+  if (phase === "reconnecting") return ["Reconnecting", "What is heard meanwhile is kept for a few seconds."];
+  if (phase === "stopping") return ["Finishing", "The last words are on their way."];
+  if (phase === "ended") return ["Session over", "What was said is below."];
+  if (phase === "expired") return ["Timed out", "What was said until then is below."];
+  if (watching) return ["Not connected", "The session can't be read just now."];
+  return ["Ready", "Press Start and speak. You will see how it sounds within two seconds."];
+}
+
+/**
+ * What went wrong, and what to do.
+ * @param {{code?: string, message?: string, status?: number, retryAfterMs?: number}} error
+ */
+export function problem(error) {
+  const known = PROBLEMS[error.code ?? ""];
+  const byStatus = error.status === undefined ? PROBLEMS.unreachable : undefined;
+  const [title, todo] = known ??
+    (error.status === 401 ? PROBLEMS.unauthorized : undefined) ??
+    (error.status === 503 || error.status === 429 ? PROBLEMS.overloaded : undefined) ??
+    (error.message && error.code ? [`The gateway says: ${error.message}`, "Try again."] : byStatus) ?? [
+      "Something went wrong",
+      "Try again.",
+    ];
+  const wait = error.retryAfterMs ? ` Try again in ${duration(Math.ceil(error.retryAfterMs / 1000))}.` : "";
+  return { title, todo: todo + wait };
+}
+
+const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
+
+/** Where the audio goes. @param {{hostname: string, host: string, protocol: string}} place @param {number} [keptS] */
+export function privacy(place, keptS) {
+  const way = LOOPBACK.test(place.hostname)
+    ? `Audio goes to ${place.host} and stays on this machine.`
+    : `Audio goes to ${place.host}${place.protocol === "https:" ? ", encrypted on the way" : " without encryption"}.`;
+  const until = keptS
+    ? `until ${duration(keptS)} after the session ends`
+    : "for a while after the session ends";
+  return `${way} It is never stored on a disk. Words and tones are kept in memory there ${until}.`;
+}
+
+/**
+ * The closing account of a session.
+ * @param {{next_sample: number, classified_samples: number, gap_samples: number, pending_samples?: number,
+ *   duration_s: number, speakers: readonly string[], events: Record<string, number>, record_truncated?: boolean}} told
+ */
+export function account(told) {
+  const { next_sample: all, classified_samples: heard, gap_samples: missed } = told;
+  const events = Object.values(told.events).reduce((sum, n) => sum + n, 0);
+  const lines = [
+    `${capital(duration(told.duration_s))} of audio, ${count(told.speakers.length, "voice")}, ${count(events, "event")}.`,
+  ];
+  const rest = all - heard - missed - (told.pending_samples ?? 0);
+  const n = (/** @type {number} */ samples) => samples.toLocaleString("en");
+  if (rest !== 0) lines.push(`The account does not balance: ${n(Math.abs(rest))} samples differ.`);
+  else if (missed === 0) lines.push(`All ${n(all)} samples were listened to.`);
+  else
+    lines.push(
+      `Of ${n(all)} samples, ${n(heard)} were listened to and ${n(missed)} declared as not heard. None is missing.`,
+    );
+  if (told.record_truncated) lines.push("The record reached its limit and lacks what came later.");
+  return lines;
+}

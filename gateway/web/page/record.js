@@ -18,7 +18,7 @@ const PAUSES_MS = [100, 200, 400, 800];
 const OVER = ["ready", "failed", "cancelled"];
 
 /**
- * @param {{origin: string, key?: () => string | undefined, fetch: typeof fetch,
+ * @param {{origin: string, key?: () => string | undefined, fetch: typeof globalThis.fetch,
  *   sleep: (ms: number) => Promise<unknown>}} environment
  */
 export function createRecord({ origin, key, fetch, sleep }) {

@@ -30,10 +30,6 @@ export class After {
     show($("after"), true);
   }
 
-  close() {
-    show($("after"), false);
-  }
-
   #export() {
     const format = /** @type {HTMLSelectElement} */ ($("format")).value;
     return this.#make("export", { format }, async (task) => {

@@ -3,7 +3,6 @@
 import { connect, observe } from "../undertone.js";
 import { watchVisibility } from "../visibility.js";
 import { wakeLock } from "../wake-lock.js";
-import { After } from "./after.js";
 import { createAnnouncer } from "./announcer.js";
 import { Bar } from "./bar.js";
 import { $, el, put, show, storage } from "./dom.js";
@@ -11,7 +10,6 @@ import { Listening } from "./listening.js";
 import { Model } from "./model.js";
 import { NowPanel, describe } from "./now.js";
 import { linkFor, takeWatch } from "./observer.js";
-import { createRecord } from "./record.js";
 import { Chooser } from "./chooser.js";
 import { changes, forSession } from "./settings.js";
 import { createTimeline } from "./timeline.js";
@@ -19,6 +17,7 @@ import { Transcript } from "./transcript.js";
 import * as words from "./words.js";
 
 /** @typedef {import("./words.js").Phase} Phase */
+/** @typedef {{ record: import("./after.js").Record, after: import("./after.js").After }} Later */
 
 const kept = storage("session");
 const now = () => performance.now();
@@ -43,17 +42,22 @@ const listening = new Listening({
   onLevel: ({ rms }) => bar.level(rms, now()),
   onEnd: sourceEnded,
 });
-const record = createRecord({
-  origin: location.origin,
-  key,
-  fetch: (input, init) => fetch(input, init),
-  sleep,
-});
-const after = new After({
-  record,
-  keyed: () => key() !== undefined,
-  problem: trouble,
-});
+/** What only the end of a session, or a look back, needs: loaded then. @type {Promise<Later> | undefined} */
+let loaded;
+const later = () =>
+  (loaded ??= (async () => {
+    const [{ After }, { createRecord }] = await Promise.all([import("./after.js"), import("./record.js")]);
+    const record = createRecord({
+      origin: location.origin,
+      key,
+      fetch: (input, init) => fetch(input, init),
+      sleep,
+    });
+    return { record, after: new After({ record, keyed: () => key() !== undefined, problem: trouble }) };
+  })().catch((error) => {
+    loaded = undefined;
+    throw { code: "unreachable", message: String(error) };
+  }));
 const chooser = new Chooser({
   onChange: settingsChanged,
   onTheme: () => timeline.redraw(),
@@ -161,7 +165,7 @@ async function start() {
   if (!source) return chooser.open("file");
   again = null;
   bar.hush();
-  after.close();
+  show($("after"), false);
   show($("access"), false);
   clear();
   enter("starting");
@@ -231,7 +235,10 @@ function finish(how) {
   kept.set("memento", null);
   void listening.stop();
   enter(how);
-  if (session) after.open(session.id, model.summary, !(watching && watching.ticket));
+  if (session) {
+    const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
+    later().then(({ after }) => session?.id === id && after.open(id, summary, files), trouble);
+  }
   if (session && !watching) kept.set("last", session.id);
 }
 
@@ -286,6 +293,7 @@ async function resume(memento) {
 /** Fill the page with a session's record. @param {string} id @returns {Promise<boolean>} whether there is one */
 async function recall(id) {
   try {
+    const { record } = await later();
     for await (const events of record.history(id)) {
       model.replayTo = Infinity;
       events.forEach(take);
@@ -329,7 +337,7 @@ async function watch() {
 async function share() {
   let ticket;
   try {
-    ticket = key() ? await record.ticket(session.id) : undefined;
+    ticket = key() ? await (await later()).record.ticket(session.id) : undefined;
   } catch (error) {
     return trouble(error);
   }

@@ -123,3 +123,36 @@ def launch() -> Iterator[Callable[..., GatewayProcess]]:
     yield start
     for running in started:
         running.stop()
+
+
+LONG = "test_page_long.py"
+_LONG_STREAM = pytest.StashKey["subprocess.Popen[str]"]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The five minutes of the live page begin with the first test of this folder, if they are wanted at all."""
+    session = item.session
+    if _LONG_STREAM in session.stash or Path(__file__).parent not in item.path.parents:
+        return
+    if any(one.path.name == LONG for one in session.items):
+        session.stash[_LONG_STREAM] = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.long_stream"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nobody speaks to nobody."""
+    process = session.stash.get(_LONG_STREAM, None)
+    if process is not None and process.poll() is None:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def long_stream(request: pytest.FixtureRequest) -> "subprocess.Popen[str]":
+    """The process of `tests.e2e.long_stream`, which began some time ago."""
+    return request.session.stash[_LONG_STREAM]

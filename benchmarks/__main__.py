@@ -38,6 +38,7 @@ COSTS = {
     ),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
     "portable": ("benchmarks.portable", "Live sessions on one core, under stock uvicorn"),
+    "page": ("benchmarks.page", "The live page in a browser"),
 }
 FAULTS = {
     "storm": ("benchmarks.storm", "Connections cut every few seconds"),

@@ -295,7 +295,9 @@ def browser(microphone: Path, *flags: str, asks: bool = False) -> Iterator[Brows
     with (
         tempfile.TemporaryDirectory(prefix="browser-") as profile,
         _started(command, (*heard, *flags), Path(profile)) as address,
-        connect(address, proxy=None, compression=None, max_size=None) as socket,
+        connect(
+            address, proxy=None, compression=None, max_size=None, max_queue=None, ping_interval=None
+        ) as socket,
     ):
         yield Browser(Wire(socket))
 

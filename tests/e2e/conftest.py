@@ -130,7 +130,7 @@ _LONG_STREAM = pytest.StashKey["subprocess.Popen[str]"]()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The five minutes of the live page begin with the first test of this folder, if they are wanted at all."""
+    """The five minutes of the live page begin with the first test of this folder, if they are wanted."""
     session = item.session
     if _LONG_STREAM in session.stash or Path(__file__).parent not in item.path.parents:
         return

@@ -1,9 +1,10 @@
-"""Five minutes of a voice through the live page: `python -m tests.e2e.long_stream` tells as JSON what became of it.
+"""Five minutes of a voice through the live page: `python -m tests.e2e.long_stream` tells what became of it.
 
 It is a process of its own, so that the other tests needn't wait while somebody speaks.
 """
 
 import json
+import signal
 import sys
 import time
 from itertools import pairwise
@@ -51,4 +52,5 @@ def main(stream_s: float = STREAM_S) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing of it stays behind
     json.dump(main(), sys.stdout)

@@ -88,7 +88,7 @@ export function createTimeline({ canvas, detail, environment }) {
   function measure() {
     const ratio = environment?.devicePixelRatio ?? page.defaultView?.devicePixelRatio ?? 1;
     if (ratio !== dpr) painter.theme((dpr = ratio));
-    else if (!stale && canvas.clientWidth === width) return;
+    else if (!stale) return; // to ask for the width would lay the page out, with every frame
     rows = model.rows(painter.em);
     const { y, height: last } = rows[rows.length - 1];
     stale = false;
@@ -311,7 +311,10 @@ export function createTimeline({ canvas, detail, environment }) {
       passive: false,
     });
   page.addEventListener("visibilitychange", ask, { signal: stop.signal });
-  const watch = new env.ResizeObserver(ask);
+  const watch = new env.ResizeObserver(() => {
+    stale = true;
+    ask();
+  });
   watch.observe(canvas);
   const attributes = {
     role: "slider",

@@ -85,7 +85,7 @@ def test_one_button_and_it_shows_how_it_sounds(chromium: Browser, launch: Launch
     (summary,) = page.await_events("summary")
     assert summary["gap_samples"] == 0
     assert summary["received_samples"] > 3 * 16_000
-    assert page.shown("#after")
+    page.tab.until("document.querySelector('#after').checkVisibility()")
     assert page.text("#main-button").startswith("Start")
     final = next(
         event for event in reversed(page.heard) if event["type"] == "transcript" and event["is_final"]
@@ -109,6 +109,8 @@ def test_settings_count_at_once_and_stay(page: LivePage) -> None:
     page.tab.until("document.querySelector('#subtext').innerText.endsWith(':')")
     page.stop()
     page.open()
+    page.tab.click("#settings-open")
+    page.tab.until("document.querySelector('#settings').open")
     assert page.tab.console("document.querySelector('[name=elcor]').checked") is True
 
 
@@ -116,6 +118,7 @@ def test_a_recording_instead_of_a_microphone(page: LivePage) -> None:
     """It is heard at the pace it was spoken, to its last sample, and ends by itself."""
     page.open()
     page.tab.click("#settings-open")
+    page.tab.until("document.querySelector('#settings').open")
     page.tab.console(
         "const source = document.querySelector('#source'); source.value = 'file';"
         "source.dispatchEvent(new Event('change', { bubbles: true }))"
@@ -236,7 +239,7 @@ def test_a_reloaded_page_goes_on(page: LivePage) -> None:
     page.stop()
     (summary,) = page.await_events("summary")
     assert summary["gap_samples"] == 0
-    assert page.shown("#after")
+    page.tab.until("document.querySelector('#after').checkVisibility()")
     page.tab.reload()
     page.tab.until("document.querySelector('#state').dataset.phase === 'idle'")
 

@@ -66,6 +66,7 @@ def test_axe_finds_nothing(page: LivePage, look: str) -> None:
     page.await_events("tone", 3)
     check("live")
     page.tab.click("#settings-open")
+    page.tab.until("document.querySelector('#settings').open")
     check("settings")
     page.tab.press("Escape", 27)
     page.stop()
@@ -81,10 +82,13 @@ def test_nothing_hangs_over_on_a_phone(page: LivePage) -> None:
     page.await_events("tone", 2)
     assert page.tab.console("document.documentElement.scrollWidth") <= 320
     page.tab.click("#settings-open")
+    page.tab.until("document.querySelector('#settings').open")
     assert page.tab.console("document.documentElement.scrollWidth") <= 320
     assert page.tab.console("document.querySelector('#settings').scrollWidth") <= 320
     page.tab.press("Escape", 27)
     page.stop()
+    page.tab.until("document.querySelector('#after').checkVisibility()")
+    assert page.tab.console("document.documentElement.scrollWidth") <= 320
 
 
 def test_what_can_be_pressed_is_large_enough(page: LivePage) -> None:

@@ -41,7 +41,7 @@ export class Bar {
     const main = /** @type {HTMLButtonElement} */ ($("main-button"));
     put(main, label);
     main.setAttribute("aria-disabled", String(!enabled)); // keeps its focus, unlike `disabled`
-    main.dataset.phase = phase;
+    document.body.dataset.phase = phase;
     $("state").dataset.phase = phase;
     put($("state-text"), words.connection(phase, lagMs, watching));
     const running = phase === "live" || phase === "reconnecting";

@@ -1,107 +1,110 @@
-// The settings dialog: a form whose changes count at once and are remembered in this browser.
+// The settings dialog: a form whose changes count at once. Loaded when it is first opened.
 
-import { $, el, put, storage } from "./dom.js";
-import { DEFAULTS, clamp, fillForm, readForm, showValues } from "./settings.js";
+import { $, el, put } from "./dom.js";
+import { DEFAULTS, clamp } from "./settings.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
 
-const kept = storage("local");
+const seconds = (/** @type {number} */ ms) => `${ms / 1000} s`;
+
+/** @param {HTMLFormElement} form @returns {Settings} what the form says */
+export function readForm(form) {
+  const data = new FormData(form);
+  const ticked = Object.fromEntries(["processing", "elcor"].map((name) => [name, data.has(name)]));
+  return clamp({ ...Object.fromEntries(data), ...ticked });
+}
+
+/** @param {HTMLFormElement} form @param {Settings} settings */
+export function fillForm(form, settings) {
+  for (const [name, value] of Object.entries(settings)) {
+    const field = /** @type {any} */ (form.elements.namedItem(name));
+    if (field.type === "checkbox") field.checked = value;
+    else field.value = value ?? "";
+  }
+  showValues(form, settings);
+}
+
+/** The figures beside the sliders. @param {HTMLFormElement} form @param {Settings} settings */
+export function showValues(form, settings) {
+  /** @type {[string, string][]} */
+  const told = [
+    ["window_ms", seconds(settings.window_ms)],
+    ["hop_ms", seconds(settings.hop_ms)],
+    ["min_confidence", `${Math.round(settings.min_confidence * 100)} of 100`],
+  ];
+  for (const [name, text] of told) {
+    const field = /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+    field.setAttribute("aria-valuetext", text);
+    /** @type {HTMLElement} */ (form.querySelector(`[data-of=${name}]`)).textContent = text;
+  }
+  const hop = /** @type {HTMLInputElement} */ (form.elements.namedItem("hop_ms"));
+  hop.max = String(settings.window_ms);
+  hop.value = String(settings.hop_ms);
+}
 
 export class Chooser {
-  /** @param {{onChange: (before: Settings, after: Settings) => void, onTheme: () => void}} told */
-  constructor(told) {
-    this.told = told;
-    this.settings = clamp(kept.get("settings"));
-    this.form = /** @type {HTMLFormElement} */ ($("settings-form"));
-    this.dialog = /** @type {HTMLDialogElement} */ ($("settings"));
+  #form = /** @type {HTMLFormElement} */ ($("settings-form"));
+
+  /** @param {Settings} settings @param {(after: Settings) => void} onChange */
+  constructor(settings, onChange) {
+    this.settings = settings;
+    this.onChange = onChange;
+    const form = this.#form;
     this.#fill();
-    this.form.addEventListener("input", () => showValues(this.form, readForm(this.form)));
-    this.form.addEventListener("change", () => this.#set(readForm(this.form)));
-    this.form.addEventListener("submit", (event) => event.preventDefault());
-    $("settings-open").addEventListener("click", () => this.open());
-    $("settings-close").addEventListener("click", () => this.dialog.close());
+    form.addEventListener("input", () => showValues(form, readForm(form)));
+    form.addEventListener("change", () => this.#set(readForm(form)));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    $("settings-close").addEventListener("click", () => $("settings").close());
     $("settings-reset").addEventListener("click", () => {
       this.#set({ ...DEFAULTS });
       this.#fill();
     });
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", () => this.#theme());
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.listDevices());
-    this.dark = dark;
-    this.#theme();
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.#listDevices());
   }
 
   /** @param {string} [field] to begin with */
   open(field) {
-    void this.listDevices();
-    this.dialog.showModal();
-    if (field) $(field)?.focus();
-  }
-
-  /** What capture is to open; null where a file is still to be chosen. */
-  source() {
-    const { source, device, processing } = this.settings;
-    if (source === "tab") return { kind: "tab" };
-    if (source === "file") {
-      const file = /** @type {HTMLInputElement} */ ($("file")).files?.[0];
-      return file ? { kind: "file", file } : null;
-    }
-    return {
-      kind: "microphone",
-      processing,
-      ...(device && { deviceId: device }),
-    };
+    void this.#listDevices();
+    $("settings").showModal();
+    if (field) $(field).focus();
   }
 
   /** Their names are known once one was allowed. */
-  async listDevices() {
-    const all = (await navigator.mediaDevices?.enumerateDevices?.().catch(() => [])) ?? [];
-    const named = all.filter(
-      (one) => one.kind === "audioinput" && one.deviceId && one.deviceId !== "default",
+  async #listDevices() {
+    const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+    const inputs = all.filter(
+      ({ kind, deviceId }) => kind === "audioinput" && deviceId && deviceId !== "default",
     );
-    const options = named.map((one, at) =>
-      el("option", { value: one.deviceId }, one.label || `Microphone ${at + 1}`),
+    const options = inputs.map(({ deviceId, label }, at) =>
+      el("option", { value: deviceId }, label || `Microphone ${at + 1}`),
     );
-    const list = /** @type {HTMLSelectElement} */ ($("device"));
-    list.replaceChildren(el("option", { value: "" }, "The usual one"), ...options);
-    list.value = named.some((one) => one.deviceId === this.settings.device) ? this.settings.device : "";
+    $("device").replaceChildren(el("option", { value: "" }, "The usual one"), ...options);
+    const { device } = this.settings;
+    $("device").value = inputs.some(({ deviceId }) => deviceId === device) ? device : "";
   }
 
   #fill() {
-    fillForm(this.form, this.settings);
+    fillForm(this.#form, this.settings);
     this.#sourceFields();
   }
 
   /** @param {Settings} after */
   #set(after) {
-    const before = this.settings;
     this.settings = after;
-    kept.set("settings", after);
-    const typed = this.form.elements.namedItem("language");
-    const wrong = typed instanceof HTMLInputElement && typed.value.trim() !== "" && !after.language;
-    if (typed instanceof HTMLInputElement) typed.setAttribute("aria-invalid", String(wrong));
+    const wrong = $("language").value.trim() !== "" && !after.language;
+    $("language").setAttribute("aria-invalid", String(wrong));
     put(
       $("language-error"),
       wrong ? "That is no language tag. Leave it empty, or write one such as en-US." : "",
     );
-    showValues(this.form, after);
+    showValues(this.#form, after);
     this.#sourceFields();
-    this.#theme();
-    this.told.onChange(before, after);
+    this.onChange(after);
   }
 
   #sourceFields() {
-    for (const part of this.form.querySelectorAll("[data-for]")) {
+    for (const part of this.#form.querySelectorAll("[data-for]")) {
       /** @type {HTMLElement} */ (part).hidden = part.getAttribute("data-for") !== this.settings.source;
     }
-  }
-
-  #theme() {
-    const { theme } = this.settings;
-    const root = document.documentElement;
-    const next = theme === "auto" ? (this.dark.matches ? "dark" : "light") : theme;
-    if (root.dataset.theme === next) return;
-    root.dataset.theme = next;
-    this.told.onTheme();
   }
 }

@@ -5,21 +5,20 @@ import { watchVisibility } from "../visibility.js";
 import { wakeLock } from "../wake-lock.js";
 import { createAnnouncer } from "./announcer.js";
 import { Bar } from "./bar.js";
-import { $, el, put, show, storage } from "./dom.js";
+import { $, put, show, storage } from "./dom.js";
 import { Listening } from "./listening.js";
 import { Model } from "./model.js";
 import { NowPanel, describe } from "./now.js";
-import { linkFor, takeWatch } from "./observer.js";
-import { Chooser } from "./chooser.js";
-import { changes, forSession } from "./settings.js";
+import { takeWatch } from "./observer.js";
+import { changes, clamp, forSession } from "./settings.js";
 import { createTimeline } from "./timeline.js";
 import { Transcript } from "./transcript.js";
 import * as words from "./words.js";
 
 /** @typedef {import("./words.js").Phase} Phase */
-/** @typedef {{ record: import("./after.js").Record, after: import("./after.js").After }} Later */
 
 const kept = storage("session");
+const choices = storage("local");
 const now = () => performance.now();
 const sleep = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -42,25 +41,18 @@ const listening = new Listening({
   onLevel: ({ rms }) => bar.level(rms, now()),
   onEnd: sourceEnded,
 });
-/** What only the end of a session, or a look back, needs: loaded then. @type {Promise<Later> | undefined} */
-let loaded;
-const later = () =>
-  (loaded ??= (async () => {
-    const [{ After }, { createRecord }] = await Promise.all([import("./after.js"), import("./record.js")]);
-    const record = createRecord({
-      origin: location.origin,
-      key,
-      fetch: (input, init) => fetch(input, init),
-      sleep,
-    });
-    return { record, after: new After({ record, keyed: () => key() !== undefined, problem: trouble }) };
-  })().catch((error) => {
-    loaded = undefined;
-    throw { code: "unreachable", message: String(error) };
-  }));
-const chooser = new Chooser({
-  onChange: settingsChanged,
-  onTheme: () => timeline.redraw(),
+/** What few need at once is loaded when somebody does. */
+const record = once(async () => {
+  const { createRecord } = await import("./record.js");
+  return createRecord({ origin: location.origin, key, fetch: (input, init) => fetch(input, init), sleep });
+});
+const after = once(async () => {
+  const { After } = await import("./after.js");
+  return new After({ record: await record(), keyed: () => key() !== undefined, problem: trouble });
+});
+const chooser = once(async () => {
+  const { Chooser } = await import("./chooser.js");
+  return new Chooser(settings, choose);
 });
 
 /** @type {Phase} */
@@ -68,6 +60,7 @@ let phase = "idle";
 /** The session or the watched one. @type {any} */
 let session = null;
 let watching = takeWatch({ location, history, stored: kept });
+let settings = clamp(choices.get("settings"));
 let hopMs = 1000;
 /** Samples: how far a watched session is known to be. */
 let heardTo = 0;
@@ -79,6 +72,19 @@ const dirty = new Set();
 function key() {
   return kept.get("key") ?? undefined;
 }
+
+/** @template T @param {() => Promise<T>} load @returns {() => Promise<T>} */
+function once(load) {
+  /** @type {Promise<T> | undefined} */
+  let loaded;
+  return () =>
+    (loaded ??= load().catch((error) => {
+      loaded = undefined;
+      throw error.code ? error : { code: "unreachable", message: String(error) };
+    }));
+}
+
+const running = () => phase === "live" || phase === "reconnecting";
 
 // Rendering: events only mark what changed; one frame draws all of it.
 
@@ -103,7 +109,7 @@ function drawNow() {
 
 let ticks = 0;
 setInterval(() => {
-  if (document.hidden || (phase !== "live" && phase !== "reconnecting")) return;
+  if (document.hidden || !running()) return;
   timeline.live(Math.max(session?.nextSample ?? 0, heardTo));
   if (++ticks % 5 === 0) mark("now", "bar");
 }, 100);
@@ -154,6 +160,7 @@ function clear() {
   timeline.clear();
   transcript.clear();
   announcer.reset();
+  put($("no-lines"), "Words appear here as they are said.");
   mark("now", "lines", "interim");
 }
 
@@ -161,8 +168,8 @@ function clear() {
 
 async function start() {
   if (phase === "starting" || phase === "live" || phase === "stopping") return;
-  const source = chooser.source();
-  if (!source) return chooser.open("file");
+  const source = sourceOf();
+  if (!source) return choosing("file");
   again = null;
   bar.hush();
   show($("after"), false);
@@ -171,12 +178,7 @@ async function start() {
   enter("starting");
   try {
     await listening.open(source);
-    void chooser.listDevices();
-    const { settings } = chooser;
-    await join({
-      settings: forSession(settings),
-      metadata: { device_type: "browser" },
-    });
+    await join({ settings: forSession(settings), metadata: { device_type: "browser" } });
   } catch (error) {
     await listening.stop();
     enter("idle");
@@ -214,12 +216,14 @@ function stateChanged(told, { state, closeCode, error, reason }) {
     finish("ended");
     const code = closeCode === 4005 ? "replaced" : (error?.code ?? (closeCode === 1000 ? undefined : reason));
     if (code && !model.summary)
-      trouble({ ...error, code, message: error?.message }, watching ? undefined : start);
+      trouble({ ...error, code, message: error?.message }, watching ? undefined : start, "Start a new one");
   }
 }
 
 async function stop() {
+  bar.hush();
   enter("stopping");
+  after().catch(() => {}); // there when it is wanted; if not, it is asked for again
   const ending = session;
   await listening.close();
   try {
@@ -235,16 +239,14 @@ function finish(how) {
   kept.set("memento", null);
   void listening.stop();
   enter(how);
-  if (session) {
-    const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
-    later().then(({ after }) => session?.id === id && after.open(id, summary, files), trouble);
-  }
-  if (session && !watching) kept.set("last", session.id);
+  put($("no-lines"), "No words were heard.");
+  const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
+  after().then((panel) => session.id === id && panel.open(id, summary, files), trouble);
 }
 
 /** @param {string} reason */
 async function sourceEnded(reason) {
-  if (phase !== "live" && phase !== "reconnecting") return;
+  if (!running()) return;
   if (reason === "ended") return stop();
   await listening.close();
   bar.notice(words.problem({ code: reason }), [
@@ -255,8 +257,8 @@ async function sourceEnded(reason) {
 
 /** Open the source again, or another, for the session that is there. */
 async function relisten() {
-  const source = chooser.source();
-  if (!source) return chooser.open("file");
+  const source = sourceOf();
+  if (!source) return choosing("file");
   try {
     await listening.open(source);
   } catch (error) {
@@ -284,7 +286,7 @@ async function resume(memento) {
   }
   const wait = () =>
     bar.notice(words.problem({ code: "silent_start" }), [{ label: "Continue", press: relisten }]);
-  if (chooser.settings.source !== "microphone") return wait();
+  if (settings.source !== "microphone") return wait();
   await relisten();
   await sleep(3000);
   if (listening.source && !listening.flowing && phase === "live") wait();
@@ -293,8 +295,7 @@ async function resume(memento) {
 /** Fill the page with a session's record. @param {string} id @returns {Promise<boolean>} whether there is one */
 async function recall(id) {
   try {
-    const { record } = await later();
-    for await (const events of record.history(id)) {
+    for await (const events of (await record()).history(id)) {
       model.replayTo = Infinity;
       events.forEach(take);
     }
@@ -335,30 +336,13 @@ async function watch() {
 }
 
 async function share() {
-  let ticket;
   try {
-    ticket = key() ? await (await later()).record.ticket(session.id) : undefined;
+    const ticket = key() ? await (await record()).ticket(session.id) : undefined;
+    const { shareLink } = await import("./share.js");
+    await shareLink(bar, { sessionId: session.id, ticket });
   } catch (error) {
-    return trouble(error);
+    trouble(error);
   }
-  const link = linkFor(location.origin, { sessionId: session.id, ticket });
-  const field = /** @type {HTMLInputElement} */ (
-    el("input", {
-      type: "text",
-      readonly: "",
-      value: link,
-      "aria-label": "Read-only link",
-    })
-  );
-  const copied = await navigator.clipboard?.writeText(link).then(
-    () => true,
-    () => false,
-  );
-  const good = ticket
-    ? "It can be opened once, within 30 seconds."
-    : "Whoever has it can read along, and no more.";
-  bar.notice({ title: copied ? "Read-only link copied" : "Read-only link", todo: good }, [], [field]);
-  field.select();
 }
 
 // What goes wrong, and what changes.
@@ -381,30 +365,53 @@ function trouble(error, retry, label = "Try again") {
   bar.notice(told, retry ? [{ label, press: retry }] : []);
 }
 
-/** @param {import("./settings.js").Settings} before @param {import("./settings.js").Settings} settings */
-async function settingsChanged(before, settings) {
-  if (watching || (phase !== "live" && phase !== "reconnecting")) return;
-  const sourceToo = before.source !== settings.source || before.device !== settings.device;
-  if (sourceToo || before.processing !== settings.processing) void relisten();
-  const wanted = changes(before, settings);
-  if (Object.keys(wanted).length === 0) return;
-  try {
-    await session.configure(wanted);
-  } catch (error) {
-    trouble(error);
-  }
+/** What capture is to open; null where a file is still to be chosen. */
+function sourceOf() {
+  const { source, device, processing } = settings;
+  if (source === "microphone") return { kind: source, processing, ...(device && { deviceId: device }) };
+  const [file] = $("file").files;
+  return source === "tab" ? { kind: source } : file ? { kind: source, file } : null;
+}
+
+/** @param {string} [field] to begin with */
+function choosing(field) {
+  chooser().then((dialog) => dialog.open(field), trouble);
+}
+
+/** Other settings count at once. @param {import("./settings.js").Settings} next */
+function choose(next) {
+  const before = settings;
+  settings = next;
+  choices.set("settings", next);
+  theme();
+  if (watching || !running()) return;
+  /** @param {import("./settings.js").Settings} of */
+  const source = (of) => [of.source, of.device, of.processing].join();
+  if (source(before) !== source(next)) void relisten();
+  const wanted = changes(before, next);
+  if (Object.keys(wanted).length) session.configure(wanted).catch(trouble);
+}
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function theme() {
+  const auto = dark.matches ? "dark" : "light";
+  document.documentElement.dataset.theme = settings.theme === "auto" ? auto : settings.theme;
+  timeline.redraw();
 }
 
 function remember() {
-  const live = phase === "live" || phase === "reconnecting" || phase === "starting";
-  if (!watching && session?.memento && live) kept.set("memento", session.memento);
+  if (!watching && running()) kept.set("memento", session.memento);
 }
 
 $("main-button").addEventListener("click", () => {
-  if (phase === "live" || phase === "reconnecting") void stop();
-  else void start();
+  void (running() ? stop() : start());
 });
 $("share").addEventListener("click", share);
+$("settings-open").addEventListener("click", () => choosing());
+for (const look of [dark, matchMedia("(forced-colors: active)"), matchMedia("(prefers-contrast: more)")]) {
+  look.addEventListener("change", theme);
+}
 $("access").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   kept.set("key", $("key").value.trim() || null);
@@ -419,17 +426,24 @@ $("follow").addEventListener("click", () => timeline.follow(true));
 timeline.addEventListener("view", (/** @type {any} */ event) =>
   $("follow").setAttribute("aria-pressed", String(event.detail.following)),
 );
-addEventListener("pagehide", remember);
 setInterval(remember, 2000);
-addEventListener("online", () => {
-  if (session && phase === "reconnecting") session.wake();
-  else if (phase === "idle") again?.();
-});
+/** A wall clock: the other one may stand still while the machine sleeps. */
+const around = { document, window, now: () => Date.now() };
 watchVisibility(
-  { hidden: remember, shown: () => (session?.wake?.(), mark("now", "bar")) },
-  { document, window, now },
+  {
+    hidden: remember,
+    shown() {
+      session?.wake?.();
+      mark("now", "bar");
+    },
+    online() {
+      if (phase === "idle") again?.();
+      else session?.wake?.();
+    },
+  },
+  around,
 );
-
+theme();
 put($("privacy"), words.privacy(location));
 mark("now", "lines", "interim", "bar");
 const memento = kept.get("memento");

@@ -14,10 +14,6 @@ export function parseFragment(fragment) {
   return ticket && NAME.test(ticket) ? { sessionId, ticket } : { sessionId };
 }
 
-/** @param {string} origin @param {Watch} watch */
-export const linkFor = (origin, { sessionId, ticket }) =>
-  `${origin}/#observe=${sessionId}${ticket ? `&ticket=${ticket}` : ""}`;
-
 /**
  * Who is to be watched, if anybody: told by the address, or by what this tab remembers.
  * @param {{location: Location, history: History, stored: {get(name: string): any, set(name: string, value: unknown): void}}} environment

@@ -94,6 +94,9 @@ const PROBLEMS = {
 PROBLEMS.session_expired = PROBLEMS.expired;
 PROBLEMS.invalid_key_hash = PROBLEMS.unauthorized;
 
+/** What a table says of a name that may be any text. @template T @param {Record<string, T>} table @param {string} name */
+const said = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
 /** `Warmly_Impatient` as people would write it. @param {string} label */
 export const readable = (label) =>
   label
@@ -145,27 +148,28 @@ export const energy = (arousal) =>
 /** Where a tone is going; empty where nobody knows. @param {string | null} direction @param {number | null} by */
 export function shift(direction, by) {
   if (direction === "stable") return "steady";
-  const way = { escalating: "rising", "de-escalating": "easing" }[direction ?? ""];
+  const way = said({ escalating: "rising", "de-escalating": "easing" }, direction ?? "");
   if (!way) return "";
   if (by === null || (by >= 0.25 && by < 0.6)) return way;
   return by < 0.25 ? `${way} a little` : `clearly ${way}`;
 }
 
 /** @param {string} name */
-export const flag = (name) => FLAGS[name] ?? readable(name);
+export const flag = (name) => said(FLAGS, name) ?? readable(name);
 
 /** @param {string} label @param {string | null} [digits] how many keys, never which: they may be a secret */
 export const queue = (label, digits) =>
   label === "dtmf_tone" && digits
     ? count(digits.length, "key") + " pressed"
-    : (QUEUE[label] ?? capital(readable(label)));
+    : (said(QUEUE, label) ?? capital(readable(label)));
 
 /** @param {string | null | undefined} id @param {string} [label] */
-export const speaker = (id, label) => id ?? (label ? (SPEAKERS[label] ?? capital(readable(label))) : "");
+export const speaker = (id, label) =>
+  id ?? (label ? (said(SPEAKERS, label) ?? capital(readable(label))) : "");
 
 /** @param {number} seconds @param {string} reason */
 export const gap = (seconds, reason) =>
-  `${seconds.toFixed(1)} s not heard: ${GAPS[reason] ?? readable(reason)}`;
+  `${seconds.toFixed(1)} s not heard: ${said(GAPS, reason) ?? readable(reason)}`;
 
 /** How far behind: to ten milliseconds, so that it is calm. @param {number | null | undefined} ms */
 export function lag(ms) {
@@ -196,8 +200,8 @@ export function idle(phase, watching) {
     return ["One moment", watching ? "Opening the session." : "Opening the microphone."];
   if (phase === "reconnecting") return ["Reconnecting", "What is heard meanwhile is kept for a few seconds."];
   if (phase === "stopping") return ["Finishing", "The last words are on their way."];
-  if (phase === "ended") return ["Session over", "What was said is below."];
-  if (phase === "expired") return ["Timed out", "What was said until then is below."];
+  if (phase === "ended") return ["Session over", "What was said stays on this page."];
+  if (phase === "expired") return ["Timed out", "What was said until then stays on this page."];
   if (watching) return ["Not connected", "The session can't be read just now."];
   return ["Ready", "Press Start and speak. You will see how it sounds within two seconds."];
 }
@@ -207,7 +211,7 @@ export function idle(phase, watching) {
  * @param {{code?: string, message?: string, status?: number, retryAfterMs?: number}} error
  */
 export function problem(error) {
-  const known = PROBLEMS[error.code ?? ""];
+  const known = said(PROBLEMS, error.code ?? "");
   const byStatus = error.status === undefined ? PROBLEMS.unreachable : undefined;
   const [title, todo] = known ??
     (error.status === 401 ? PROBLEMS.unauthorized : undefined) ??
@@ -231,27 +235,4 @@ export function privacy(place, keptS) {
     ? `until ${duration(keptS)} after the session ends`
     : "for a while after the session ends";
   return `${way} It is never stored on a disk. Words and tones are kept in memory there ${until}.`;
-}
-
-/**
- * The closing account of a session.
- * @param {{next_sample: number, classified_samples: number, gap_samples: number, pending_samples?: number,
- *   duration_s: number, speakers: readonly string[], events: Record<string, number>, record_truncated?: boolean}} told
- */
-export function account(told) {
-  const { next_sample: all, classified_samples: heard, gap_samples: missed } = told;
-  const events = Object.values(told.events).reduce((sum, n) => sum + n, 0);
-  const lines = [
-    `${capital(duration(told.duration_s))} of audio, ${count(told.speakers.length, "voice")}, ${count(events, "event")}.`,
-  ];
-  const rest = all - heard - missed - (told.pending_samples ?? 0);
-  const n = (/** @type {number} */ samples) => samples.toLocaleString("en");
-  if (rest !== 0) lines.push(`The account does not balance: ${n(Math.abs(rest))} samples differ.`);
-  else if (missed === 0) lines.push(`All ${n(all)} samples were listened to.`);
-  else
-    lines.push(
-      `Of ${n(all)} samples, ${n(heard)} were listened to and ${n(missed)} declared as not heard. None is missing.`,
-    );
-  if (told.record_truncated) lines.push("The record reached its limit and lacks what came later.");
-  return lines;
 }

@@ -36,7 +36,9 @@ export function createAnnouncer({ say, now, setTimeout, clearTimeout }) {
   let timer = null;
 
   function speak() {
-    timer = null;
+    const left = toldAt + PACE_MS - now();
+    timer = left > 0 ? setTimeout(speak, left) : null;
+    if (timer !== null) return; // something was told meanwhile
     const tone = waiting;
     waiting = null;
     if (!tone || keyOf(tone) === told) return;
@@ -50,9 +52,7 @@ export function createAnnouncer({ say, now, setTimeout, clearTimeout }) {
     tone(tone) {
       if (tone.confidence < GUESS) return;
       waiting = tone;
-      const left = toldAt + PACE_MS - now();
-      if (left <= 0 && timer === null) speak();
-      else timer ??= setTimeout(speak, Math.max(0, left));
+      if (timer === null) speak();
     },
     /** At once, whatever the pace. @param {string} text */
     tell(text) {

@@ -47,6 +47,7 @@ export class Bar {
     const running = phase === "live" || phase === "reconnecting";
     show($("share"), running && !watching);
     show($("meter"), running && !watching);
+    if (!running) this.#silentSince = 0; // the next session's first moments may be silent
     const title = TITLES[phase] ? `${TITLES[phase]} · Undertone` : "Undertone";
     if (document.title !== title) document.title = title;
   }

@@ -15,7 +15,7 @@
 
 /** Lines kept; the gateway's own record has all of them. */
 export const MOST_LINES = 20_000;
-const TONES = 64;
+const TONES = 512;
 
 export class Model {
   lastSeq = 0;

@@ -16,7 +16,13 @@ const QUIET_MS = 2500;
 export function describe(model, now, live, hopMs) {
   const { tone, toneAt, speaker } = model;
   const fresh = tone && toneAt !== null && now - toneAt < QUIET_MS + 2 * hopMs;
-  const badges = [...model.badges.values()].filter((one) => now - one.at < BADGE_MS);
+  const badges = [...model.badges.values()]
+    .filter((one) => now - one.at < BADGE_MS)
+    .map(({ kind, label, digits }) => {
+      // a street can be busy without a busy signal
+      const text = kind === "queue" ? words.queue(label, digits) : words.capital(words.readable(label));
+      return { kind, text };
+    });
   if (!live || !tone || !fresh) {
     const nobody = speaker !== null || model.badges.has("queue") || tone !== null;
     const affect = live ? (nobody ? "Quiet" : "Listening") : "";
@@ -56,9 +62,9 @@ export class NowPanel {
     this.#renderBadges(told.badges);
   }
 
-  /** @param {import("./model.js").Badge[]} badges */
+  /** @param {{kind: string, text: string}[]} badges */
   #renderBadges(badges) {
-    const wanted = new Map(badges.map((one) => [one.kind, words.queue(one.label, one.digits)]));
+    const wanted = new Map(badges.map(({ kind, text }) => [kind, text]));
     for (const [kind, node] of this.#badges) {
       node.classList.toggle("gone", !wanted.has(kind));
       if (!wanted.has(kind)) node.setAttribute("aria-hidden", "true");

@@ -36,7 +36,7 @@ export function createRecord({ origin, key, fetch, sleep }) {
     }).catch(() => null);
     if (!answer) throw new ApiError({});
     if (answer.ok) return answer;
-    const problem = await answer.json().catch(() => ({}));
+    const problem = (await answer.json().catch(() => null)) ?? {};
     const wait = Number(answer.headers.get("retry-after"));
     const told = {
       code: problem.code,

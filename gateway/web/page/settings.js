@@ -22,7 +22,8 @@ export const DEFAULTS = Object.freeze({
 
 /** @param {unknown} value @param {number} least @param {number} most @param {number} otherwise */
 function within(value, least, most, otherwise) {
-  const number = typeof value === "string" && value.trim() === "" ? NaN : Number(value ?? NaN);
+  const told = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
+  const number = told ? Number(value) : NaN;
   return Number.isFinite(number) ? Math.min(most, Math.max(least, number)) : otherwise;
 }
 
@@ -31,9 +32,10 @@ const oneOf = (value, known, otherwise) => known.find((one) => one === value) ??
 
 /** A BCP 47 tag in its usual spelling; empty where it is none. @param {unknown} value */
 export function languageTag(value) {
-  if (typeof value !== "string" || value.length > 35) return "";
+  if (typeof value !== "string") return "";
   try {
-    return Intl.getCanonicalLocales(value.trim())[0] ?? "";
+    const [tag = ""] = Intl.getCanonicalLocales(value.trim());
+    return tag.length > 35 ? "" : tag; // the gateway takes no longer one
   } catch {
     return "";
   }
@@ -41,7 +43,7 @@ export function languageTag(value) {
 
 /** Settings out of anything: what is missing or wrong is as by default. @param {unknown} given @returns {Settings} */
 export function clamp(given) {
-  const raw = /** @type {Record<string, unknown>} */ (typeof given === "object" && given ? given : {});
+  const raw = /** @type {Record<string, unknown>} */ (given ?? {});
   const window_ms = Math.round(within(raw.window_ms, 200, 5000, DEFAULTS.window_ms));
   const speakers = Math.round(within(raw.num_speakers, 0, 8, 0));
   return {

@@ -46,10 +46,9 @@ export class Transcript {
   render() {
     const { lines, dropped } = this.model;
     const end = dropped + lines.length;
-    if (end === this.#to && this.list.lastElementChild) {
-      const last = lines[lines.length - 1]; // a gap that grew
-      put(/** @type {Element} */ (this.list.lastElementChild.querySelector(".text")), textOf(last));
-    }
+    const last = lines[this.#to - 1 - dropped];
+    const shown = this.list.lastElementChild?.querySelector(".text");
+    if (last && shown) put(shown, textOf(last)); // a gap may have grown
     const from = Math.max(this.#to, end - this.#room);
     if (from > this.#to) {
       this.list.replaceChildren();

@@ -79,6 +79,7 @@ const PROBLEMS = {
   session_not_found: ["That session is gone", "It ended some time ago and was removed. Start a new one."],
   session_closed: ["That session has ended", "What is left of it is below."],
   session_limit: ["Too many sessions are open", "Stop one of the others, then try again."],
+  task_limit: ["No more files can be made just now", "Wait a little, then try again."],
   overloaded: ["The gateway is busy", "It takes nobody new just now."],
   draining: ["The gateway is going away", "Another should answer soon."],
   origin_not_allowed: [
@@ -94,8 +95,8 @@ const PROBLEMS = {
 PROBLEMS.session_expired = PROBLEMS.expired;
 PROBLEMS.invalid_key_hash = PROBLEMS.unauthorized;
 
-/** What a table says of a name that may be any text. @template T @param {Record<string, T>} table @param {string} name */
-const said = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+/** What `table` itself has: no label is called `constructor`. @template T @param {Record<string, T>} table @param {string} name */
+const of = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
 /** `Warmly_Impatient` as people would write it. @param {string} label */
 export const readable = (label) =>
@@ -148,28 +149,27 @@ export const energy = (arousal) =>
 /** Where a tone is going; empty where nobody knows. @param {string | null} direction @param {number | null} by */
 export function shift(direction, by) {
   if (direction === "stable") return "steady";
-  const way = said({ escalating: "rising", "de-escalating": "easing" }, direction ?? "");
+  const way = of({ escalating: "rising", "de-escalating": "easing" }, direction ?? "");
   if (!way) return "";
   if (by === null || (by >= 0.25 && by < 0.6)) return way;
   return by < 0.25 ? `${way} a little` : `clearly ${way}`;
 }
 
 /** @param {string} name */
-export const flag = (name) => said(FLAGS, name) ?? readable(name);
+export const flag = (name) => of(FLAGS, name) ?? readable(name);
 
 /** @param {string} label @param {string | null} [digits] how many keys, never which: they may be a secret */
 export const queue = (label, digits) =>
   label === "dtmf_tone" && digits
     ? count(digits.length, "key") + " pressed"
-    : (said(QUEUE, label) ?? capital(readable(label)));
+    : (of(QUEUE, label) ?? capital(readable(label)));
 
 /** @param {string | null | undefined} id @param {string} [label] */
-export const speaker = (id, label) =>
-  id ?? (label ? (said(SPEAKERS, label) ?? capital(readable(label))) : "");
+export const speaker = (id, label) => id ?? (label ? (of(SPEAKERS, label) ?? capital(readable(label))) : "");
 
 /** @param {number} seconds @param {string} reason */
 export const gap = (seconds, reason) =>
-  `${seconds.toFixed(1)} s not heard: ${said(GAPS, reason) ?? readable(reason)}`;
+  `${seconds.toFixed(1)} s not heard: ${of(GAPS, reason) ?? readable(reason)}`;
 
 /** How far behind: to ten milliseconds, so that it is calm. @param {number | null | undefined} ms */
 export function lag(ms) {
@@ -211,12 +211,12 @@ export function idle(phase, watching) {
  * @param {{code?: string, message?: string, status?: number, retryAfterMs?: number}} error
  */
 export function problem(error) {
-  const known = said(PROBLEMS, error.code ?? "");
-  const byStatus = error.status === undefined ? PROBLEMS.unreachable : undefined;
-  const [title, todo] = known ??
-    (error.status === 401 ? PROBLEMS.unauthorized : undefined) ??
-    (error.status === 503 || error.status === 429 ? PROBLEMS.overloaded : undefined) ??
-    (error.message && error.code ? [`The gateway says: ${error.message}`, "Try again."] : byStatus) ?? [
+  const { code, status } = error;
+  const byStatus = status === undefined ? PROBLEMS.unreachable : undefined;
+  const [title, todo] = of(PROBLEMS, code ?? "") ??
+    (status === 401 ? PROBLEMS.unauthorized : undefined) ??
+    (status === 503 || status === 429 ? PROBLEMS.overloaded : undefined) ??
+    (code ? [`The gateway says: ${error.message || readable(`${code}`)}`, "Try again."] : byStatus) ?? [
       "Something went wrong",
       "Try again.",
     ];

@@ -39,6 +39,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.write_bytes(file.body)
     shutil.copy(ROOT / "gateway/web/package.json", root / "gateway/web")
     shutil.copytree(ROOT / "tests/vectors", root / "tests/vectors")
+    (root / "docs").mkdir()
+    shutil.copy(ROOT / "docs/protocol.md", root / "docs")
     folder = root / "tests/gateway/web"
     folder.mkdir(parents=True)
     for source in [*HERE.glob("*.js"), HERE / "package.json"]:

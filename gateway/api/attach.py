@@ -228,6 +228,7 @@ def _welcome(
             "burst_s": BURST_S,
             "log_events": settings.event_log_events,
             "detached_s": settings.session_detached_ttl_s,
+            "closed_s": settings.closed_retention_s,
         },
         heartbeat_s=settings.heartbeat_s,
     )

@@ -64,6 +64,22 @@ def forget(page: LivePage) -> None:
     page.tab.close()
 
 
+def choose(page: LivePage, talk: str | None) -> None:
+    """In the settings, a recording; None names no file yet."""
+    page.tab.click("#settings-open")
+    page.tab.until("document.querySelector('#settings').open")
+    page.tab.console(
+        "const source = document.querySelector('#source'); source.value = 'file';"
+        "source.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+    if talk is not None:
+        root = page.tab.call("DOM.getDocument")["root"]["nodeId"]
+        node = page.tab.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+        page.tab.call("DOM.setFileInputFiles", nodeId=node, files=[str(need_file(talk))])
+    page.tab.press("Escape", 27)
+    page.tab.until("!document.querySelector('#settings').open")
+
+
 # Speaking ---------------------------------------------------------------------------------------------------
 
 
@@ -117,17 +133,7 @@ def test_settings_count_at_once_and_stay(page: LivePage) -> None:
 def test_a_recording_instead_of_a_microphone(page: LivePage) -> None:
     """It is heard at the pace it was spoken, to its last sample, and ends by itself."""
     page.open()
-    page.tab.click("#settings-open")
-    page.tab.until("document.querySelector('#settings').open")
-    page.tab.console(
-        "const source = document.querySelector('#source'); source.value = 'file';"
-        "source.dispatchEvent(new Event('change', { bubbles: true }))"
-    )
-    root = page.tab.call("DOM.getDocument")["root"]["nodeId"]
-    node = page.tab.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-    talk = "/usr/share/sounds/alsa/Front_Center.wav"
-    page.tab.call("DOM.setFileInputFiles", nodeId=node, files=[str(need_file(talk))])
-    page.tab.press("Escape", 27)
+    choose(page, "/usr/share/sounds/alsa/Front_Center.wav")
     started = time.monotonic()
     page.start()
     page.await_phase("ended")
@@ -135,6 +141,34 @@ def test_a_recording_instead_of_a_microphone(page: LivePage) -> None:
     assert summary["duration_s"] == pytest.approx(1.428, abs=0.002)
     assert time.monotonic() - started > summary["duration_s"]
     assert (summary["gap_samples"], summary["classified_samples"]) == (0, summary["received_samples"])
+
+
+def test_a_double_click_is_one(page: LivePage) -> None:
+    """It starts, or stops: what the second click would do is not done."""
+    page.open()
+    page.tab.click("#main-button")
+    page.await_phase("live")
+    page.tab.click("#main-button")
+    page.await_events("tone")
+    page.stop()
+    page.tab.click("#main-button")
+    time.sleep(1)
+    page.await_phase("ended", 0.1)
+    assert page.shown("#after")
+
+
+def test_a_recording_chosen_while_a_microphone_is_heard(page: LivePage) -> None:
+    """The microphone is let go of at once; the recording is heard in its place, to its end."""
+    page.open().start()
+    page.await_events("tone")
+    choose(page, None)
+    sent = page.await_events("flow")[-1]["received"]
+    time.sleep(2)
+    assert page.await_events("flow")[-1]["received"] <= sent + 8_000
+    choose(page, "/usr/share/sounds/alsa/Front_Center.wav")
+    page.await_phase("ended")
+    (summary,) = page.await_events("summary")
+    assert summary["received_samples"] == pytest.approx(sent + 22_848, abs=8_000)
 
 
 # Away and back ----------------------------------------------------------------------------------------------
@@ -168,8 +202,12 @@ def test_a_network_that_is_too_slow(far: Callable[..., LivePage], line: Line) ->
     def slow(link: Link) -> None:
         link.up.delay_s = link.down.delay_s = 0.3
 
+    def quick(link: Link) -> None:
+        link.up.delay_s = link.down.delay_s = 0.0
+
     line.each(slow)
     page.await_events("tone", 5)
+    line.each(quick)
     line.each(Link.stall)
     time.sleep(8)
     line.each(Link.flow)

@@ -14,7 +14,7 @@ const BUTTONS = {
   starting: ["Starting", false],
   live: ["Stop", true],
   reconnecting: ["Stop", true],
-  stopping: ["Stopping", false],
+  stopping: ["Stopping", true], // again: without waiting for the gateway
   ended: ["Start again", true],
   expired: ["Start again", true],
 };

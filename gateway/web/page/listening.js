@@ -49,9 +49,10 @@ export class Listening {
     await this.close();
   }
 
-  async close() {
+  /** @param {boolean} [keep] what was heard before there was a session */
+  async close(keep) {
     this.#turn += 1;
-    this.#early = [];
+    if (!keep) this.#early = [];
     this.flowing = false;
     const { source } = this;
     this.source = null;

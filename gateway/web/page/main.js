@@ -57,6 +57,9 @@ const chooser = once(async () => {
 
 /** @type {Phase} */
 let phase = "idle";
+/** When it was entered: a second click of a double one is none. */
+let entered = -Infinity;
+const SETTLED_MS = 800;
 /** The session or the watched one. @type {any} */
 let session = null;
 let watching = takeWatch({ location, history, stored: kept });
@@ -84,6 +87,7 @@ function once(load) {
     }));
 }
 
+const CALM_MS = 900;
 const running = () => phase === "live" || phase === "reconnecting";
 
 // Rendering: events only mark what changed; one frame draws all of it.
@@ -100,10 +104,22 @@ function draw() {
   if (parts.has("lines")) transcript.render();
   if (parts.has("interim")) transcript.renderInterim();
   if (parts.has("now")) drawNow();
-  if (parts.has("bar")) bar.render(phase, session?.lagMs, watching !== null);
+  if (parts.has("bar")) bar.render(phase, behindMs(), watching !== null);
 }
 
+/** What has not left this machine is behind, too. */
+function behindMs() {
+  return Math.max(session?.lagMs ?? 0, (session?.buffered ?? 0) * 1000);
+}
+
+/** The tone that is shown, and since when: with small hops the next one waits, so that nothing flickers. */
+let [shown, shownAt] = [model.tone, -Infinity];
+
 function drawNow() {
+  if (model.tone !== shown) {
+    if (hopMs < CALM_MS && now() - shownAt < CALM_MS && phase === "live") return;
+    [shown, shownAt] = [model.tone, now()];
+  }
   panel.render(describe(model, now(), phase === "live", hopMs), words.idle(phase, watching !== null));
 }
 
@@ -118,7 +134,7 @@ setInterval(() => {
 function enter(next) {
   if (next === phase) return;
   const before = phase;
-  phase = next;
+  [phase, entered] = [next, now()];
   mark("bar", "now");
   if (next === "live" && before === "reconnecting") announcer.tell("Connected again.");
   else if (next !== "starting") announcer.tell(`${words.connection(next, null, watching !== null)}.`);
@@ -179,6 +195,7 @@ async function start() {
   try {
     await listening.open(source);
     await join({ settings: forSession(settings), metadata: { device_type: "browser" } });
+    if (!listening.source) await stop(); // a recording that was over before that
   } catch (error) {
     await listening.stop();
     enter("idle");
@@ -205,7 +222,7 @@ function follow(told) {
 /** @param {any} told @param {{state: string, closeCode?: number, error?: any, reason?: string}} change */
 function stateChanged(told, { state, closeCode, error, reason }) {
   if (told !== session) return;
-  if (state === "live" || state === "reconnecting") return enter(state);
+  if (state === "live" || state === "reconnecting") return phase === "stopping" ? undefined : enter(state);
   if (state === "expired") {
     finish("expired");
     bar.notice(
@@ -213,7 +230,7 @@ function stateChanged(told, { state, closeCode, error, reason }) {
       watching ? [] : [{ label: "Start a new one", press: start }],
     );
   } else if (state === "ended") {
-    finish("ended");
+    finish("ended", closeCode === 4005);
     const code = closeCode === 4005 ? "replaced" : (error?.code ?? (closeCode === 1000 ? undefined : reason));
     if (code && !model.summary)
       trouble({ ...error, code, message: error?.message }, watching ? undefined : start, "Start a new one");
@@ -234,18 +251,21 @@ async function stop() {
   if (phase === "stopping") finish("ended");
 }
 
-/** @param {"ended" | "expired"} how */
-function finish(how) {
+/** The session is over, or went on without this page. @param {"ended" | "expired"} how @param {boolean} [elsewhere] */
+function finish(how, elsewhere) {
   kept.set("memento", null);
+  kept.set("observe", null);
   void listening.stop();
   enter(how);
   put($("no-lines"), "No words were heard.");
   const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
+  if (elsewhere) return;
   after().then((panel) => session.id === id && panel.open(id, summary, files), trouble);
 }
 
 /** @param {string} reason */
 async function sourceEnded(reason) {
+  if (phase === "starting" && reason === "ended") return listening.close(true);
   if (!running()) return;
   if (reason === "ended") return stop();
   await listening.close();
@@ -258,7 +278,11 @@ async function sourceEnded(reason) {
 /** Open the source again, or another, for the session that is there. */
 async function relisten() {
   const source = sourceOf();
-  if (!source) return choosing("file");
+  if (!source) {
+    await listening.close(); // whoever chose a recording didn't choose the microphone
+    return choosing("file");
+  }
+  bar.hush();
   try {
     await listening.open(source);
   } catch (error) {
@@ -357,6 +381,9 @@ function trouble(error, retry, label = "Try again") {
   const told = words.problem({ ...known, retryAfterMs: error?.retryAfterMs });
   again = retry ?? null;
   if (retry && (known.status === 401 || known.code === "unauthorized" || known.code === "invalid_key_hash")) {
+    const hint = key() ? "The gateway did not accept that key." : "This gateway needs a key.";
+    put($("key-hint"), `${hint} It is kept in this tab only, until you close it.`);
+    announcer.tell(hint);
     kept.set("key", null);
     show($("access"), true);
     $("key").focus();
@@ -405,8 +432,17 @@ function remember() {
 }
 
 $("main-button").addEventListener("click", () => {
+  if (now() - entered < SETTLED_MS && phase !== "idle") return;
+  if (phase === "stopping") {
+    session.leave(); // the gateway doesn't answer
+    return finish("ended");
+  }
   void (running() ? stop() : start());
 });
+$("file").addEventListener("change", () => {
+  if (running() && settings.source === "file") void relisten();
+});
+addEventListener("hashchange", () => location.hash.includes("observe=") && location.reload());
 $("share").addEventListener("click", share);
 $("settings-open").addEventListener("click", () => choosing());
 for (const look of [dark, matchMedia("(forced-colors: active)"), matchMedia("(prefers-contrast: more)")]) {
@@ -414,7 +450,7 @@ for (const look of [dark, matchMedia("(forced-colors: active)"), matchMedia("(pr
 }
 $("access").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
-  kept.set("key", $("key").value.trim() || null);
+  kept.set("key", $("key").value.replace(/[^!-~]/g, "") || null); // what is pasted may bring what can't be seen
   $("key").value = "";
   show($("access"), false);
   const next = again ?? start;

@@ -8,6 +8,9 @@ import * as words from "./words.js";
 /** Badges go by themselves so long after they were last heard. */
 export const BADGE_MS = 6000;
 const QUIET_MS = 2500;
+const SILENT = ["no_speaker", "silence", "dead_air"];
+/** The gateway repeats a state that lasts every ten seconds. */
+const SILENT_MS = 15_000;
 
 /**
  * What the panel says, as plain words. Pure.
@@ -24,9 +27,18 @@ export function describe(model, now, live, hopMs) {
       return { kind, text };
     });
   if (!live || !tone || !fresh) {
-    const nobody = speaker !== null || model.badges.has("queue") || tone !== null;
-    const affect = live ? (nobody ? "Quiet" : "Listening") : "";
-    const subtext = live ? (nobody ? "Nobody is speaking." : "Nothing was heard yet.") : "";
+    // That no tone comes is no proof that nobody speaks: it is said only where the gateway says so, and lately.
+    const last = [speaker, model.badges.get("queue")];
+    const nobody = last.some((one) => one && SILENT.includes(one.label) && now - one.at < SILENT_MS);
+    const some = nobody || tone !== null;
+    const affect = live ? (some ? "Quiet" : "Listening") : "";
+    const subtext = live
+      ? nobody
+        ? "Nobody is speaking."
+        : some
+          ? "No tone just now."
+          : "Nothing yet."
+      : "";
     return { fresh: false, affect, subtext, badges, tone: null };
   }
   const affect = words.capital(words.readable(tone.affect ?? tone.label));

@@ -21,8 +21,8 @@ export function parseFragment(fragment) {
  */
 export function takeWatch({ location, history, stored }) {
   const watch = parseFragment(location.hash);
+  if (location.hash.includes("observe=")) history.replaceState(null, "", location.pathname + location.search);
   if (!watch) return stored.get("observe");
-  history.replaceState(null, "", location.pathname + location.search);
   stored.set("observe", watch);
   return watch;
 }

@@ -73,8 +73,8 @@ const PROBLEMS = {
     "This tab has let go of it. Close this tab, or start a new session here.",
   ],
   expired: [
-    "This session timed out while the page was away",
-    "Your words up to then are below. Start a new one when you like.",
+    "This session timed out",
+    "Nothing reached the gateway for too long. What was said until then stays on this page.",
   ],
   session_not_found: ["That session is gone", "It ended some time ago and was removed. Start a new one."],
   session_closed: ["That session has ended", "What is left of it is below."],
@@ -187,7 +187,7 @@ export function connection(phase, ms, watching) {
     idle: "Not connected",
     starting: "Connecting",
     live: behind ? `${live}, ${behind}` : live,
-    reconnecting: watching ? "Reconnecting" : "Reconnecting, your words are kept",
+    reconnecting: "Reconnecting",
     stopping: "Finishing",
     ended: "Ended",
     expired: "Timed out",
@@ -198,7 +198,7 @@ export function connection(phase, ms, watching) {
 export function idle(phase, watching) {
   if (phase === "starting")
     return ["One moment", watching ? "Opening the session." : "Opening the microphone."];
-  if (phase === "reconnecting") return ["Reconnecting", "What is heard meanwhile is kept for a few seconds."];
+  if (phase === "reconnecting") return ["Reconnecting", "What is said meanwhile is kept for five seconds."];
   if (phase === "stopping") return ["Finishing", "The last words are on their way."];
   if (phase === "ended") return ["Session over", "What was said stays on this page."];
   if (phase === "expired") return ["Timed out", "What was said until then stays on this page."];

@@ -44,3 +44,19 @@ test("no limits, no waiting; a clock set back does no harm", () => {
   const wait = pace.wait(1e6);
   assert.ok(pace.wait(0) >= wait);
 });
+
+test("a network that held what was under way, and what follows at once, are no flood together", () => {
+  const pace = makePace(1000, 4, 5);
+  const held = pace.burst;
+  pace.wait(0);
+  pace.spend(held);
+  let tokens = 5000 - held; // all of it arrives now, after a long stall: the server's bucket was full
+  for (let now = 60_000; now < 62_000; now += 10) {
+    tokens = Math.min(5000, tokens + 40);
+    while (pace.wait(now) === 0) {
+      pace.spend(250);
+      tokens -= 250;
+      assert.ok(tokens >= 0, "a flood");
+    }
+  }
+});

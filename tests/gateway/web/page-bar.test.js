@@ -37,7 +37,7 @@ test("in each phase the button, the title and what can be shared fit", () => {
     ["Starting", true, "Undertone", false],
     ["Stop", false, "Live · Undertone", true],
     ["Stop", false, "Reconnecting · Undertone", true],
-    ["Stopping", true, "Undertone", false],
+    ["Stopping", false, "Undertone", false],
     ["Start again", false, "Ended · Undertone", false],
     ["Start again", false, "Timed out · Undertone", false],
   ]);

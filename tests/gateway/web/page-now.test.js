@@ -39,21 +39,29 @@ test("a tone is fresh for two hops and a while, and never when it was only told 
   const model = new Model();
   model.welcome({ replay_to: 1 });
   model.add(tone(1, 0), 1000);
-  assert.deepEqual(told(describe(model, 1000, true, 1000)), [false, "Quiet", "Nobody is speaking."]);
+  assert.deepEqual(told(describe(model, 1000, true, 1000)), [false, "Quiet", "No tone just now."]);
 });
 
 test("before anything was heard it listens; afterwards it is quiet", () => {
-  assert.deepEqual(told(describe(new Model(), 0, true, 1000)), [
-    false,
-    "Listening",
-    "Nothing was heard yet.",
-  ]);
+  assert.deepEqual(told(describe(new Model(), 0, true, 1000)), [false, "Listening", "Nothing yet."]);
+  assert.equal(describe(heardAt([tone(1, 0)]), 60_000, true, 1000).affect, "Quiet");
+});
+
+test("that nobody speaks is said where the gateway says so, and lately: no tone is no proof", () => {
+  const subtext = (/** @type {any} */ one, /** @type {number} */ now) => {
+    const model = heardAt([one]);
+    return describe(model, now, true, 1000).subtext;
+  };
   for (const one of [
-    tone(1, 0),
     event("queue", 1, 0, { label: "silence" }),
+    event("queue", 1, 0, { label: "dead_air" }),
     event("speaker", 1, 0, { label: "no_speaker", speaker_id: null }),
-  ])
-    assert.equal(describe(heardAt([one]), 60_000, true, 1000).affect, "Quiet");
+  ]) {
+    assert.equal(subtext(one, 12_000), "Nobody is speaking.");
+    assert.notEqual(subtext(one, 60_000), "Nobody is speaking.");
+  }
+  assert.equal(subtext(tone(1, 0), 60_000), "No tone just now.");
+  assert.notEqual(subtext(event("queue", 1, 0, { label: "hold_music" }), 12_000), "Nobody is speaking.");
 });
 
 test("while not live nothing is claimed to be heard now", () => {

@@ -228,7 +228,7 @@ test("every phase of the connection has words", () => {
     }
   assert.equal(words.connection("live", 40), "Live, 40 ms behind");
   assert.equal(words.connection("live", null, true), "Watching, read only");
-  assert.equal(words.connection("reconnecting", 40), "Reconnecting, your words are kept");
+  assert.equal(words.connection("reconnecting", 40), "Reconnecting");
 });
 
 test("the privacy line says truly where the audio goes", () => {

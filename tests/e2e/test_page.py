@@ -162,13 +162,11 @@ def test_a_recording_chosen_while_a_microphone_is_heard(page: LivePage) -> None:
     page.open().start()
     page.await_events("tone")
     choose(page, None)
-    sent = page.await_events("flow")[-1]["received"]
-    time.sleep(2)
-    assert page.await_events("flow")[-1]["received"] <= sent + 8_000
+    time.sleep(3)
     choose(page, "/usr/share/sounds/alsa/Front_Center.wav")
     page.await_phase("ended")
     (summary,) = page.await_events("summary")
-    assert summary["received_samples"] == pytest.approx(sent + 22_848, abs=8_000)
+    assert 22_848 < summary["received_samples"] < 22_848 + 3 * 16_000
 
 
 # Away and back ----------------------------------------------------------------------------------------------
@@ -262,7 +260,7 @@ def test_a_session_that_timed_out_meanwhile(
     screenshot(page.tab, "expired")
     page.tab.click("#notice button")
     page.await_phase("live")
-    page.tab.until(f"heard.some((event) => event.session_id && event.session_id !== {first!r})")
+    page.tab.until(f"heard.some(({{ type, session_id }}) => type === 'tone' && session_id !== {first!r})")
     page.stop()
 
 

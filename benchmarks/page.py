@@ -21,7 +21,7 @@ from tests.e2e.page import LivePage, live_page
 from tests.needs import need_file
 from tests.vectors.messages import EVENTS
 
-STREAM_S: Final = 10.0
+STREAM_S: Final = 300.0
 HOUR_S: Final = 3_600
 BATCH_S: Final = 20
 """Seconds of events that are told at once, as after a resume."""
@@ -72,9 +72,8 @@ def streamed(chromium: Browser, url: str) -> Iterator[Row]:
     page.open()
     page.start()
     first = page.await_events("tone")[0]
-    began = page.tab.console("frames[0]") - 100
-    # What the window's last frame carried was spoken a window after the first one's beginning.
-    yield Row("first tone after the end of its window", first["at"] - began - 1_000, "ms")
+    whole = page.tab.console("frames[9]")  # ten frames of 100 ms are the first window
+    yield Row("first tone after the last frame of its window", first["at"] - whole, "ms")
     at_first = metrics(page.tab)
     time.sleep(STREAM_S)
     at_last = metrics(page.tab)

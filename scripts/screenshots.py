@@ -71,6 +71,7 @@ def main() -> None:
             page.tab.size(width, height)
             page.tab.prefer(color_scheme=scheme)
             page.tab.console("scrollTo(0, 0)")
+            time.sleep(1)  # colours take a moment
             page.tab.until(SPEAKS, 60)
             page.tab.screenshot(IMAGES / f"{name}.png")
         page.stop()

@@ -1,7 +1,8 @@
 // Draws the timeline. Colours are custom properties of the canvas: `--tl-` and a name of COLOURS, or
 // `speaker-1` to `speaker-8`. Patterns, letters and words tell things apart; colour only helps.
 
-import { clock, familyOf, wordOf } from "./timeline-detail.js";
+import { familyOf, wordOf } from "./timeline-detail.js";
+import { clock } from "./words.js";
 
 /** @import {Box, Event, Look, Mark, Painter, Piece, Row, Scene, Write} from "./timeline-types.js" */
 

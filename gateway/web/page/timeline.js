@@ -1,10 +1,11 @@
 // The timeline: minutes of history on a canvas, for pointer, touch, wheel and keyboard. It sets its own height.
 // To a screen reader it is a slider whose value is the selected event, told by `aria-valuetext`.
 
-import { clock, describe } from "./timeline-detail.js";
+import { describe } from "./timeline-detail.js";
 import { createPainter } from "./timeline-draw.js";
 import { createModel } from "./timeline-model.js";
 import { createEdge, createView } from "./timeline-view.js";
+import { clock } from "./words.js";
 
 /** @import {Environment, Mark, Methods, Row, Timeline} from "./timeline-types.js" */
 

@@ -109,12 +109,13 @@ export const readable = (label) =>
 /** @param {string} text */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Minutes and seconds: `1:05`, `1:02:03`. @param {number} seconds */
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
+/** Minutes and seconds: `1:05`, `1:05.3`, `1:02:03`. @param {number} seconds */
+export function clock(seconds, tenths = false) {
+  const t = Math.max(0, Math.floor(seconds * 10 + 1e-6));
+  const two = (/** @type {number} */ n) => String(n % 60).padStart(2, "0");
+  const minutes = Math.floor(t / 600);
+  const hours = minutes < 60 ? minutes : `${Math.floor(minutes / 60)}:${two(minutes)}`;
+  return `${hours}:${two(Math.floor(t / 10))}${tenths ? `.${t % 10}` : ""}`;
 }
 
 /** @param {number} n @param {string} one @param {string} [many] */
@@ -167,9 +168,11 @@ export const queue = (label, digits) =>
 /** @param {string | null | undefined} id @param {string} [label] */
 export const speaker = (id, label) => id ?? (label ? (of(SPEAKERS, label) ?? capital(readable(label))) : "");
 
+/** Why a stretch was not heard. @param {string} reason */
+export const unheard = (reason) => of(GAPS, reason) ?? readable(reason);
+
 /** @param {number} seconds @param {string} reason */
-export const gap = (seconds, reason) =>
-  `${seconds.toFixed(1)} s not heard: ${of(GAPS, reason) ?? readable(reason)}`;
+export const gap = (seconds, reason) => `${seconds.toFixed(1)} s not heard: ${unheard(reason)}`;
 
 /** How far behind: to ten milliseconds, so that it is calm. @param {number | null | undefined} ms */
 export function lag(ms) {

@@ -124,14 +124,18 @@ test("dialled keys are counted, never shown", () => {
 
 test("a clock reads back as the whole seconds it was given", () => {
   fc.assert(
-    fc.property(fc.double({ min: 0, max: 1e6, noNaN: true }), (seconds) => {
+    fc.property(fc.nat(1e9), (ms) => {
+      const seconds = ms / 1000;
       const text = words.clock(seconds);
       assert.match(text, /^(\d+:[0-5]\d|\d{1,2}):[0-5]\d$/);
       const back = text.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
       assert.equal(back, Math.floor(seconds));
     }),
   );
-  assert.deepEqual([65, 3723, 59.99, -1].map(words.clock), ["1:05", "1:02:03", "0:59", "0:00"]);
+  assert.deepEqual(
+    [65, 3723, 59.99, -1].map((seconds) => words.clock(seconds)),
+    ["1:05", "1:02:03", "0:59", "0:00"],
+  );
 });
 
 test("a length of time reads back, to a tenth below ten seconds and to a second beyond", () => {

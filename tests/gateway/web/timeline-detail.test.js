@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clock, describe, familyOf, wordOf } from "../../../gateway/web/page/timeline-detail.js";
+import { describe, familyOf, wordOf } from "../../../gateway/web/page/timeline-detail.js";
+import { clock } from "../../../gateway/web/page/words.js";
 import { said, tone } from "./timeline-fakes.js";
 
 test("the clock rounds down and shows hours only where there are any", () => {
@@ -28,8 +29,8 @@ test("labels of models find their family, by affect or by label, and others are 
 
 test("labels read as people would write them", () => {
   assert.equal(wordOf(tone(0, { label: "Warmly_Impatient", affect: null })), "warmly impatient");
-  assert.equal(wordOf(said("queue", 0, { label: "dtmf_tone", digits: "12#" })), "keys 12#");
-  assert.equal(wordOf(said("queue", 0, { label: "hold_music", digits: null })), "hold music");
+  assert.equal(wordOf(said("queue", 0, { label: "dtmf_tone", digits: "12#" })), "3 keys pressed");
+  assert.equal(wordOf(said("queue", 0, { label: "hold_music", digits: null })), "Hold music");
 });
 
 test("a tone tells its time, speaker, word, confidence, subtext, arousal and what was said", () => {
@@ -50,19 +51,19 @@ test("a tone tells its time, speaker, word, confidence, subtext, arousal and wha
   ];
   assert.equal(
     describe(event, 16000, utterances),
-    "1:01.0 to 1:02.0. Speaker A. Tone: calm, low confidence (22 %). Sounds calm. Arousal 71 %. Said: “yes indeed”.",
+    "1:01.0 to 1:02.0. Speaker A. Tone: calm, a guess, 22 of 100. Sounds calm. Energy in the voice: high. Said: “yes indeed”.",
   );
 });
 
 test("what is unknown is left out", () => {
   const event = tone(0, { confidence: 0.65, arousal: null });
-  assert.equal(describe(event, 16000, []), "0:00.0 to 0:01.0. Tone: calm, high confidence (65 %).");
+  assert.equal(describe(event, 16000, []), "0:00.0 to 0:01.0. Tone: calm, fairly sure, 65 of 100.");
 });
 
 test("gaps say why, warnings what, words whether they are final", () => {
   assert.equal(
     describe(said("gap", 2, { reason: "overload" }), 16000, []),
-    "0:02.0 to 0:03.0. Not heard: the gateway was too busy.",
+    "0:02.0 to 0:03.0. Not heard: the gateway was overloaded.",
   );
   const warning = { type: "service", seq: 1, status: "warning", detail: "no words for now", timestamp: 3 };
   assert.equal(describe(warning, 16000, []), "0:03.0. Notice: no words for now.");
@@ -74,5 +75,5 @@ test("gaps say why, warnings what, words whether they are final", () => {
   });
   assert.equal(describe(words, 8000, []), "0:02.0 to 0:04.0. Speaker B. “well” so far.");
   const music = said("queue", 1, { label: "hold_music", confidence: 0.5 });
-  assert.equal(describe(music, 16000, []), "0:01.0 to 0:02.0. Call: hold music, medium confidence (50 %).");
+  assert.equal(describe(music, 16000, []), "0:01.0 to 0:02.0. Call: Hold music, fairly sure, 50 of 100.");
 });

@@ -220,8 +220,8 @@ test("arrow keys go from event to event and from lane to lane, and the detail sa
   assert.match(press("End"), /^0:12.0.*Tone/);
   press("ArrowDown");
   assert.match(press("ArrowDown"), /^0:20.0.*Ringing/);
-  assert.match(press("ArrowDown"), /^0:15.0.*too busy/);
-  assert.match(press("ArrowDown"), /^0:15.0.*too busy/);
+  assert.match(press("ArrowDown"), /^0:15.0.*overloaded/);
+  assert.match(press("ArrowDown"), /^0:15.0.*overloaded/);
   for (let i = 0; i < 5; i++) press("ArrowUp");
   assert.match(text(), /Tone/);
   assert.equal(press("Escape"), "");

@@ -31,7 +31,8 @@ const note = (kind) => ({ reason, message, violatedDirective }) =>
 addEventListener("error", note("error"));
 addEventListener("unhandledrejection", note("rejection"));
 addEventListener("securitypolicyviolation", note("policy"));
-new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((one) => one.duration)))
+const timed = (list) => list.getEntries().map(({ startTime, duration }) => [startTime, duration]);
+new PerformanceObserver((list) => longTasks.push(...timed(list)))
   .observe({ type: "longtask" });
 """
 """Put into the page before its own modules: every event that the client told it, and all that went wrong."""

@@ -28,25 +28,21 @@ export const makeCourse = (line, driver) => {
   const { id, base, epoch, after, credential, environment: env } = line;
   /** @type {Standing} */
   const it = {
-    ...{
-      state: "idle",
-      welcome: null,
-      lagMs: null,
-      missed: 0,
-      resumes: 0,
-      epoch,
-      after,
-      credential,
-    },
-    ...{
-      summary: null,
-      fatal: null,
-      drain: null,
-      opening: null,
-      held: [],
-      elsewhere: null,
-      retryMs: 0,
-    },
+    state: "idle",
+    welcome: null,
+    lagMs: null,
+    missed: 0,
+    resumes: 0,
+    epoch,
+    after,
+    credential,
+    summary: null,
+    fatal: null,
+    drain: null,
+    opening: null,
+    held: [],
+    elsewhere: null,
+    retryMs: 0,
   };
   /** @type {any} */
   const target = new EventTarget();

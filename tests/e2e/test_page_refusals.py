@@ -50,6 +50,9 @@ def test_permission_that_is_taken_back(chromium: Browser, gateway: GatewayProces
     page.await_events("tone")
     chromium.allow("microphone", "denied")
     page.tab.until("document.querySelector('#notice').checkVisibility()")
+    page.tab.click("#notice button:last-child")
+    page.tab.until("!document.querySelector('#notice').checkVisibility()")
+    page.tab.until("document.querySelector('#notice').checkVisibility()")  # the way back isn't lost with it
     chromium.allow("microphone", "granted")
     heard = len(page.await_events("tone"))
     page.tab.click("#notice button")

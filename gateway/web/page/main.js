@@ -67,6 +67,10 @@ let settings = clamp(choices.get("settings"));
 let hopMs = 1000;
 /** Samples: how far a watched session is known to be. */
 let heardTo = 0;
+/** Why nothing is listened to, though the session lives. @type {string | null} */
+let deaf = null;
+let complained = -Infinity;
+const REMIND_MS = 10_000;
 /** What a returning network, or a key, should set off. @type {(() => void) | null} */
 let again = null;
 /** @type {Set<string>} */
@@ -128,6 +132,8 @@ setInterval(() => {
   if (document.hidden || !running()) return;
   timeline.live(Math.max(session?.nextSample ?? 0, heardTo));
   if (++ticks % 5 === 0) mark("now", "bar");
+  const unseen = $("notice").hidden && !document.querySelector("dialog[open]");
+  if (deaf && unseen && now() - complained > REMIND_MS) complain(); // the way back isn't lost with a notice
 }, 100);
 
 /** @param {Phase} next */
@@ -186,7 +192,7 @@ async function start() {
   if (phase === "starting" || phase === "live" || phase === "stopping") return;
   const source = sourceOf();
   if (!source) return choosing("file");
-  again = null;
+  again = deaf = null;
   bar.hush();
   show($("after"), false);
   show($("access"), false);
@@ -269,7 +275,13 @@ async function sourceEnded(reason) {
   if (!running()) return;
   if (reason === "ended") return stop();
   await listening.close();
-  bar.notice(words.problem({ code: reason }), [
+  deaf = reason;
+  complain();
+}
+
+function complain() {
+  complained = now();
+  bar.notice(words.problem({ code: deaf ?? "not_listening" }), [
     { label: "Continue", press: () => relisten() },
     { label: "Stop", press: stop },
   ]);
@@ -280,11 +292,13 @@ async function relisten() {
   const source = sourceOf();
   if (!source) {
     await listening.close(); // whoever chose a recording didn't choose the microphone
+    deaf = "not_listening";
     return choosing("file");
   }
   bar.hush();
   try {
     await listening.open(source);
+    deaf = null;
   } catch (error) {
     trouble(error, relisten, "Continue");
   }

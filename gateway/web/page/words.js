@@ -62,6 +62,7 @@ const PROBLEMS = {
   cancelled: ["Nothing was chosen", "Press Start to choose again."],
   bad_file: ["This file can't be played", "Choose another recording in Settings, such as a WAV or MP3 file."],
   no_audio_track: ["That tab shares no sound", "Share it again, with its sound switched on."],
+  not_listening: ["Nothing is listened to", "Your session is still open. Choose a source, then continue."],
   silent_start: ["The browser waits for you", "Press Continue to listen again. Your session is still open."],
   unauthorized: ["This gateway needs an access key", "Enter the key you were given."],
   link_used: [

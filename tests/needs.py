@@ -13,8 +13,6 @@ from typing import NoReturn
 
 import pytest
 
-from scripts import web
-
 
 def _missing(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
@@ -89,6 +87,8 @@ def need_compiled() -> Path:
 
 def need_node(*packages: str) -> str:
     """Node.js, where it has the npm packages."""
+    from scripts import web  # not beside the tests of the compiled build
+
     found = web.node()
     if found is None or not all((web.FOLDER / "node_modules" / one).is_dir() for one in packages):
         _missing(f"Node.js or one of {', '.join(packages)} is missing; scripts/web.sh installs them")

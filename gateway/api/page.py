@@ -11,6 +11,7 @@ from typing import Final
 
 import rcssmin
 import rjsmin
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -78,14 +79,15 @@ class PageRoutes:
 
     async def index(self, request: Request) -> Response:
         """`GET /`: the live page."""
-        return self._told(request, INDEX)
+        return await self._told(request, INDEX)
 
     async def file(self, request: Request) -> Response:
         """`GET /web/…`: a module, the style sheet, an icon."""
-        return self._told(request, request.path_params["path"])
+        return await self._told(request, request.path_params["path"])
 
-    def _told(self, request: Request, path: str) -> Response:
-        found = web_files().get(path)
+    async def _told(self, request: Request, path: str) -> Response:
+        # To read them all takes longer than the event loop may be kept.
+        found = (await run_in_threadpool(web_files)).get(path)
         if found is None:
             raise Problem(HTTPStatus.NOT_FOUND, "not_found", "there is no such file")
         return revalidated(request, found.body, found.etag, found.headers)

@@ -114,7 +114,7 @@ export function createPainter(canvas) {
 
   /** @param {Event} e @param {string} kind */
   function lookOf(e, kind) {
-    const key = kind === "voice" ? "" : e.digits || e.affect || e.label;
+    const key = kind === "voice" ? "" : `${e.type} ${e.digits || e.affect || e.label}`; // each type has its words
     let look = looks.get(key);
     if (!look) {
       if (looks.size > 500) looks.clear();

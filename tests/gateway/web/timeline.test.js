@@ -329,3 +329,14 @@ test("after dispose nothing is drawn or heard any more", () => {
   page.fire("keydown", { key: "End" });
   assert.equal(page.waiting(), 0);
 });
+
+test("a label that types share is written in the words of each: a street can be busy without a busy signal", () => {
+  const { show } = started();
+  const calls = show(
+    ...Array.from({ length: 8 }, (_, i) => said("queue", 10 + i, { label: "busy", confidence: 0.6 })),
+    ...Array.from({ length: 8 }, (_, i) => said("environ", 10 + i, { label: "busy", confidence: 0.6 })),
+  );
+  const written = named(calls, "fillText").map(({ args }) => args[0]);
+  assert.ok(written.includes("Busy signal"));
+  assert.ok(written.includes("busy"));
+});

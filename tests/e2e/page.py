@@ -80,6 +80,11 @@ class LivePage:
         """Whether a person sees it."""
         return bool(self.tab.console(f"document.querySelector({selector!r})?.checkVisibility() ?? false"))
 
+    def forget(self) -> None:
+        """Close it, and leave nothing for the next one."""
+        self.tab.console("sessionStorage.clear(); localStorage.clear()")
+        self.tab.close()
+
     @property
     def heard(self) -> list[Heard]:
         """Every event that it was told since it was loaded."""

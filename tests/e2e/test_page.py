@@ -31,7 +31,7 @@ def page(chromium: Browser, gateway: GatewayProcess) -> Iterator[LivePage]:
     one = live_page(chromium, gateway.url)
     yield one
     assert one.problems == []
-    forget(one)
+    one.forget()
 
 
 @pytest.fixture
@@ -55,13 +55,7 @@ def far(chromium: Browser, line: Line, launch: Launch) -> Iterator[Callable[...,
     yield go
     for one in opened:
         assert one.problems == []
-        forget(one)
-
-
-def forget(page: LivePage) -> None:
-    """Leave nothing for the next test."""
-    page.tab.console("sessionStorage.clear(); localStorage.clear()")
-    page.tab.close()
+        one.forget()
 
 
 def choose(page: LivePage, talk: str | None) -> None:
@@ -110,7 +104,7 @@ def test_one_button_and_it_shows_how_it_sounds(chromium: Browser, launch: Launch
     assert complete(page.heard)
     screenshot(page.tab, "ended", whole=True)
     assert page.problems == []
-    forget(page)
+    page.forget()
 
 
 def test_settings_count_at_once_and_stay(page: LivePage) -> None:

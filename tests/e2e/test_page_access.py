@@ -35,8 +35,7 @@ def page(chromium: Browser, gateway: GatewayProcess) -> Iterator[LivePage]:
     one = live_page(chromium, gateway.url).open()
     yield one
     assert one.problems == []
-    one.tab.console("sessionStorage.clear(); localStorage.clear()")
-    one.tab.close()
+    one.forget()
 
 
 def violations(page: LivePage) -> list[str]:

@@ -99,7 +99,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     },
 
     take(limit, most) {
-      if (probe !== probe && underWay() > Math.min(capacity, this.lossless ? Infinity : this.ahead) / 2) {
+      if (Number.isNaN(probe) && underWay() > Math.min(capacity, this.lossless ? Infinity : this.ahead) / 2) {
         probe = wire;
         return { type: "ping", t: PROBE + wire };
       }

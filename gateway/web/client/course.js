@@ -171,12 +171,7 @@ export const makeCourse = (line, driver) => {
       const own = {
         id,
         get memento() {
-          return {
-            session_id: id,
-            epoch: it.epoch,
-            after: it.after,
-            token: it.credential,
-          };
+          return course.memento();
         },
         wake() {
           const now = env.now();
@@ -205,6 +200,8 @@ export const makeCourse = (line, driver) => {
       mirror(target, it, ["state", "welcome", "lagMs", "missed", "resumes"]);
       return target;
     },
+
+    memento: () => ({ session_id: id, epoch: it.epoch, after: it.after, token: it.credential }),
 
     start() {
       return new Promise((resolve, reject) => {

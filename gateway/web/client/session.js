@@ -179,15 +179,7 @@ export const openSession = (line, audio, seconds) => {
       return (backlog.unsent + (socket?.bufferedAmount ?? 0) / backlog.width) / audio.sample_rate;
     },
     get memento() {
-      const { epoch, after, credential } = it;
-      return {
-        session_id: line.id,
-        epoch,
-        after,
-        token: credential,
-        next_sample: backlog.nextSample,
-        audio,
-      };
+      return { ...course.memento(), next_sample: backlog.nextSample, audio };
     },
 
     /** @param {ArrayBuffer | ArrayBufferView} pcm */

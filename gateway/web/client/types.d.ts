@@ -141,6 +141,8 @@ export interface Course {
   readonly it: Standing;
   /** The caller's object: an EventTarget with what `add` has. */
   expose<T extends object>(add: T): EventTarget & T;
+  /** What it takes to go on after the page was loaded again. */
+  memento(): import("../undertone.js").ReaderMemento;
   start(): Promise<any>;
   /** Anything came, a comment too. */
   alive(): void;

@@ -264,8 +264,8 @@ function finish(how, elsewhere) {
   void listening.stop();
   enter(how);
   put($("no-lines"), "No words were heard.");
-  const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
   if (elsewhere) return;
+  const [{ id }, { summary }, files] = [session, model, !watching?.ticket];
   after().then((panel) => session.id === id && panel.open(id, summary, files), trouble);
 }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Bar } from "../../../gateway/web/page/bar.js";
-import { page } from "./page-fakes.js";
+import { PHASES, page } from "./page-fakes.js";
 
 beforeEach(() => page.clear());
 
@@ -18,15 +18,7 @@ function world() {
 
 test("in each phase the button, the title and what can be shared fit", () => {
   const { bar } = world();
-  const seen = /** @type {const} */ ([
-    "idle",
-    "starting",
-    "live",
-    "reconnecting",
-    "stopping",
-    "ended",
-    "expired",
-  ]).map((phase) => {
+  const seen = PHASES.map((phase) => {
     bar.render(phase, 40, false);
     const button = /** @type {any} */ (at("main-button"));
     const shut = button.attributes["aria-disabled"] === "true";

@@ -3,6 +3,9 @@
 
 const RATE = 16_000;
 
+/** All that the page can be in. @type {readonly import("../../../gateway/web/page/words.js").Phase[]} */
+export const PHASES = ["idle", "starting", "live", "reconnecting", "stopping", "ended", "expired"];
+
 /** @type {import("../../../gateway/web/page/model.js").Heard} */
 const PLAIN = {
   label: "Calm",

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { account } from "../../../gateway/web/page/after.js";
 import * as words from "../../../gateway/web/page/words.js";
+import { PHASES } from "./page-fakes.js";
 
 const PROTOCOL = readFileSync(new URL("../../../docs/protocol.md", import.meta.url), "utf8");
 
@@ -216,16 +217,7 @@ test("where a tone is going is said as far as it is known", () => {
 });
 
 test("every phase of the connection has words", () => {
-  const phases = /** @type {const} */ ([
-    "idle",
-    "starting",
-    "live",
-    "reconnecting",
-    "stopping",
-    "ended",
-    "expired",
-  ]);
-  for (const phase of phases)
+  for (const phase of PHASES)
     for (const watching of [false, true]) {
       plain(words.connection(phase, 40, watching));
       words.idle(phase, watching).forEach(plain);

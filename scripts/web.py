@@ -1,5 +1,6 @@
 """Runs scripts of `tests/gateway/web/package.json`: `python -m scripts.web lint types`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,16 +10,21 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parents[1] / "tests" / "gateway" / "web"
-_OLDEST: Final = 20
 
 
 def node() -> str | None:
     """The machine's Node.js, or the one that `scripts/web.sh` brought; None where neither is new enough."""
     for folder in (None, sysconfig.get_path("scripts")):
         found = shutil.which("node", path=folder)
-        if found is not None and _major(found) >= _OLDEST:
+        if found is not None and _major(found) >= oldest():
             return found
     return None
+
+
+def oldest() -> int:
+    """The major version of Node.js that is needed at least, which `package.json` says: `>=20`."""
+    wanted: str = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["engines"]["node"]
+    return int(wanted.removeprefix(">="))
 
 
 def environment(node: str) -> dict[str, str]:

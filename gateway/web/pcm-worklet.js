@@ -1,17 +1,18 @@
 /** The AudioWorklet processor: quanta in, frames out, on the audio thread. */
-import { Framer } from "./resample.js";
+/** @import { Resampler } from "./resample.js" */
+import { Framer } from "./framer.js";
 
 const scope = /** @type {any} */ (globalThis); // AudioWorkletGlobalScope
 
-class PcmProcessor extends scope.AudioWorkletProcessor {
+export class PcmProcessor extends scope.AudioWorkletProcessor {
   live = true;
 
-  /** @param {{processorOptions: {to: number, frame: number}}} options */
-  constructor({ processorOptions }) {
+  /** @param {{processorOptions: {frame: number}}} options @param {Resampler} [resampler] */
+  constructor({ processorOptions }, resampler) {
     super();
-    this.framer = new Framer({ from: scope.sampleRate, ...processorOptions }, (pcm, level) =>
-      this.port.postMessage({ pcm, level }, [pcm]),
-    );
+    const emit = (/** @type {ArrayBuffer} */ pcm, /** @type {object} */ level) =>
+      this.port.postMessage({ pcm, level }, [pcm]);
+    this.framer = new Framer(processorOptions.frame, emit, resampler);
     this.port.onmessage = () => (this.live = false);
   }
 

@@ -1,15 +1,11 @@
 /**
- * Channels of any rate in, mono 16-bit frames of exact length out. Rates are converted by a polyphase windowed sinc
- * (Crochiere and Rabiner, Multirate Digital Signal Processing, 1983) under a Kaiser window (1974).
+ * From any rate to any other by a polyphase windowed sinc (Crochiere and Rabiner, Multirate Digital Signal Processing,
+ * 1983) under a Kaiser window (1974).
  */
-/** @import { Level } from "./capture/types.d.ts" */
+import { BLOCK } from "./framer.js";
+
 const ATTENUATION = 80; // dB in the stop band
 const BETA = 0.1102 * (ATTENUATION - 8.7);
-const BLOCK = 128;
-const FLOOR = -100; // dBFS; the smallest step of 16 bits is at -90.3
-
-/** @type {Level} */
-export const SILENCE = { rms: FLOOR, peak: FLOOR };
 
 /** @type {(a: number, b: number) => number} */
 const gcd = (a, b) => (b ? gcd(b, a % b) : a);
@@ -74,66 +70,5 @@ export class Resampler {
     this.held -= used;
     this.at -= used;
     return made;
-  }
-}
-
-/** @param {number} amplitude */
-const decibels = (amplitude) => Math.max(FLOOR, 20 * Math.log10(amplitude / 32768));
-
-export class Framer {
-  /**
-   * @param {{from: number, to: number, frame: number}} rates Hz, Hz, samples
-   * @param {(pcm: ArrayBuffer, level: Level) => void} emit
-   */
-  constructor({ from, to, frame }, emit) {
-    this.resampler = new Resampler(from, to);
-    this.mono = new Float32Array(BLOCK);
-    this.pcm = new Int16Array(frame);
-    this.emit = emit;
-    this.filled = this.squares = this.peak = 0;
-  }
-
-  /**
-   * Takes the mean of samples [start, end) of the channels; silence where there is none.
-   * @param {Float32Array[]} channels @param {number} start @param {number} end
-   */
-  push(channels, start, end) {
-    const { mono } = this;
-    for (let at = start; at < end; at += BLOCK) {
-      const count = Math.min(BLOCK, end - at);
-      mono.fill(0);
-      for (let c = 0; c < channels.length; c++) {
-        for (let i = 0; i < count; i++) mono[i] += channels[c][at + i] / channels.length;
-      }
-      this.#take(this.resampler.process(mono, count));
-    }
-  }
-
-  /** The end: what the filter holds, and a last frame that may be shorter. */
-  flush() {
-    this.push([], 0, this.resampler.delay);
-    if (this.filled) this.#release(this.pcm.slice(0, this.filled));
-  }
-
-  /** @param {number} count */
-  #take(count) {
-    for (let i = 0; i < count; i++) {
-      const value = Math.max(-32768, Math.min(32767, Math.round(this.resampler.out[i] * 32768)));
-      this.pcm[this.filled++] = value;
-      this.squares += value * value;
-      this.peak = Math.max(this.peak, Math.abs(value));
-      if (this.filled === this.pcm.length) this.#release(this.pcm);
-    }
-  }
-
-  /** @param {Int16Array<ArrayBuffer>} pcm */
-  #release(pcm) {
-    const level = {
-      rms: decibels(Math.sqrt(this.squares / pcm.length)),
-      peak: decibels(this.peak),
-    };
-    this.filled = this.squares = this.peak = 0;
-    this.pcm = new Int16Array(this.pcm.length); // the other one is given away
-    this.emit(pcm.buffer, level);
   }
 }

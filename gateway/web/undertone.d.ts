@@ -35,9 +35,9 @@ export interface Settings {
   window_ms: number;
   /** Subtext in Elcor style. */
   elcor: boolean;
-  /** BCP 47 tag, at most 35 characters; null where unknown. */
+  /** BCP 47 tag, at most 35 characters; null where unknown. `configure` with `auto`: find out again. */
   language: string | null;
-  /** Expected speakers, 1 to 8; null where unknown. */
+  /** Expected speakers, 1 to 8; null where unknown. `configure` with 0: find out again. */
   num_speakers: number | null;
   /** 0 to 1; events below it are not sent. */
   min_confidence: number;

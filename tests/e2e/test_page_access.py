@@ -125,9 +125,11 @@ def test_the_keyboard_is_enough(page: LivePage) -> None:
     page.await_events("tone", 3)
     tab.console("document.querySelector('#timeline').focus()")
     tab.press("End", 35)
-    last = tab.until("document.querySelector('#timeline').getAttribute('aria-valuetext')")
+    value = "document.querySelector('#timeline').getAttribute('aria-valuetext')"
+    tab.until(f"{value} !== 'Nothing selected'")
+    last = tab.console(value)
     tab.press("ArrowLeft", 37)
-    assert tab.console("document.querySelector('#timeline').getAttribute('aria-valuetext')") != last
+    assert tab.console(value) != last
     tab.press("Escape", 27)
     tab.console("document.querySelector('#main-button').focus()")
     tab.press(" ", 32, " ")

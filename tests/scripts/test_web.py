@@ -1,5 +1,8 @@
 """Scripts of the page's tests are run as one names them, and a failure is told."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from scripts import web
@@ -10,6 +13,17 @@ def test_the_first_failure_is_the_answer() -> None:
     """What comes after it is not run."""
     need_node()
     assert web.main(["no-such-script", "lint"]) != 0
+
+
+def test_an_older_node_than_the_package_asks_for_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What it asks for stands in `package.json` alone."""
+    need_node()
+    for wanted, found in ((">=1", True), (">=9000", False)):
+        (tmp_path / "package.json").write_text(json.dumps({"engines": {"node": wanted}}))
+        monkeypatch.setattr(web, "FOLDER", tmp_path)
+        assert (web.node() is not None) is found
 
 
 def test_without_node_it_says_what_installs_it(

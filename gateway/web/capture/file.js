@@ -1,6 +1,7 @@
 /** A recording as a source: decoded in one go, handed over at the pace of speech. */
-/** @import { Opened, Setup } from "./types.d.ts" */
-import { Framer } from "../resample.js";
+/** @import { Level, Opened, Setup } from "./types.d.ts" */
+import { Framer } from "../framer.js";
+import { Resampler } from "../resample.js";
 import { CaptureError } from "./errors.js";
 
 const BLOCK = 128;
@@ -19,10 +20,13 @@ export async function openFile({ source, sampleRate, frame, env, outlet, signal 
   }
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
   let made = 0;
-  const framer = new Framer({ from: buffer.sampleRate, to: sampleRate, frame }, (pcm, level) => {
+  /** @type {(pcm: ArrayBuffer, level: Level) => void} */
+  const emit = (pcm, level) => {
     made += 1;
     outlet.frame(pcm, level);
-  });
+  };
+  const same = buffer.sampleRate === sampleRate;
+  const framer = new Framer(frame, emit, same ? null : new Resampler(buffer.sampleRate, sampleRate));
   const now = () => env.performance.now();
   const frameMs = (1000 * frame) / sampleRate;
   const start = now();

@@ -3,7 +3,11 @@
 import { CaptureError } from "./errors.js";
 
 const PROCESSING = ["autoGainControl", "noiseSuppression", "echoCancellation", "voiceIsolation"];
-const WORKLET = new URL("../pcm-worklet.js", import.meta.url).href;
+/** By the name of the processor. @type {Record<string, string>} */
+const WORKLETS = {
+  pcm: new URL("../pcm-worklet.js", import.meta.url).href,
+  "pcm-resampling": new URL("../pcm-resampling-worklet.js", import.meta.url).href,
+};
 
 /** @param {MediaStream} [stream] */
 const stopTracks = (stream) => stream?.getTracks().forEach((track) => track.stop());
@@ -73,7 +77,8 @@ export async function openStream({ source, sampleRate, frame, env, outlet, signa
     }
     graph.context.addEventListener("statechange", report, { signal });
     report();
-    await graph.context.audioWorklet.addModule(WORKLET).catch((error) => {
+    graph.processor = graph.context.sampleRate === sampleRate ? "pcm" : "pcm-resampling";
+    await graph.context.audioWorklet.addModule(WORKLETS[graph.processor]).catch((error) => {
       throw new CaptureError("unsupported", error);
     });
   }
@@ -88,9 +93,7 @@ export async function openStream({ source, sampleRate, frame, env, outlet, signa
     graph.input = context.createMediaStreamSource(stream);
     if (graph.node?.context !== context) {
       const processorOptions = { to: sampleRate, frame };
-      graph.node = new env.AudioWorkletNode(context, "pcm", {
-        processorOptions,
-      });
+      graph.node = new env.AudioWorkletNode(context, graph.processor, { processorOptions });
       graph.node.port.onmessage = ({ data }) => outlet.frame(data.pcm, data.level);
       graph.node.connect(context.destination); // silent; Safari runs nothing unconnected
     }

@@ -91,6 +91,8 @@ export interface Graph {
   context: AudioContext;
   input: MediaStreamAudioSourceNode;
   node: AudioWorkletNode;
+  /** By the rate of the context */
+  processor: "pcm" | "pcm-resampling";
   enabled: boolean;
   /** State of the permission right after the start */
   permission?: PermissionState;

@@ -63,6 +63,10 @@ export const makeBacklog = (audio, nextSample, seconds) => {
     get lossless() {
       return this.delivery === "lossless" || marks.some((one) => one.message.delivery === "lossless");
     },
+    get paced() {
+      const asked = marks.some(({ sent, message }) => sent && message.delivery === "realtime");
+      return asked || this.delivery === "realtime";
+    },
     get room() {
       return this.lossless ? Math.max(0, capacity - (nextSample - confirmed)) : Infinity;
     },
@@ -113,6 +117,7 @@ export const makeBacklog = (audio, nextSample, seconds) => {
       const until = mark?.at ?? nextSample;
       if (!most) return null;
       const bound = this.lossless ? (limit ?? Infinity) : wire + this.ahead - underWay();
+      if (bound <= wire) return null; // also a gap: while nothing can follow, it grows
       if (wire >= base) return audioTo(Math.min(until, bound, wire + most));
       const sample = Math.min(base, until);
       skips.push([wire, sample]);

@@ -7,13 +7,10 @@ const MAX_DEPTH = 8;
 /** Bytes below which text is read by hand: a TextDecoder call costs more than that. */
 const SHORT = 24;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const { getFloat32, getFloat64, getUint8, getUint16, getUint32, getInt8, getInt16, getInt32 } =
-  DataView.prototype;
-const { getBigUint64, getBigInt64 } = DataView.prototype;
-/** From 0xca on. */
-const NUMBERS = [getFloat32, getFloat64, getUint8, getUint16, getUint32]
-  .concat(/** @type {any} */ (getBigUint64), getInt8, getInt16, getInt32)
-  .concat(/** @type {any} */ (getBigInt64));
+/** What DataView has for each, from 0xca on. */
+const NUMBERS = "Float32 Float64 Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 BigInt64"
+  .split(" ")
+  .map((type) => `get${type}`);
 const SIZES = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8];
 
 /**
@@ -21,6 +18,7 @@ const SIZES = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8];
  * @param {Uint8Array} bytes
  */
 export function decode(bytes) {
+  /** @type {any} */
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
 
@@ -32,7 +30,7 @@ export function decode(bytes) {
 
   const number = (tag = 0) => {
     /** @type {number | bigint} */
-    const read = NUMBERS[tag - 0xca].call(view, skip(SIZES[tag - 0xca]));
+    const read = view[NUMBERS[tag - 0xca]](skip(SIZES[tag - 0xca]));
     return typeof read === "bigint" && Number.isSafeInteger(Number(read)) ? Number(read) : read;
   };
   /** A length of 1, 2 or 4 bytes, by power of two. */

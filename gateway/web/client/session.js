@@ -43,10 +43,11 @@ export const openSession = (line, audio, seconds) => {
     env.clearTimeout(pumping);
     while (it.state === "live" && socket?.readyState === 1) {
       const full = socket.bufferedAmount > audio.sample_rate * backlog.width;
-      const wait = full ? 50 : backlog.lossless ? 0 : pace.wait(env.now());
+      const { paced } = backlog;
+      const wait = full ? 50 : paced ? pace.wait(env.now()) : 0;
       const message = backlog.take(limit, wait ? 0 : most);
       if (message instanceof Uint8Array) {
-        pace.spend(message.length / backlog.width);
+        if (paced) pace.spend(message.length / backlog.width);
         socket.send(message);
       } else if (message) socket.send(JSON.stringify(message));
       else {

@@ -44,6 +44,8 @@ export interface Backlog {
   readonly wire: number;
   /** Whether nothing may be lost: in force, or asked for. */
   readonly lossless: boolean;
+  /** Whether the server may take what goes next for a flood: realtime in force, or just asked for. */
+  readonly paced: boolean;
   /** Samples that can be appended. */
   readonly room: number;
   /** Samples that wait for the socket. */

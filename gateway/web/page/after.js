@@ -3,7 +3,7 @@
 import { $, el, put, show } from "./dom.js";
 import { capital, count, duration } from "./words.js";
 
-/** @typedef {ReturnType<typeof import("./record.js").createRecord>} Files */
+/** @typedef {import("./files.js").SessionRecord} SessionRecord */
 
 /**
  * The closing account of a session.
@@ -33,11 +33,11 @@ export class After {
   #session = null;
   #busy = false;
 
-  /** @param {{record: Files, keyed: () => boolean, problem: (error: any) => void}} page */
+  /** @param {{record: () => Promise<SessionRecord>, keyed: () => boolean, problem: (error: any) => void}} page */
   constructor(page) {
     this.page = page;
-    $("export").addEventListener("click", () => this.#export());
-    $("report").addEventListener("click", () => this.#report());
+    $("export").addEventListener("click", () => this.#make("export"));
+    $("report").addEventListener("click", () => this.#make("report"));
   }
 
   /** @param {string} session its id @param {any} summary null where the session had none @param {boolean} files */
@@ -53,64 +53,18 @@ export class After {
     show($("after"), true);
   }
 
-  #export() {
-    const format = /** @type {HTMLSelectElement} */ ($("format")).value;
-    return this.#make("export", { format }, async (task) => {
-      await this.#save(task.id);
-      put($("made"), "Saved. The file is in your downloads.");
-    });
-  }
-
-  #report() {
-    return this.#make("report", {}, async (task) => {
-      if (this.page.keyed()) {
-        await this.#save(task.id); // a link can't carry the key
-        put($("made"), "Saved. Open the file from your downloads.");
-        return;
-      }
-      const { record } = this.page;
-      const rest = { target: "_blank", rel: "noopener" };
-      const read = el(
-        "a",
-        {
-          href: record.resultUrl(task.id, true),
-          class: "button strong",
-          ...rest,
-        },
-        "Open report",
-      );
-      const keep = el("a", { href: record.resultUrl(task.id), class: "button", download: "" }, "Save report");
-      $("report-link").replaceChildren(read, keep);
-      put($("made"), "The report is ready.");
-      read.focus();
-    });
-  }
-
-  /**
-   * @param {string} type @param {object} options
-   * @param {(task: import("./record.js").Task) => Promise<void>} then
-   */
-  async #make(type, options, then) {
+  /** What makes them is loaded when one is asked for. @param {"export" | "report"} what */
+  async #make(what) {
     if (!this.#session || this.#busy) return;
     this.#busy = true;
-    const told = (/** @type {number} */ part) =>
-      put($("made"), `Making it, ${Math.round(part * 100)} per cent done.`);
     try {
-      await then(await this.page.record.make(this.#session, type, options, told));
+      const [{ makers }, record] = await Promise.all([import("./files.js"), this.page.record()]);
+      await makers[what](record, this.#session, this.page.keyed());
     } catch (error) {
       put($("made"), "");
       this.page.problem(error);
     } finally {
       this.#busy = false;
     }
-  }
-
-  /** @param {string} task */
-  async #save(task) {
-    const { blob, name } = await this.page.record.result(task);
-    const url = URL.createObjectURL(blob);
-    const link = /** @type {HTMLAnchorElement} */ (el("a", { href: url, download: name }));
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 }

@@ -8,15 +8,15 @@ import * as words from "./words.js";
 const SILENT_DB = -75;
 const SILENT_MS = 4000;
 
-/** The button for each phase: its words, and whether it can be pressed. @type {Record<Phase, [string, boolean]>} */
+/** The button's words. @type {Record<Phase, string>} */
 const BUTTONS = {
-  idle: ["Start", true],
-  starting: ["Starting", false],
-  live: ["Stop", true],
-  reconnecting: ["Stop", true],
-  stopping: ["Stopping", true], // again: without waiting for the gateway
-  ended: ["Start again", true],
-  expired: ["Start again", true],
+  idle: "Start",
+  starting: "Cancel",
+  live: "Stop",
+  reconnecting: "Stop",
+  stopping: "Stopping", // again: without waiting for the gateway
+  ended: "Start again",
+  expired: "Start again",
 };
 
 /** @type {Partial<Record<Phase, string>>} */
@@ -37,10 +37,7 @@ export class Bar {
 
   /** @param {Phase} phase @param {number | null} [lagMs] @param {boolean} [watching] */
   render(phase, lagMs, watching) {
-    const [label, enabled] = BUTTONS[phase];
-    const main = /** @type {HTMLButtonElement} */ ($("main-button"));
-    put(main, label);
-    main.setAttribute("aria-disabled", String(!enabled)); // keeps its focus, unlike `disabled`
+    put($("main-button"), BUTTONS[phase]);
     document.body.dataset.phase = phase;
     $("state").dataset.phase = phase;
     put($("state-text"), words.connection(phase, lagMs, watching));
@@ -48,8 +45,11 @@ export class Bar {
     show($("share"), running && !watching);
     show($("meter"), running && !watching);
     if (!running) this.#silentSince = 0; // the next session's first moments may be silent
-    const title = TITLES[phase] ? `${TITLES[phase]} · Undertone` : "Undertone";
-    if (document.title !== title) document.title = title;
+  }
+
+  /** @param {Phase} phase */
+  title(phase) {
+    document.title = TITLES[phase] ? `${TITLES[phase]} · Undertone` : "Undertone";
   }
 
   /** @param {number} rms dBFS @param {number} now milliseconds */
@@ -68,10 +68,8 @@ export class Bar {
    * @param {{label: string, press: () => void}[]} [actions] @param {Node[]} [more]
    */
   notice({ title, todo = "" }, actions = [], more = []) {
-    const away = button("Dismiss", () => {
-      this.hush();
-      $("main-button").focus();
-    });
+    this.hush();
+    const away = button("Dismiss", () => this.hush());
     const acts = actions.map(({ label, press }) =>
       button(
         label,
@@ -89,7 +87,13 @@ export class Bar {
   }
 
   hush() {
+    if ($("notice").contains(document.activeElement)) this.home();
     show($("notice"), false);
     $("notice").replaceChildren();
+  }
+
+  /** Where focus goes from what goes away; who only watches has no button. */
+  home() {
+    $(document.body.className ? "main" : "main-button").focus();
   }
 }

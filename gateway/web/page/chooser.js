@@ -1,9 +1,37 @@
-// The settings dialog: a form whose changes count at once. Loaded when it is first opened.
+// The settings dialog: a form whose changes count at once. Loaded when it is first opened, as are its markup and style.
 
 import { $, el, put } from "./dom.js";
-import { DEFAULTS, clamp } from "./settings.js";
+import { DEFAULTS, clamp, forSession } from "./settings.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
+
+/** @param {EventTarget} it @returns {Promise<unknown>} */
+const loaded = (it) =>
+  new Promise((done, failed) => {
+    it.addEventListener("load", done);
+    it.addEventListener("error", failed);
+  });
+
+/** Put into the dialog what stands in it. */
+export async function furnish() {
+  const style = el("link", { rel: "stylesheet", href: "/web/page/settings.css" });
+  const markup = new XMLHttpRequest(); // parses HTML also where Trusted Types are asked for
+  markup.open("GET", "/web/page/settings.html");
+  markup.responseType = "document";
+  markup.send();
+  document.head.append(style);
+  await Promise.all([loaded(style), loaded(markup)]);
+  if (markup.status !== 200) throw new Error(`HTTP ${markup.status}`);
+  $("settings").replaceChildren(...markup.response.body.children);
+}
+
+/** What a running session is to be told: only what differs. @param {Settings} before @param {Settings} after */
+export function changes(before, after) {
+  /** @param {Settings} s @returns {Record<string, unknown>} to find out again has words of its own */
+  const whole = (s) => ({ language: "auto", num_speakers: 0, ...forSession(s) });
+  const was = whole(before);
+  return Object.fromEntries(Object.entries(whole(after)).filter(([name, value]) => value !== was[name]));
+}
 
 const seconds = (/** @type {number} */ ms) => `${ms / 1000} s`;
 
@@ -44,8 +72,10 @@ export function showValues(form, settings) {
 
 export class Chooser {
   #form = /** @type {HTMLFormElement} */ ($("settings-form"));
+  /** @type {MediaDeviceInfo[]} */
+  #inputs = [];
 
-  /** @param {Settings} settings @param {(after: Settings) => void} onChange */
+  /** @param {Settings} settings @param {(after: Settings, wanted: object) => void} onChange */
   constructor(settings, onChange) {
     this.settings = settings;
     this.onChange = onChange;
@@ -72,24 +102,33 @@ export class Chooser {
   /** Their names are known once one was allowed. */
   async #listDevices() {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
-    const inputs = all.filter(
+    this.#inputs = all.filter(
       ({ kind, deviceId }) => kind === "audioinput" && deviceId && deviceId !== "default",
     );
-    const options = inputs.map(({ deviceId, label }, at) =>
+    this.#offer();
+  }
+
+  /** The one that was chosen is among them, known or not: the form is read as a whole. */
+  #offer() {
+    const { device } = this.settings;
+    const options = this.#inputs.map(({ deviceId, label }, at) =>
       el("option", { value: deviceId }, label || `Microphone ${at + 1}`),
     );
+    if (device && !this.#inputs.some(({ deviceId }) => deviceId === device))
+      options.push(el("option", { value: device }, "The one chosen before"));
     $("device").replaceChildren(el("option", { value: "" }, "The usual one"), ...options);
-    const { device } = this.settings;
-    $("device").value = inputs.some(({ deviceId }) => deviceId === device) ? device : "";
+    $("device").value = device;
   }
 
   #fill() {
+    this.#offer();
     fillForm(this.#form, this.settings);
     this.#sourceFields();
   }
 
   /** @param {Settings} after */
   #set(after) {
+    const wanted = changes(this.settings, after);
     this.settings = after;
     const wrong = $("language").value.trim() !== "" && !after.language;
     $("language").setAttribute("aria-invalid", String(wrong));
@@ -99,7 +138,7 @@ export class Chooser {
     );
     showValues(this.#form, after);
     this.#sourceFields();
-    this.onChange(after);
+    this.onChange(after, wanted);
   }
 
   #sourceFields() {

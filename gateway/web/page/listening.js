@@ -11,7 +11,8 @@ export class Listening {
   #early = [];
   /** @type {{send(pcm: ArrayBuffer): void} | null} */
   #session = null;
-  #turn = 0;
+  /** Aborted when another source, or none, takes its place. */
+  #open = new AbortController();
   /** Whether anything was captured since the source was opened. */
   flowing = false;
 
@@ -20,21 +21,24 @@ export class Listening {
     this.told = told;
   }
 
-  /** Open a source in place of the one before. @param {object} source @returns {Promise<void>} */
+  /** Open a source in place of the one before, unless `close` comes first. @param {object} source @returns {Promise<void>} */
   async open(source) {
     await this.close();
-    const turn = ++this.#turn;
-    const mine = () => turn === this.#turn;
-    const opened = await capture({
-      source: /** @type {any} */ (source),
-      sampleRate: 16_000,
-      frameMs: 100,
-      onFrame: (/** @type {ArrayBuffer} */ pcm) => mine() && this.#take(pcm),
-      onLevel: (/** @type {{rms: number}} */ level) => mine() && this.told.onLevel(level),
-      onEnd: (/** @type {string} */ reason) => mine() && this.told.onEnd(reason),
-    });
-    if (mine()) this.source = opened;
-    else await opened.stop();
+    const { signal } = this.#open;
+    try {
+      const opened = await capture({
+        source: /** @type {any} */ (source),
+        sampleRate: 16_000,
+        frameMs: 100,
+        signal,
+        onFrame: (/** @type {ArrayBuffer} */ pcm) => this.#take(pcm),
+        onLevel: (/** @type {{rms: number}} */ level) => this.told.onLevel(level),
+        onEnd: (/** @type {string} */ reason) => this.told.onEnd(reason),
+      });
+      if (!signal.aborted) this.source = opened;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** What was heard so far, and all that comes, goes to `session`. @param {{send(pcm: ArrayBuffer): void}} session */
@@ -51,7 +55,8 @@ export class Listening {
 
   /** @param {boolean} [keep] what was heard before there was a session */
   async close(keep) {
-    this.#turn += 1;
+    this.#open.abort();
+    this.#open = new AbortController();
     if (!keep) this.#early = [];
     this.flowing = false;
     const { source } = this;

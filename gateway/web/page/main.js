@@ -1,18 +1,21 @@
 // The live page: one session from Start to its closing account, or one watched read-only.
 
-import { connect, observe } from "../undertone.js";
+import { connect } from "../undertone.js";
 import { watchVisibility } from "../visibility.js";
 import { wakeLock } from "../wake-lock.js";
 import { createAnnouncer } from "./announcer.js";
 import { Bar } from "./bar.js";
+import { claim, release } from "./claim.js";
 import { $, put, show, storage } from "./dom.js";
 import { Listening } from "./listening.js";
-import { Model } from "./model.js";
-import { NowPanel, describe } from "./now.js";
-import { takeWatch } from "./observer.js";
-import { changes, clamp, forSession } from "./settings.js";
+import { Model, usable } from "./model.js";
+import { once } from "./once.js";
+import { Screen } from "./screen.js";
+import { clamp, forSession } from "./settings.js";
+import { Sound } from "./sound.js";
 import { createTimeline } from "./timeline.js";
 import { Transcript } from "./transcript.js";
+import { createTrouble } from "./trouble.js";
 import * as words from "./words.js";
 
 /** @typedef {import("./words.js").Phase} Phase */
@@ -23,12 +26,8 @@ const now = () => performance.now();
 const sleep = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
 
 const model = new Model();
-const panel = new NowPanel();
 const transcript = new Transcript(model);
-const timeline = createTimeline({
-  canvas: $("timeline"),
-  detail: $("tl-detail"),
-});
+const timeline = createTimeline({ canvas: $("timeline"), detail: $("tl-detail") });
 const lock = wakeLock({ navigator, document });
 const announcer = createAnnouncer({
   say: (text) => put($("announcer"), text),
@@ -37,10 +36,26 @@ const announcer = createAnnouncer({
   clearTimeout: (timer) => clearTimeout(timer),
 });
 const bar = new Bar(announcer.tell);
+const screen = new Screen({ model, transcript, bar }, () => ({
+  phase,
+  hopMs,
+  watching: watching !== null,
+  // What has not left this machine is behind, too.
+  behindMs: Math.max(session?.lagMs ?? 0, (session?.buffered ?? 0) * 1000),
+}));
 const listening = new Listening({
   onLevel: ({ rms }) => bar.level(rms, now()),
-  onEnd: sourceEnded,
+  onEnd: (reason) => sound.ended(reason),
 });
+const troubles = createTrouble({ bar, kept, start, standing: () => ({ phase, entered }) });
+const { trouble, warn } = troubles;
+/** Whatever is begun goes by when something else is, or when it is cancelled. */
+let turn = 0;
+const begin = () => {
+  const mine = ++turn;
+  troubles.forget();
+  return () => mine === turn;
+};
 /** What few need at once is loaded when somebody does. */
 const record = once(async () => {
   const { createRecord } = await import("./record.js");
@@ -48,10 +63,14 @@ const record = once(async () => {
 });
 const after = once(async () => {
   const { After } = await import("./after.js");
-  return new After({ record: await record(), keyed: () => key() !== undefined, problem: trouble });
+  return new After({ record, keyed: () => key() !== undefined, problem: trouble });
 });
 const chooser = once(async () => {
-  const { Chooser } = await import("./chooser.js");
+  const { Chooser, furnish } = await import("./chooser.js");
+  await furnish();
+  $("file").addEventListener("change", () => {
+    if (running() && settings.source === "file") void relisten();
+  });
   return new Chooser(settings, choose);
 });
 
@@ -62,78 +81,70 @@ let entered = -Infinity;
 const SETTLED_MS = 800;
 /** The session or the watched one. @type {any} */
 let session = null;
-let watching = takeWatch({ location, history, stored: kept });
+let watching =
+  location.hash.includes("observe=") || kept.get("observe")
+    ? (await import("./observer.js")).takeWatch({ location, history, stored: kept })
+    : null;
 let settings = clamp(choices.get("settings"));
 let hopMs = 1000;
 /** Samples: how far a watched session is known to be. */
 let heardTo = 0;
-/** Why nothing is listened to, though the session lives. @type {string | null} */
-let deaf = null;
-let complained = -Infinity;
-const REMIND_MS = 10_000;
-/** What a returning network, or a key, should set off. @type {(() => void) | null} */
-let again = null;
-/** @type {Set<string>} */
-const dirty = new Set();
 
 function key() {
   return kept.get("key") ?? undefined;
 }
 
-/** @template T @param {() => Promise<T>} load @returns {() => Promise<T>} */
-function once(load) {
-  /** @type {Promise<T> | undefined} */
-  let loaded;
-  return () =>
-    (loaded ??= load().catch((error) => {
-      loaded = undefined;
-      throw error.code ? error : { code: "unreachable", message: String(error) };
-    }));
-}
-
-const CALM_MS = 900;
 const running = () => phase === "live" || phase === "reconnecting";
 
-// Rendering: events only mark what changed; one frame draws all of it.
+/** What other parts ask of the page. */
+const page = {
+  bar,
+  listening,
+  model,
+  record,
+  cancel,
+  choosing,
+  enter,
+  finish,
+  follow,
+  join,
+  key,
+  relisten,
+  start,
+  stop,
+  take,
+  trouble,
+  warn,
+  get phase() {
+    return phase;
+  },
+  get running() {
+    return running();
+  },
+  get settings() {
+    return settings;
+  },
+  get session() {
+    return session;
+  },
+  set session(told) {
+    session = told;
+  },
+};
+/** @typedef {typeof page} Page */
+const sound = new Sound(page);
 
-/** @param {string[]} parts */
-function mark(...parts) {
-  if (parts.length && dirty.size === 0) requestAnimationFrame(draw);
-  for (const part of parts) dirty.add(part);
-}
-
-function draw() {
-  const parts = new Set(dirty);
-  dirty.clear();
-  if (parts.has("lines")) transcript.render();
-  if (parts.has("interim")) transcript.renderInterim();
-  if (parts.has("now")) drawNow();
-  if (parts.has("bar")) bar.render(phase, behindMs(), watching !== null);
-}
-
-/** What has not left this machine is behind, too. */
-function behindMs() {
-  return Math.max(session?.lagMs ?? 0, (session?.buffered ?? 0) * 1000);
-}
-
-/** The tone that is shown, and since when: with small hops the next one waits, so that nothing flickers. */
-let [shown, shownAt] = [model.tone, -Infinity];
-
-function drawNow() {
-  if (model.tone !== shown) {
-    if (hopMs < CALM_MS && now() - shownAt < CALM_MS && phase === "live") return;
-    [shown, shownAt] = [model.tone, now()];
-  }
-  panel.render(describe(model, now(), phase === "live", hopMs), words.idle(phase, watching !== null));
+/** @returns {Promise<void>} */
+function relisten() {
+  return sound.relisten();
 }
 
 let ticks = 0;
 setInterval(() => {
   if (document.hidden || !running()) return;
   timeline.live(Math.max(session?.nextSample ?? 0, heardTo));
-  if (++ticks % 5 === 0) mark("now", "bar");
-  const unseen = $("notice").hidden && !document.querySelector("dialog[open]");
-  if (deaf && unseen && now() - complained > REMIND_MS) complain(); // the way back isn't lost with a notice
+  if (++ticks % 5 === 0) screen.mark("now", "bar");
+  sound.remind();
 }, 100);
 
 /** @param {Phase} next */
@@ -141,7 +152,8 @@ function enter(next) {
   if (next === phase) return;
   const before = phase;
   [phase, entered] = [next, now()];
-  mark("bar", "now");
+  bar.title(next); // a hidden page is not drawn
+  screen.mark("bar", "now");
   if (next === "live" && before === "reconnecting") announcer.tell("Connected again.");
   else if (next !== "starting") announcer.tell(`${words.connection(next, null, watching !== null)}.`);
   if (next === "live") lock.take();
@@ -151,14 +163,15 @@ function enter(next) {
 /** @param {import("./model.js").Event} event */
 function take(event) {
   if (event.type === "welcome") return welcome(event);
-  if (event.type === "configured") hopMs = event.hop_ms;
+  if (!usable(event)) return;
+  if (event.type === "configured") hopMs = event.hop_ms ?? hopMs;
   const seq = model.lastSeq;
   const parts = model.add(event, now());
   if (model.lastSeq === seq) return;
   heardTo = Math.max(heardTo, event.end_sample ?? 0);
   timeline.add(/** @type {any} */ (event));
   if (event.type === "tone" && model.toneAt !== null) announcer.tone(/** @type {any} */ (event));
-  mark(...parts);
+  screen.mark(...parts);
 }
 
 /** @type {string | null} */
@@ -168,7 +181,7 @@ let epoch = null;
 function welcome(told) {
   if (epoch !== null && told.epoch !== epoch) clear();
   epoch = told.epoch;
-  hopMs = told.hop_ms ?? hopMs;
+  hopMs = Number(told.hop_ms) || hopMs;
   model.welcome(told);
   timeline.rate = model.rate;
   if (watching && told.resume_token) kept.set("observe", { ...watching, ticket: told.resume_token });
@@ -183,16 +196,17 @@ function clear() {
   transcript.clear();
   announcer.reset();
   put($("no-lines"), "Words appear here as they are said.");
-  mark("now", "lines", "interim");
+  screen.mark("now", "lines", "interim");
 }
 
 // A session of one's own.
 
 async function start() {
   if (phase === "starting" || phase === "live" || phase === "stopping") return;
-  const source = sourceOf();
+  const { source } = sound;
   if (!source) return choosing("file");
-  again = deaf = null;
+  const mine = begin();
+  sound.deaf = null;
   bar.hush();
   show($("after"), false);
   show($("access"), false);
@@ -200,18 +214,31 @@ async function start() {
   enter("starting");
   try {
     await listening.open(source);
-    await join({ settings: forSession(settings), metadata: { device_type: "browser" } });
-    if (!listening.source) await stop(); // a recording that was over before that
+    if (!mine()) return;
+    await join({ settings: forSession(settings), metadata: { device_type: "browser" } }, mine);
+    if (mine() && !listening.source) await stop(); // a recording that was over before that
   } catch (error) {
+    if (!mine()) return;
     await listening.stop();
     enter("idle");
     trouble(error, start);
   }
 }
 
-/** @param {object} wanted */
-async function join(wanted) {
-  session = await connect(/** @type {any} */ ({ url: location.origin, key: key(), ...wanted }));
+/** Take back what was begun. */
+function cancel() {
+  begin();
+  forget();
+  void listening.stop();
+  enter("idle");
+}
+
+/** @param {{memento?: object, settings?: object, metadata?: object}} wanted @param {() => boolean} mine */
+async function join(wanted, mine) {
+  const opened = await connect(/** @type {any} */ ({ url: location.origin, key: key(), ...wanted }));
+  if (!mine()) return void opened.end().catch(() => {}); // nobody waits for it any more
+  session = opened;
+  if (!wanted.memento) void claim(session.id);
   follow(session);
   listening.feed(session);
   remember();
@@ -231,10 +258,7 @@ function stateChanged(told, { state, closeCode, error, reason }) {
   if (state === "live" || state === "reconnecting") return phase === "stopping" ? undefined : enter(state);
   if (state === "expired") {
     finish("expired");
-    bar.notice(
-      words.problem({ code: "expired" }),
-      watching ? [] : [{ label: "Start a new one", press: start }],
-    );
+    void warn({ code: "expired" }, watching ? [] : [{ label: "Start a new one", press: start }]);
   } else if (state === "ended") {
     finish("ended", closeCode === 4005);
     const code = closeCode === 4005 ? "replaced" : (error?.code ?? (closeCode === 1000 ? undefined : reason));
@@ -257,10 +281,16 @@ async function stop() {
   if (phase === "stopping") finish("ended");
 }
 
-/** The session is over, or went on without this page. @param {"ended" | "expired"} how @param {boolean} [elsewhere] */
-function finish(how, elsewhere) {
+/** A reload begins anew. */
+function forget() {
+  release();
   kept.set("memento", null);
   kept.set("observe", null);
+}
+
+/** The session is over, or went on without this page. @param {"ended" | "expired"} how @param {boolean} [elsewhere] */
+function finish(how, elsewhere) {
+  forget();
   void listening.stop();
   enter(how);
   put($("no-lines"), "No words were heard.");
@@ -269,158 +299,30 @@ function finish(how, elsewhere) {
   after().then((panel) => session.id === id && panel.open(id, summary, files), trouble);
 }
 
-/** @param {string} reason */
-async function sourceEnded(reason) {
-  if (phase === "starting" && reason === "ended") return listening.close(true);
-  if (!running()) return;
-  if (reason === "ended") return stop();
-  await listening.close();
-  deaf = reason;
-  complain();
-}
+// One that was there before, or is somebody else's: few load what that takes.
 
-function complain() {
-  complained = now();
-  bar.notice(words.problem({ code: deaf ?? "not_listening" }), [
-    { label: "Continue", press: () => relisten() },
-    { label: "Stop", press: stop },
-  ]);
-}
-
-/** Open the source again, or another, for the session that is there. */
-async function relisten() {
-  const source = sourceOf();
-  if (!source) {
-    await listening.close(); // whoever chose a recording didn't choose the microphone
-    deaf = "not_listening";
-    return choosing("file");
-  }
-  bar.hush();
-  try {
-    await listening.open(source);
-    deaf = null;
-  } catch (error) {
-    trouble(error, relisten, "Continue");
-  }
-}
-
-/** A reload goes on with its session: what it said, then what it says, then the microphone. @param {any} memento */
-async function resume(memento) {
+/** @param {(part: typeof import("./return.js"), mine: () => boolean) => Promise<void>} go */
+async function comeBack(go) {
+  const mine = begin();
   enter("starting");
-  const told = await recall(memento.session_id);
   try {
-    await join({ memento: { ...memento, after: told ? model.lastSeq : 0 } });
+    await go(await import("./return.js"), mine);
   } catch (error) {
-    const { code, status } = /** @type {any} */ (error);
-    const gone = status === 404 || ["session_not_found", "session_expired", "session_closed"].includes(code);
-    if (!gone) {
-      enter("idle");
-      return trouble(error, () => resume(memento));
-    }
-    session = { id: memento.session_id };
-    finish(code === "session_closed" ? "ended" : "expired");
-    bar.notice(words.problem({ code: "expired" }), [{ label: "Start a new one", press: start }]);
-    return;
-  }
-  const wait = () =>
-    bar.notice(words.problem({ code: "silent_start" }), [{ label: "Continue", press: relisten }]);
-  if (settings.source !== "microphone") return wait();
-  await relisten();
-  await sleep(3000);
-  if (listening.source && !listening.flowing && phase === "live") wait();
-}
-
-/** Fill the page with a session's record. @param {string} id @returns {Promise<boolean>} whether there is one */
-async function recall(id) {
-  try {
-    for await (const events of (await record()).history(id)) {
-      model.replayTo = Infinity;
-      events.forEach(take);
-    }
-    return model.lastSeq > 0;
-  } catch {
-    return false;
-  }
-}
-
-// A session of somebody else's, read-only.
-
-async function watch() {
-  if (!watching) return;
-  document.body.classList.add("watching");
-  enter("starting");
-  if (!watching.ticket) await recall(watching.sessionId);
-  try {
-    const { sessionId, ticket } = watching;
-    session = await observe(
-      /** @type {any} */ ({
-        url: location.origin,
-        sessionId,
-        ticket,
-        after: model.lastSeq,
-      }),
-    );
-    follow(session);
-    if (session.state !== "live" && model.summary) finish("ended");
-    else enter("live");
-  } catch (error) {
+    if (!mine()) return;
     enter("idle");
-    const { code, status } = /** @type {any} */ (error);
-    trouble(
-      watching.ticket && (status === 401 || code === "unauthorized") ? { code: "link_used" } : error,
-      watch,
-    );
+    trouble(error, () => comeBack(go));
   }
 }
 
-async function share() {
-  try {
-    const ticket = key() ? await (await record()).ticket(session.id) : undefined;
-    const { shareLink } = await import("./share.js");
-    await shareLink(bar, { sessionId: session.id, ticket });
-  } catch (error) {
-    trouble(error);
-  }
-}
-
-// What goes wrong, and what changes.
-
-/** @param {any} error @param {() => void} [retry] @param {string} [label] */
-function trouble(error, retry, label = "Try again") {
-  const known = {
-    code: error?.code,
-    message: error?.message,
-    status: error?.status,
-  };
-  const told = words.problem({ ...known, retryAfterMs: error?.retryAfterMs });
-  again = retry ?? null;
-  if (retry && (known.status === 401 || known.code === "unauthorized" || known.code === "invalid_key_hash")) {
-    const hint = key() ? "The gateway did not accept that key." : "This gateway needs a key.";
-    put($("key-hint"), `${hint} It is kept in this tab only, until you close it.`);
-    announcer.tell(hint);
-    kept.set("key", null);
-    show($("access"), true);
-    $("key").focus();
-    return;
-  }
-  bar.notice(told, retry ? [{ label, press: retry }] : []);
-}
-
-/** What capture is to open; null where a file is still to be chosen. */
-function sourceOf() {
-  const { source, device, processing } = settings;
-  if (source === "microphone") return { kind: source, processing, ...(device && { deviceId: device }) };
-  const [file] = $("file").files;
-  return source === "tab" ? { kind: source } : file ? { kind: source, file } : null;
-}
+// What changes.
 
 /** @param {string} [field] to begin with */
 function choosing(field) {
   chooser().then((dialog) => dialog.open(field), trouble);
 }
 
-/** Other settings count at once. @param {import("./settings.js").Settings} next */
-function choose(next) {
+/** Other settings count at once. @param {import("./settings.js").Settings} next @param {object} wanted of the session */
+function choose(next, wanted) {
   const before = settings;
   settings = next;
   choices.set("settings", next);
@@ -429,7 +331,6 @@ function choose(next) {
   /** @param {import("./settings.js").Settings} of */
   const source = (of) => [of.source, of.device, of.processing].join();
   if (source(before) !== source(next)) void relisten();
-  const wanted = changes(before, next);
   if (Object.keys(wanted).length) session.configure(wanted).catch(trouble);
 }
 
@@ -446,30 +347,24 @@ function remember() {
 }
 
 $("main-button").addEventListener("click", () => {
-  if (now() - entered < SETTLED_MS && phase !== "idle") return;
+  if (now() - entered < SETTLED_MS && !troubles.again) return;
+  if (phase === "starting") return cancel();
   if (phase === "stopping") {
     session.leave(); // the gateway doesn't answer
     return finish("ended");
   }
   void (running() ? stop() : start());
 });
-$("file").addEventListener("change", () => {
-  if (running() && settings.source === "file") void relisten();
-});
 addEventListener("hashchange", () => location.hash.includes("observe=") && location.reload());
-$("share").addEventListener("click", share);
+$("share").addEventListener("click", () =>
+  import("./share.js").then(({ share }) => share(page)).catch(trouble),
+);
 $("settings-open").addEventListener("click", () => choosing());
+for (const near of ["pointerenter", "focus"])
+  $("settings-open").addEventListener(near, () => chooser().catch(() => {})); // so that it opens at once
 for (const look of [dark, matchMedia("(forced-colors: active)"), matchMedia("(prefers-contrast: more)")]) {
   look.addEventListener("change", theme);
 }
-$("access").addEventListener("submit", (/** @type {Event} */ event) => {
-  event.preventDefault();
-  kept.set("key", $("key").value.replace(/[^!-~]/g, "") || null); // what is pasted may bring what can't be seen
-  $("key").value = "";
-  show($("access"), false);
-  const next = again ?? start;
-  next();
-});
 $("zoom-in").addEventListener("click", () => timeline.zoom(1.5));
 $("zoom-out").addEventListener("click", () => timeline.zoom(1 / 1.5));
 $("follow").addEventListener("click", () => timeline.follow(true));
@@ -484,10 +379,10 @@ watchVisibility(
     hidden: remember,
     shown() {
       session?.wake?.();
-      mark("now", "bar");
+      screen.mark("now", "bar");
     },
     online() {
-      if (phase === "idle") again?.();
+      if (phase === "idle") troubles.again?.();
       else session?.wake?.();
     },
   },
@@ -495,7 +390,8 @@ watchVisibility(
 );
 theme();
 put($("privacy"), words.privacy(location));
-mark("now", "lines", "interim", "bar");
+screen.mark("now", "lines", "interim", "bar");
 const memento = kept.get("memento");
-if (watching) void watch();
-else if (memento?.session_id) void resume(memento);
+document.body.classList.toggle("watching", !!watching);
+if (watching) void comeBack((part, mine) => part.watch(page, watching, mine));
+else if (memento?.session_id) void comeBack((part, mine) => part.resume(page, memento, mine));

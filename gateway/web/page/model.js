@@ -17,6 +17,34 @@
 export const MOST_LINES = 20_000;
 const TONES = 512;
 
+const TEXTS = "label text reason detail affect subtext shift_direction speaker_id language digits";
+const NUMBERS =
+  "start_sample end_sample next_sample classified_samples gap_samples duration_s timestamp hop_ms confidence arousal shift_magnitude";
+/** What an event of a type can't do without. @type {Record<string, string>} */
+const NEEDS = {
+  tone: "label confidence prosody_flags start_sample end_sample",
+  transcript: "text start_sample end_sample",
+  gap: "reason start_sample end_sample",
+  speaker: "label",
+  service: "detail timestamp",
+  summary: "next_sample classified_samples gap_samples duration_s speakers events",
+};
+/** @param {unknown} value */
+const isText = (value) => typeof value === "string";
+
+/** Whether what is shown of an event is what it should be: a strange server may say anything. @param {Event} event */
+export function usable(event) {
+  /** @param {string} names @param {(value: any) => boolean} fits @returns {boolean} */
+  const all = (names, fits) => names.split(" ").every((name) => fits(event[name] ?? null));
+  const { prosody_flags: flags = [], speakers = [] } = event;
+  return (
+    all(TEXTS, (value) => value === null || isText(value)) &&
+    all(NUMBERS, (value) => value === null || Number.isFinite(value)) &&
+    (!Object.hasOwn(NEEDS, event.type) || all(NEEDS[event.type], (value) => value !== null)) &&
+    [flags, speakers].every((list) => Array.isArray(list) && list.every(isText))
+  );
+}
+
 export class Model {
   lastSeq = 0;
   /** Events up to this one are told again, not news. */
@@ -51,7 +79,7 @@ export class Model {
 
   /** @param {{epoch?: string, replay_to?: number | null, audio?: {sample_rate: number}}} welcome */
   welcome(welcome) {
-    this.rate = welcome.audio?.sample_rate ?? this.rate;
+    this.rate = Number(welcome.audio?.sample_rate) || this.rate;
     this.replayTo = welcome.replay_to ?? 0;
   }
 

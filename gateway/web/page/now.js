@@ -60,7 +60,9 @@ export class NowPanel {
   /** @param {ReturnType<typeof describe>} told @param {string[]} idle said while nothing runs */
   render(told, idle) {
     const { tone } = told;
-    put($("affect"), told.affect || idle[0]);
+    const affect = told.affect || idle[0];
+    put($("affect"), affect);
+    $("affect").style.setProperty("--letters", affect.length); // long ones are smaller
     put($("subtext"), told.affect ? told.subtext : idle[1]);
     const level = tone ? words.certainty(tone.confidence) : "";
     $("now").dataset.tone = tone ? words.readable(tone.label) : "";

@@ -1,16 +1,8 @@
 // The session's record over HTTP: its history, and tasks that make files of it (docs/tasks.md). Pure but for the
 // fetch and the pause that it is given.
 
-export class ApiError extends Error {
-  /** @param {{code?: string, detail?: string, status?: number, retryAfterMs?: number}} told */
-  constructor({ code, detail, status, retryAfterMs }) {
-    super(detail ?? "no answer");
-    this.name = "ApiError";
-    this.code = code ?? (status === undefined ? "unreachable" : undefined);
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
+import { UndertoneError } from "../client/errors.js";
+import { problemOf, unreachable } from "../client/rest.js";
 
 /** @typedef {{id: string, state: string, progress: number, error_message: string | null}} Task */
 
@@ -30,23 +22,12 @@ export function createRecord({ origin, key, fetch, sleep }) {
     if (secret) headers.authorization = `Bearer ${secret}`;
     if (body) headers["content-type"] = "application/json";
     const request = body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers };
-    const answer = await fetch(`${origin}/api/v1${path}`, {
-      ...request,
-      cache: "no-store",
-    }).catch(() => null);
-    if (!answer) throw new ApiError({});
-    if (answer.ok) return answer;
-    const problem = (await answer.json().catch(() => null)) ?? {};
-    const wait = Number(answer.headers.get("retry-after"));
-    const told = {
-      code: problem.code,
-      detail: problem.detail,
-      status: answer.status,
-    };
-    throw new ApiError({
-      ...told,
-      retryAfterMs: wait ? wait * 1000 : undefined,
+    const url = `${origin}/api/v1${path}`;
+    const answer = await fetch(url, { ...request, cache: "no-store" }).catch((cause) => {
+      throw unreachable(cause);
     });
+    if (!answer.ok) throw await problemOf(answer);
+    return answer;
   }
 
   return {
@@ -81,10 +62,7 @@ export function createRecord({ origin, key, fetch, sleep }) {
         task = await (await call(`/tasks/${task.id}`)).json();
       }
       if (task.state !== "ready") {
-        throw new ApiError({
-          code: "task_failed",
-          detail: task.error_message ?? `it was ${task.state}`,
-        });
+        throw new UndertoneError("task_failed", task.error_message ?? `it was ${task.state}`);
       }
       onProgress(1);
       return task;

@@ -60,7 +60,7 @@ export function clamp(given) {
   };
 }
 
-/** The part that the gateway is told. An open field is left out: there `null` means "as it was". @param {Settings} s */
+/** The part that the gateway is told; it finds out what is left out. @param {Settings} s */
 export const forSession = ({ window_ms, hop_ms, elcor, language, num_speakers, min_confidence }) => ({
   window_ms,
   hop_ms,
@@ -69,10 +69,3 @@ export const forSession = ({ window_ms, hop_ms, elcor, language, num_speakers, m
   ...(language && { language }),
   ...(num_speakers && { num_speakers }),
 });
-
-/** What a running session is to be told: only what differs. @param {Settings} before @param {Settings} after */
-export function changes(before, after) {
-  const [was, is] = [forSession(before), /** @type {Record<string, unknown>} */ (forSession(after))];
-  const differs = Object.keys(is).filter((name) => is[name] !== was[/** @type {keyof typeof was} */ (name)]);
-  return Object.fromEntries(differs.map((name) => [name, is[name]]));
-}

@@ -1,20 +1,10 @@
-// Draws the timeline. Colours are custom properties of the canvas: `--tl-` and a name of COLOURS, or
-// `speaker-1` to `speaker-8`. Patterns, letters and words tell things apart; colour only helps.
+// Draws the timeline. Colours are custom properties of the canvas, `--tl-` and a name, at least 3:1 on `bg`; blocks
+// are tinted with them. Patterns, letters and words tell things apart; colour only helps.
 
-import { familyOf, wordOf } from "./timeline-detail.js";
+import { familyOf, wordOf } from "./timeline-labels.js";
 import { clock } from "./words.js";
 
 /** @import {Box, Event, Look, Mark, Painter, Piece, Row, Scene, Write} from "./timeline-types.js" */
-
-/** Inks, at least 3:1 on `bg`; blocks are tinted with them. @type {Record<string, string>} */
-const COLOURS = {};
-const INKS =
-  "bg #fff text #39444a grid #dcdcd3 live #0d5c66 gap #7a868a focus #0d5c66 arousal #1b2427 " +
-  "tone-calm #12727a tone-neutral #59666b tone-animated #96600a tone-tense #a2413f " +
-  "tone-subdued #5a5aa3 tone-other #7a4a82 queue #59666b env #4d7130 warn #7d4a00 " +
-  "speaker-1 #0d5c66 speaker-2 #96600a speaker-3 #5a5aa3 speaker-4 #a2413f " +
-  "speaker-5 #4d7130 speaker-6 #7a4a82 speaker-7 #2f6594 speaker-8 #6b5b45";
-for (const [, name, ink] of INKS.matchAll(/(\S+) (#\S+)/g)) COLOURS[name] = ink;
 
 /** Paths in squares of 8 by 8. @type {Record<string, string>} */
 const TILES = {
@@ -35,7 +25,9 @@ const TICKS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 export function createPainter(canvas) {
   const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const page = canvas.ownerDocument;
-  const colours = { ...COLOURS };
+  const style = /** @type {Window} */ (page.defaultView).getComputedStyle(canvas);
+  /** @type {Map<string, string>} */
+  const inks = new Map();
   /** @type {Record<string, CanvasPattern | null>} */
   const tiles = {};
   /** @type {Map<string, Look>} */
@@ -49,16 +41,20 @@ export function createPainter(canvas) {
   /** @param {number} sample */
   let xOf = (sample) => sample;
 
+  /** A colour as the browser resolves it: system colours, light-dark(), mixes. @param {string} name */
+  function ink(name) {
+    if (!inks.has(name)) {
+      canvas.style.color = `var(--tl-${name})`;
+      inks.set(name, style.color);
+      canvas.style.color = "";
+    }
+    return inks.get(name) ?? "";
+  }
+
   /** @param {number} dpr */
   function theme(dpr) {
-    const style = /** @type {Window} */ (page.defaultView).getComputedStyle(canvas);
     canvas.style.setProperty("forced-color-adjust", "none");
-    for (const name in COLOURS) {
-      // The browser resolves it: system colours, light-dark(), mixes.
-      canvas.style.color = `var(--tl-${name}, ${COLOURS[name]})`;
-      colours[name] = style.color;
-    }
-    canvas.style.color = "";
+    inks.clear();
     em = parseFloat(style.fontSize) / 16 || 1;
     font = `${12 * em}px ${style.fontFamily}`;
     widths.clear();
@@ -68,7 +64,7 @@ export function createPainter(canvas) {
       tile.width = tile.height = Math.round(TILE * dpr);
       const scale = tile.width / TILE;
       pen.scale(scale, scale);
-      pen.strokeStyle = colours[name];
+      pen.strokeStyle = ink(name);
       pen.globalAlpha = name === "gap" ? 1 : 0.5;
       pen.stroke(new Path2D(TILES[name]));
       tiles[name] = ctx.createPattern(tile, "repeat");
@@ -79,7 +75,7 @@ export function createPainter(canvas) {
   /** @type {Box} */
   const block = (x0, x1, y, height, colour, alpha = 1) => {
     ctx.globalAlpha = alpha;
-    ctx.fillStyle = colours[colour];
+    ctx.fillStyle = ink(colour);
     ctx.fillRect(x0, y, Math.max(x1 - x0, 1), height);
     ctx.globalAlpha = 1;
   };
@@ -95,7 +91,7 @@ export function createPainter(canvas) {
   /** @type {Box} */
   const frame = (x0, x1, y, height, colour, width = 1, dashed = false) => {
     ctx.setLineDash(dashed ? [3, 3] : []);
-    ctx.strokeStyle = colours[colour];
+    ctx.strokeStyle = ink(colour);
     ctx.lineWidth = width;
     ctx.strokeRect(x0 + 0.5, y + 0.5, x1 - x0 - 1, height - 1);
   };
@@ -108,7 +104,7 @@ export function createPainter(canvas) {
     widths.set(words, wide);
     const letters = wide > room ? Math.floor((words.length * room) / wide) - 2 : words.length;
     if (letters < Math.min(words.length, 3)) return;
-    ctx.fillStyle = colours[colour];
+    ctx.fillStyle = ink(colour);
     ctx.fillText(letters < words.length ? words.slice(0, letters) + "…" : words, x, y);
   };
 
@@ -199,14 +195,13 @@ export function createPainter(canvas) {
       if (!joined) ctx.lineTo(x1, at);
     }
     ctx.setLineDash([]);
-    for (const [colour, width] of [
-      ["bg", 4],
-      ["arousal", 2],
-    ]) {
-      ctx.strokeStyle = colours[colour];
-      ctx.lineWidth = +width;
+    const stroke = (/** @type {string} */ colour, /** @type {number} */ width) => {
+      ctx.strokeStyle = ink(colour);
+      ctx.lineWidth = width;
       ctx.stroke();
-    }
+    };
+    stroke("bg", 4);
+    stroke("arousal", 2);
   }
 
   /** @param {Row} row @param {Scene} scene @param {number} column samples */
@@ -225,7 +220,7 @@ export function createPainter(canvas) {
         block(x0, x1 - 1, y + height - 3, 2, colour, e.is_final ? 1 : 0.4);
         text(e.text, x0 + 2, y + height / 2 - 2, "text", x1 - x0 - 4);
       } else if (kind === "service") {
-        ctx.fillStyle = colours.warn;
+        ctx.fillStyle = ink("warn");
         ctx.fill(new Path2D(`M${x0 - 4} ${height - 5}l4 -4l4 4l-4 4z`));
       } else if (kind === "gap") {
         block(x0, x1, y, height, "bg", 0.6);

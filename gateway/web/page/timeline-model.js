@@ -88,6 +88,7 @@ export function createModel(most = 40_000) {
     dropped: null,
     start,
     stop,
+    order,
     add(e) {
       if (!valid(e) || (model.dropped && order(e, model.dropped) <= 0)) return false;
       const told = e.type === "transcript" && utterances.get(e.start_sample);
@@ -153,24 +154,6 @@ export function createModel(most = 40_000) {
       return rows;
     },
     first: ({ items, longest }, sample) => search(items, (e) => start(e) < sample - longest),
-    near(list, sample, reach = Infinity) {
-      let best = null;
-      for (
-        let i = model.first(list, sample - reach), e;
-        (e = list.items[i]) && start(e) <= sample + reach;
-        i++
-      ) {
-        const away = Math.max(start(e) - sample, sample - stop(e), 0);
-        if (away <= reach) [best, reach] = [e, away];
-      }
-      return best;
-    },
-    step(list, e, by) {
-      const at = place(list, e) + by;
-      const next = list.items[at];
-      const again = next && next.type !== e.type && start(next) === start(e) && stop(next) === stop(e);
-      return list.items[again ? at + by : at] ?? e;
-    },
   };
   return model;
 }

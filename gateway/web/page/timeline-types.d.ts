@@ -28,16 +28,13 @@ export interface Model {
   dropped: Event | null;
   start(event: Event): number;
   stop(event: Event): number;
+  order(a: Event, b: Event): number;
   /** Whether anything changed. */
   add(event: Event): boolean;
   list(...names: string[]): List;
   rows(em: number): Row[];
   /** The first index of a list that may reach to `sample` or beyond. */
   first(list: List, sample: number): number;
-  /** What lies nearest to `sample`, at most `reach` away. */
-  near(list: List, sample: number, reach?: number): Event | null;
-  /** The event `by` places on; of one stretch told twice only one. The same event where there is no other. */
-  step(list: List, event: Event, by: number): Event;
 }
 
 /** How an event is written and filled; the numbers are of the column being drawn. */
@@ -73,8 +70,6 @@ export interface View {
   zoom(factor: number, anchor?: number): void;
   /** Whether it moved. At the live edge it follows, elsewhere it stays. */
   pan(seconds: number): boolean;
-  /** Move no more than shows a stretch, or its beginning. */
-  reveal(from: number, to: number): void;
   follow(on: boolean): void;
 }
 
@@ -120,10 +115,38 @@ export interface Painter {
   draw(scene: Scene): void;
 }
 
+/** What is there, and what of it is pointed at. */
+export type Shown = Pick<Scene, "model" | "rows" | "hovered" | "selected">;
+
+/** Of the timeline, for the hand. */
+export type Tools = {
+  canvas: HTMLCanvasElement;
+  view: View;
+  shown: Shown;
+  painter: Painter;
+  /** Width of the audio, in CSS pixels */
+  room(): number;
+  /** Read what changed. */
+  measure(): void;
+  /** Say what is pointed at. */
+  write(): void;
+  zoom(factor: number, anchor?: number): void;
+  seen(): void;
+  pan(share: number): boolean;
+  timeline: Timeline;
+};
+
+export interface Hand {
+  /** By the type of the event. */
+  heard: Record<string, (event: any) => void>;
+  select(mark: Mark): void;
+  /** What is pointed at; empty where nothing is. */
+  words(): string;
+}
+
 export type Environment = {
   requestAnimationFrame: (callback: (now: number) => void) => unknown;
-  devicePixelRatio?: number;
-  now: () => number;
+  performance: { now(): number };
   ResizeObserver: new (callback: () => void) => {
     observe(target: Element): void;
     disconnect(): void;

@@ -35,12 +35,6 @@ export function createView() {
       clamp();
       return view.start !== before;
     },
-    reveal(from, to) {
-      const room = view.seconds / 10;
-      const ahead = Math.min(to + room - view.start - view.seconds, from - room - view.start);
-      if (from < view.start) view.pan(from - room - view.start);
-      else if (ahead > 0) view.pan(ahead);
-    },
     follow(on) {
       view.following = on;
       clamp();

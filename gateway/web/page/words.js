@@ -1,14 +1,11 @@
-// Every word a person reads that isn't in index.html: labels of the protocol (docs/protocol.md) made plain.
-// Pure. A label nobody knows is made readable, never guessed at.
+// The words a person reads that aren't in index.html: labels of the protocol (docs/protocol.md) made plain.
+// Pure. A label that isn't in a table is made readable, never guessed at.
 
 /** @type {Record<string, string>} */
 const QUEUE = {
-  hold_music: "Hold music",
   ringback: "Ringing",
   busy: "Busy signal",
   dtmf_tone: "Keys pressed",
-  silence: "Silence",
-  dead_air: "Dead air",
 };
 
 /** @type {Record<string, string>} */
@@ -16,10 +13,7 @@ const FLAGS = {
   flat_f0: "flat pitch",
   loud: "louder than usual",
   soft: "softer than usual",
-  fast: "fast",
-  slow: "slow",
   tense: "pressed voice",
-  breathy: "breathy",
   rising_terminal: "rising at the end",
 };
 
@@ -29,7 +23,6 @@ const SPEAKERS = {
   human_multi: "Several people",
   ivr_synth: "A machine voice",
   no_speaker: "Nobody",
-  transfer: "Transfer",
 };
 
 /** @type {Record<string, string>} */
@@ -41,63 +34,28 @@ const GAPS = {
   failover: "the gateway failed and another took over",
 };
 
-/** @type {Record<string, [string, string]>} What happened, and what to do. */
-const PROBLEMS = {
-  permission_denied: [
-    "The microphone is not allowed",
-    "Allow it by the icon beside the address, or in the browser's site settings. Then try again.",
-  ],
-  no_device: ["No microphone found", "Connect one, or choose another source in Settings. Then try again."],
-  device_busy: ["The microphone is in use", "Another app is holding it. Close that app, then try again."],
+/** What happened, and what to do, also where the gateway is away. The rest is in problems.js.
+ * @type {Record<string, [string, string]>} */
+export const NOTICES = {
   device_lost: ["The microphone went away", "Your session is still open. Connect it again, then continue."],
   permission_lost: [
     "The microphone is no longer allowed",
     "Your session is still open. Allow the microphone again, then continue.",
   ],
-  insecure_context: [
-    "This page can't use a microphone",
-    "Browsers allow it only over https, or on this machine at http://127.0.0.1 or http://localhost.",
-  ],
-  unsupported: ["This browser can't do that", "Use a current Chrome, Edge, Firefox or Safari."],
-  cancelled: ["Nothing was chosen", "Press Start to choose again."],
-  bad_file: ["This file can't be played", "Choose another recording in Settings, such as a WAV or MP3 file."],
-  no_audio_track: ["That tab shares no sound", "Share it again, with its sound switched on."],
   not_listening: ["Nothing is listened to", "Your session is still open. Choose a source, then continue."],
   silent_start: ["The browser waits for you", "Press Continue to listen again. Your session is still open."],
-  unauthorized: ["This gateway needs an access key", "Enter the key you were given."],
-  link_used: [
-    "This link no longer opens",
-    "A read-only link can be opened once, soon after it was made. Ask for a new one.",
-  ],
-  replaced: [
-    "Your session went on in another tab",
-    "This tab has let go of it. Close this tab, or start a new session here.",
-  ],
   expired: [
     "This session timed out",
     "Nothing reached the gateway for too long. What was said until then stays on this page.",
   ],
-  session_not_found: ["That session is gone", "It ended some time ago and was removed. Start a new one."],
-  session_closed: ["That session has ended", "What is left of it is below."],
-  session_limit: ["Too many sessions are open", "Stop one of the others, then try again."],
-  task_limit: ["No more files can be made just now", "Wait a little, then try again."],
-  overloaded: ["The gateway is busy", "It takes nobody new just now."],
-  draining: ["The gateway is going away", "Another should answer soon."],
-  origin_not_allowed: [
-    "This gateway doesn't serve this address",
-    "Open the page at the gateway's own address, or add this one to its allowed origins.",
-  ],
-  idle_timeout: ["The session ended after a long quiet", "Start a new one when you like."],
   unreachable: [
     "The gateway can't be reached",
     "Check that it runs and that you are connected. This page tries again when the network is back.",
   ],
 };
-PROBLEMS.session_expired = PROBLEMS.expired;
-PROBLEMS.invalid_key_hash = PROBLEMS.unauthorized;
 
 /** What `table` itself has: no label is called `constructor`. @template T @param {Record<string, T>} table @param {string} name */
-const of = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+export const of = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
 /** `Warmly_Impatient` as people would write it. @param {string} label */
 export const readable = (label) =>
@@ -210,22 +168,10 @@ export function idle(phase, watching) {
   return ["Ready", "Press Start and speak. You will see how it sounds within two seconds."];
 }
 
-/**
- * What went wrong, and what to do.
- * @param {{code?: string, message?: string, status?: number, retryAfterMs?: number}} error
- */
-export function problem(error) {
-  const { code, status } = error;
-  const byStatus = status === undefined ? PROBLEMS.unreachable : undefined;
-  const [title, todo] = of(PROBLEMS, code ?? "") ??
-    (status === 401 ? PROBLEMS.unauthorized : undefined) ??
-    (status === 503 || status === 429 ? PROBLEMS.overloaded : undefined) ??
-    (code ? [`The gateway says: ${error.message || readable(`${code}`)}`, "Try again."] : byStatus) ?? [
-      "Something went wrong",
-      "Try again.",
-    ];
-  const wait = error.retryAfterMs ? ` Try again in ${duration(Math.ceil(error.retryAfterMs / 1000))}.` : "";
-  return { title, todo: todo + wait };
+/** What went wrong, where no gateway is needed to say it. @param {{code?: string, status?: number}} error */
+export function notice({ code, status }) {
+  const [title, todo] = of(NOTICES, code ?? (status === undefined ? "unreachable" : "")) ?? [];
+  return title ? { title, todo } : null;
 }
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;

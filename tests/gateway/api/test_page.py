@@ -89,9 +89,10 @@ def test_what_methods_there_are() -> None:
     play(scene)
 
 
-def test_the_page_names_only_what_is_here() -> None:
+@pytest.mark.parametrize("path", [INDEX, "page/settings.html"])
+def test_the_page_names_only_what_is_here(path: str) -> None:
     """No script or style is written into it, and everything that it loads is served."""
-    page = web_files()[INDEX].body.decode()
+    page = web_files()[path].body.decode()
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
     assert not re.search(r"<script(?![^>]*\ssrc=)", page)
     for target in re.findall(r'(?:src|href)="([^"#]+)"', page):

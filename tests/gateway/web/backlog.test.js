@@ -280,3 +280,27 @@ test("what a stalled network holds is no flood: beyond a bound nothing is writte
   backlog.ponged(t);
   assert.equal(backlog.take(null, 10)?.length, 20);
 });
+
+test("a stall that is longer than what is kept is one gap, declared when audio can follow it", () => {
+  const backlog = makeBacklog(AUDIO, 0, 5);
+  backlog.ahead = 20;
+  /** @type {any[]} */
+  const written = [];
+  const write = () => {
+    for (let message; (message = backlog.take(null, 10));) written.push(message);
+  };
+  for (let n = 0; n < 200; n += 5) {
+    backlog.append(pcm(n, 5));
+    write();
+  }
+  const of = (/** @type {string} */ type) => written.filter((one) => one.type === type);
+  assert.deepEqual(of("position"), []);
+  for (let round = 0; round < 4; round++) {
+    backlog.ponged(of("ping").at(-1).t);
+    write();
+  }
+  assert.deepEqual(of("position"), [{ type: "position", sample: 150 }]);
+  const server = new Server();
+  written.forEach((message) => server.take(message));
+  assert.deepEqual([server.next, server.gap, backlog.lostSamples], [200, 130, 130]);
+});

@@ -78,7 +78,8 @@ function world() {
     audioWorklet = {
       /** @param {string} url */
       addModule: (url) => {
-        assert.match(url, /\/gateway\/web\/pcm-worklet\.js$/);
+        const rate = this.sampleRate === 16000 ? "pcm-worklet" : "pcm-resampling-worklet";
+        assert.ok(url.endsWith(`/gateway/web/${rate}.js`), url);
         return at.module();
       },
     };
@@ -123,7 +124,7 @@ function world() {
     };
     /** @param {any} context @param {string} name @param {any} options */
     constructor(context, name, options) {
-      assert.equal(name, "pcm");
+      assert.equal(name, context.sampleRate === 16000 ? "pcm" : "pcm-resampling");
       Object.assign(this, { context, options });
       nodes.push(this);
     }

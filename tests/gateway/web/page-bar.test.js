@@ -20,18 +20,17 @@ test("in each phase the button, the title and what can be shared fit", () => {
   const { bar } = world();
   const seen = PHASES.map((phase) => {
     bar.render(phase, 40, false);
-    const button = /** @type {any} */ (at("main-button"));
-    const shut = button.attributes["aria-disabled"] === "true";
-    return [button.textContent, shut, document.title, !at("share").hidden && !at("meter").hidden];
+    bar.title(phase);
+    return [at("main-button").textContent, document.title, !at("share").hidden && !at("meter").hidden];
   });
   assert.deepEqual(seen, [
-    ["Start", false, "Undertone", false],
-    ["Starting", true, "Undertone", false],
-    ["Stop", false, "Live · Undertone", true],
-    ["Stop", false, "Reconnecting · Undertone", true],
-    ["Stopping", false, "Undertone", false],
-    ["Start again", false, "Ended · Undertone", false],
-    ["Start again", false, "Timed out · Undertone", false],
+    ["Start", "Undertone", false],
+    ["Cancel", "Undertone", false],
+    ["Stop", "Live · Undertone", true],
+    ["Stop", "Reconnecting · Undertone", true],
+    ["Stopping", "Undertone", false],
+    ["Start again", "Ended · Undertone", false],
+    ["Start again", "Timed out · Undertone", false],
   ]);
   bar.render("live", 40, true);
   assert.deepEqual([at("share").hidden, at("meter").hidden], [true, true]);
@@ -77,6 +76,27 @@ test("a notice is told at once, its button acts once and takes it away", () => {
   assert.equal(at("notice").hidden, false);
   at("notice").children[1].children[0].dispatchEvent(new Event("click"));
   assert.deepEqual([pressed, at("notice").hidden, at("notice").textContent], [1, true, ""]);
+});
+
+test("focus that was in a notice is on the button afterwards; elsewhere it is left alone", () => {
+  const { bar } = world();
+  const acts = () => at("notice").children[1].children;
+  const again = () => bar.notice({ title: "So it is" }, [{ label: "Again", press() {} }]);
+  for (const leave of [
+    () => acts()[0].dispatchEvent(new Event("click")),
+    () => acts()[1].dispatchEvent(new Event("click")),
+    () => bar.hush(),
+    again,
+  ]) {
+    again();
+    /** @type {any} */ (acts()[0]).focus();
+    leave();
+    assert.equal(document.activeElement, at("main-button"));
+  }
+  at("share").focus();
+  again();
+  bar.hush();
+  assert.equal(document.activeElement, at("share"));
 });
 
 test("a notice can be put away without doing anything", () => {

@@ -64,8 +64,9 @@ export class FakeElement extends EventTarget {
   attributes = {};
   /** @type {Record<string, string>} */
   dataset = {};
-  /** @type {Record<string, string>} */
-  style = {};
+  /** @type {Record<string, any>} */
+  style = { setProperty() {} };
+  classList = { toggle() {}, remove() {} };
   hidden = false;
   #text = "";
   scrollTop = 0;
@@ -93,6 +94,9 @@ export class FakeElement extends EventTarget {
   setAttribute(/** @type {string} */ name, /** @type {string} */ value) {
     this.attributes[name] = value;
   }
+  removeAttribute(/** @type {string} */ name) {
+    delete this.attributes[name];
+  }
   append(/** @type {any[]} */ ...nodes) {
     for (const node of nodes) if (node instanceof FakeElement) node.parent = this;
     this.children.push(...nodes);
@@ -110,7 +114,13 @@ export class FakeElement extends EventTarget {
   remove() {
     this.parent?.children.splice(this.parent.children.indexOf(this), 1);
   }
-  focus() {}
+  focus() {
+    /** @type {any} */ (document).activeElement = this;
+  }
+  /** @param {any} node @returns {boolean} */
+  contains(node) {
+    return node === this || this.children.some((one) => one === node || one.contains?.(node));
+  }
   /** By class only. @param {string} selector @returns {FakeElement | null} */
   querySelector(selector) {
     return this.children.find((one) => one.attributes?.class === selector.slice(1)) ?? null;

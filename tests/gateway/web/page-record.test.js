@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { ApiError, createRecord } from "../../../gateway/web/page/record.js";
+import { UndertoneError } from "../../../gateway/web/client/errors.js";
+import { createRecord } from "../../../gateway/web/page/record.js";
 
 /** @param {unknown} body @param {number} [status] @param {Record<string, string>} [headers] */
 const json = (body, status = 200, headers = {}) => new Response(JSON.stringify(body), { status, headers });
@@ -102,7 +103,7 @@ test("a task that failed or was cancelled says why, and is not called done", asy
     /** @type {number[]} */
     const progress = [];
     const made = record.make("s1", "report", {}, (part) => progress.push(part));
-    await assert.rejects(made, { name: "ApiError", code: "task_failed", message });
+    await assert.rejects(made, { name: "UndertoneError", code: "task_failed", message });
     assert.deepEqual(progress, [0.5]);
   }
 });
@@ -116,8 +117,8 @@ test("a task whose session is gone meanwhile ends in that problem", async () => 
 test("problems come as documents, as nothing at all, or as what they shouldn't be", async () => {
   const known = json({ code: "session_limit", detail: "enough" }, 429, { "retry-after": "3" });
   await assert.rejects(world([known]).record.ticket("s1"), (error) => {
-    assert.ok(error instanceof ApiError);
-    const { code, message, status, retryAfterMs } = error;
+    assert.ok(error instanceof UndertoneError);
+    const { code, message, status, retryAfterMs } = /** @type {any} */ (error);
     assert.deepEqual(
       { code, message, status, retryAfterMs },
       { code: "session_limit", message: "enough", status: 429, retryAfterMs: 3000 },
@@ -129,14 +130,17 @@ test("problems come as documents, as nothing at all, or as what they shouldn't b
       status: 502,
       headers: { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" },
     });
-    const wanted = { name: "ApiError", code: undefined, status: 502, retryAfterMs: undefined };
+    const wanted = { name: "UndertoneError", code: "refused", status: 502, retryAfterMs: undefined };
     await assert.rejects(world([answer]).record.ticket("s1"), wanted, body);
   }
 });
 
 test("no answer is a gateway that can't be reached, not a bare TypeError", async () => {
   const { record } = world([new TypeError("Failed to fetch")]);
-  await assert.rejects(record.ticket("s1"), { name: "ApiError", code: "unreachable", status: undefined });
+  await assert.rejects(record.ticket("s1"), {
+    name: "UndertoneError",
+    code: "unreachable",
+  });
 });
 
 test("a key is sent as a header and stands in no address or body; without one there is no header", async () => {

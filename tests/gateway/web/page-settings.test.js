@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { changes } from "../../../gateway/web/page/chooser.js";
 import { storage } from "../../../gateway/web/page/dom.js";
-import { DEFAULTS, changes, clamp, forSession, languageTag } from "../../../gateway/web/page/settings.js";
+import { DEFAULTS, clamp, forSession, languageTag } from "../../../gateway/web/page/settings.js";
 
 /** @typedef {import("../../../gateway/web/page/settings.js").Settings} Settings */
 
@@ -104,14 +105,24 @@ test("the gateway is told what it knows, and open fields not at all", () => {
   });
 });
 
+test("what was told before is taken back in words: nothing would leave it as it was", () => {
+  const told = clamp({ language: "fr", num_speakers: 2 });
+  assert.deepEqual(changes(told, clamp({})), { language: "auto", num_speakers: 0 });
+  assert.deepEqual(changes(clamp({}), told), { language: "fr", num_speakers: 2 });
+  assert.deepEqual(changes(told, { ...told, num_speakers: null }), { num_speakers: 0 });
+});
+
 test("a running session is told only what changed, and that is enough", () => {
   fc.assert(
     fc.property(anySettings, anySettings, (one, other) => {
       const [before, after] = [clamp(one), clamp(other)];
       const told = changes(before, after);
-      const [was, is] = /** @type {Record<string, unknown>[]} */ ([forSession(before), forSession(after)]);
+      const open = { language: "auto", num_speakers: 0 };
+      const [was, is] = /** @type {Record<string, unknown>[]} */ (
+        [before, after].map((s) => ({ ...open, ...forSession(s) }))
+      );
       for (const [name, now] of Object.entries(told)) assert.notEqual(was[name], now);
-      assert.deepEqual({ ...was, ...told }, { ...was, ...is });
+      assert.deepEqual({ ...was, ...told }, is);
       assert.deepEqual(changes(before, before), {});
     }),
   );

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { account } from "../../../gateway/web/page/after.js";
+import { problem } from "../../../gateway/web/page/problems.js";
 import * as words from "../../../gateway/web/page/words.js";
 import { PHASES } from "./page-fakes.js";
 
@@ -54,16 +55,16 @@ test("every error code of the protocol, with a message or without, is told with 
   assert.equal(codes.length, 23);
   for (const code of codes)
     for (const message of [undefined, "", "so it is."]) {
-      const { title, todo } = words.problem({ code, message });
+      const { title, todo } = problem({ code, message });
       plain(title);
       plain(todo);
       assert.match(title, /\S$/);
-      assert.notEqual(title, words.problem({}).title, `${code}: the gateway was reached`);
+      assert.notEqual(title, problem({}).title, `${code}: the gateway was reached`);
     }
 });
 
 test("what went wrong is told by its code, then its status, then its message", () => {
-  const title = (/** @type {Parameters<typeof words.problem>[0]} */ error) => words.problem(error).title;
+  const title = (/** @type {Parameters<typeof problem>[0]} */ error) => problem(error).title;
   assert.equal(title({}), "The gateway can't be reached");
   assert.equal(title({ code: "unreachable" }), "The gateway can't be reached");
   assert.equal(title({ message: "x is undefined", status: 500 }), "Something went wrong");
@@ -74,7 +75,22 @@ test("what went wrong is told by its code, then its status, then its message", (
   assert.equal(title({ code: "flood", message: "slower" }), "The gateway says: slower");
   assert.equal(title({ code: "reader_too_slow" }), "The gateway says: reader too slow");
   assert.equal(title({ code: "session_expired" }), title({ code: "expired" }));
-  assert.match(words.problem({ code: "draining", retryAfterMs: 1200 }).todo, / Try again in 2 seconds\.$/);
+  assert.match(problem({ code: "draining", retryAfterMs: 1200 }).todo, / Try again in 2 seconds\.$/);
+});
+
+test("what is said without the gateway is said the same with it", () => {
+  for (const code of [
+    "device_lost",
+    "permission_lost",
+    "not_listening",
+    "silent_start",
+    "expired",
+    "unreachable",
+  ])
+    assert.deepEqual(words.notice({ code }), problem({ code }));
+  assert.deepEqual(words.notice({}), problem({}));
+  for (const error of [{ code: "unauthorized" }, { code: "constructor" }, { status: 500 }])
+    assert.equal(words.notice(error), null);
 });
 
 test("a name nobody knows is made readable and never throws, whatever else carries that name", () => {
@@ -88,8 +104,8 @@ test("a name nobody knows is made readable and never throws, whatever else carri
         words.flag(name),
         words.gap(1, name),
         words.shift(name, 0.5),
-        words.problem({ code: name }).title,
-        words.problem({ code: name, message: name, status: 418 }).todo,
+        problem({ code: name }).title,
+        problem({ code: name, message: name, status: 418 }).todo,
       ])
         assert.equal(typeof text, "string");
       assert.equal(words.readable(words.readable(name)), words.readable(name));

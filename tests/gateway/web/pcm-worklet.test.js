@@ -4,8 +4,8 @@ import { test } from "node:test";
 
 /** @type {{message: any, transfer: ArrayBuffer[]}[]} */
 let posted = [];
-/** @type {any} */
-let Processor;
+/** @type {Record<string, any>} */
+const processors = {};
 const scope = /** @type {any} */ (globalThis);
 scope.sampleRate = 48000;
 scope.AudioWorkletProcessor = class {
@@ -18,14 +18,13 @@ scope.AudioWorkletProcessor = class {
 };
 /** @param {string} name @param {any} type */
 scope.registerProcessor = (name, type) => {
-  assert.equal(name, "pcm");
-  Processor = type;
+  processors[name] = type;
 };
-await import("../../../gateway/web/pcm-worklet.js");
+await import("../../../gateway/web/pcm-resampling-worklet.js"); // and with it the other one
 
-function processor() {
+function processor(name = "pcm-resampling") {
   posted = [];
-  return new Processor({ processorOptions: { to: 16000, frame: 1600 } });
+  return new processors[name]({ processorOptions: { to: 16000, frame: 1600 } });
 }
 
 /** @param {any} unit @param {number} quanta @param {Float32Array[]} input */
@@ -39,6 +38,13 @@ test("frames of exactly 1600 samples are handed over with their level, not copie
   assert.ok(posted.every(({ message }) => message.pcm.byteLength === 3200));
   assert.ok(posted.every(({ transfer }) => transfer.length === 1 && transfer[0].byteLength === 0));
   assert.ok(Math.abs(posted[5].message.level.rms + 6.02) < 0.01);
+});
+
+test("at the rate of the frames nothing is converted and nothing held", () => {
+  run(processor("pcm"), 125, [new Float32Array(128).fill(0.5)]);
+  assert.equal(posted.length, 10);
+  assert.deepEqual([...new Set(new Int16Array(posted[0].message.pcm))], [16384]);
+  assert.ok(posted.every(({ message }) => message.pcm.byteLength === 3200));
 });
 
 test("between two devices there is silence, and the clock goes on", () => {

@@ -303,6 +303,41 @@ test("a pong that the client's own ping brought is not told, another is", async 
   );
 });
 
+test("what was sent lossless is no debt: realtime goes on at once", async () => {
+  const { browser, session } = await live();
+  const say = (/** @type {string} */ delivery, limit = 1000 * SECOND) => {
+    browser.socket.say({ type: "configured", delivery });
+    browser.socket.say({ type: "flow", received: session.nextSample, limit });
+  };
+  session.send(pcm());
+  session.configure({ delivery: "lossless" });
+  say("lossless");
+  for (let n = 0; n < 30; n++) {
+    assert.ok(session.send(pcm(4 * SECOND)));
+    browser.socket.say({ type: "flow", received: session.nextSample, limit: 1000 * SECOND });
+  }
+  session.configure({ delivery: "realtime" });
+  say("realtime");
+  browser.pass(1_000); // a clock that hasn't moved fills no bucket
+  session.send(pcm(2 * SECOND));
+  assert.equal(browser.socket.samples, session.nextSample);
+});
+
+test("what follows a change of delivery keeps to the stricter one until it is answered", async () => {
+  for (const to of /** @type {const} */ (["realtime", "lossless"])) {
+    const from = to === "realtime" ? "lossless" : "realtime";
+    const { browser, session } = await live({}, { delivery: from, limit: 100 * SECOND });
+    session.configure({ delivery: to });
+    session.send(pcm(5 * SECOND));
+    assert.equal(browser.socket.samples, 2.25 * SECOND);
+    browser.socket.say({ type: "configured", delivery: to });
+    browser.pass(1_000);
+    browser.socket.say({ type: "flow", received: 2.25 * SECOND, limit: null });
+    browser.pass(1_000);
+    assert.ok(browser.socket.samples >= 4.5 * SECOND);
+  }
+});
+
 test("a session that becomes realtime has no limit any more", async () => {
   const { browser, session } = await live({}, { delivery: "lossless", limit: SECOND });
   session.send(pcm(2 * SECOND));

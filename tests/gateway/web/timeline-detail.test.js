@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describe, familyOf, wordOf } from "../../../gateway/web/page/timeline-detail.js";
+import { describe } from "../../../gateway/web/page/timeline-detail.js";
+import { familyOf, wordOf } from "../../../gateway/web/page/timeline-labels.js";
 import { clock } from "../../../gateway/web/page/words.js";
 import { said, tone } from "./timeline-fakes.js";
 

@@ -62,7 +62,7 @@ export function fakePage({ reduced = false } = {}) {
   page.hidden = false;
   page.createElement = () => new FakeElement(page);
   const canvas = new FakeElement(page);
-  // As a browser resolves `var(--tl-bg, #fff)`: here to the name.
+  // As a browser resolves `var(--tl-bg)`: here to the name.
   page.defaultView = {
     devicePixelRatio: 1,
     getComputedStyle: () => ({
@@ -74,7 +74,7 @@ export function fakePage({ reduced = false } = {}) {
     }),
   };
   const environment = {
-    now: () => it.now,
+    performance: { now: () => it.now },
     requestAnimationFrame(/** @type {(now: number) => void} */ callback) {
       it.asks++;
       asked.push(callback);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { near, step } from "../../../gateway/web/page/timeline-find.js";
 import { createModel, search } from "../../../gateway/web/page/timeline-model.js";
 import { said, tone } from "./timeline-fakes.js";
 
@@ -86,8 +87,8 @@ test("search, first and near find what looking at every item finds", () => {
       if (reaching >= 0) assert.ok(model.first(list, sample) <= reaching);
       const away = (/** @type {Event} */ e) => Math.max(e.start_sample - sample, sample - e.end_sample, 0);
       const best = Math.min(...list.items.map(away));
-      const near = model.near(list, sample, reach);
-      assert.equal(near && away(near), best <= reach ? best : null);
+      const found = near(model, list, sample, reach);
+      assert.equal(found && away(found), best <= reach ? best : null);
     }),
   );
 });
@@ -184,10 +185,10 @@ test("one step goes to the neighbour, past the same stretch told twice, and stop
   const twice = said("speaker", 2, { label: "human_single", speaker_id: "ann" });
   const model = modelOf([c, twice, b, a]);
   const list = model.list("voice ann");
-  assert.equal(model.step(list, a, 1), b);
-  assert.equal(model.step(list, b, 1), c);
-  assert.equal(model.step(list, c, 1), c);
-  assert.equal(model.step(list, a, -1), a);
+  assert.equal(step(model, list, a, 1), b);
+  assert.equal(step(model, list, b, 1), c);
+  assert.equal(step(model, list, c, 1), c);
+  assert.equal(step(model, list, a, -1), a);
 });
 
 test("a service warning stands at its time whatever the rate", () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { reveal } from "../../../gateway/web/page/timeline-find.js";
 import { createEdge, createView } from "../../../gateway/web/page/timeline-view.js";
 
 /** @param {number} edge */
@@ -72,12 +73,12 @@ test("a session shorter than the view begins at the left", () => {
 
 test("a stretch is brought into sight from either side, and nothing moves when it is there", () => {
   const view = viewOf(500);
-  view.reveal(100, 101);
+  reveal(view, 100, 101);
   assert.ok(view.start < 100 && view.start + view.seconds > 101);
   const { start } = view;
-  view.reveal(120, 121);
+  reveal(view, 120, 121);
   assert.equal(view.start, start);
-  view.reveal(300, 301);
+  reveal(view, 300, 301);
   assert.ok(view.start < 300 && view.start + view.seconds > 301);
 });
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { createTimeline } from "../../../gateway/web/page/timeline.js";
 import { fakePage, said, tone } from "./timeline-fakes.js";
 
@@ -12,11 +13,17 @@ const GUTTER = 48;
 /** @param {import("./timeline-fakes.js").Call[]} calls @param {string} name */
 const named = (calls, name) => calls.filter((call) => call.name === name);
 
-function started({ reduced = false } = {}) {
+/** What a touch sets off is loaded. */
+const loaded = () => import("../../../gateway/web/page/timeline-hand.js").then(() => setImmediate());
+
+/** With the keyboard on it, unless that is still to come. */
+async function started({ reduced = false, touched = true } = {}) {
   const page = fakePage({ reduced });
   const { canvas, detail, environment } = page;
   const timeline = createTimeline({ canvas, detail, environment });
   page.frame();
+  if (touched) page.fire("focus");
+  await loaded();
   /** Follow up to the last event, so that a minute is seen from 0. @param {object[]} events */
   const show = (...events) => {
     for (const event of events) timeline.add(/** @type {any} */ (event));
@@ -39,8 +46,8 @@ function placed(calls) {
   return boxes;
 }
 
-test("a tone is drawn over the audio it owns, in its family's colour, with its word", () => {
-  const { show } = started();
+test("a tone is drawn over the audio it owns, in its family's colour, with its word", async () => {
+  const { show } = await started();
   const calls = show(
     tone(30, { label: "Tense", affect: "tense" }),
     tone(31, { label: "Tense", affect: "tense" }),
@@ -70,14 +77,14 @@ test("a tone is drawn over the audio it owns, in its family's colour, with its w
   );
 });
 
-test("the same tone on both sides of a silence is two blocks", () => {
-  const { show } = started();
+test("the same tone on both sides of a silence is two blocks", async () => {
+  const { show } = await started();
   const calls = show(...[1, 2, 3, 6, 7, 8].map((at) => tone(at)));
   assert.equal(named(calls, "strokeRect").length, 2);
 });
 
-test("low confidence is paler, dashed and asks", () => {
-  const { show } = started();
+test("low confidence is paler, dashed and asks", async () => {
+  const { show } = await started();
   const run = (/** @type {number} */ at, /** @type {number} */ confidence) =>
     Array.from({ length: 8 }, (_, i) => tone(at + i, { confidence }));
   const calls = show(...run(10, 0.2), ...run(30, 0.6));
@@ -90,8 +97,8 @@ test("low confidence is paler, dashed and asks", () => {
   assert.ok(named(calls, "fillText").some(({ args }) => args[0] === "calm?"));
 });
 
-test("gaps are hatched over all lanes, after everything that stands in them", () => {
-  const { show } = started();
+test("gaps are hatched over all lanes, after everything that stands in them", async () => {
+  const { show } = await started();
   const calls = show(said("gap", 5, { reason: "client" }, 3), tone(5), said("queue", 6, { label: "busy" }));
   const boxes = placed(calls);
   const hatch = boxes.findIndex(({ style, height }) => style.fillStyle?.pattern && height > 60);
@@ -100,14 +107,14 @@ test("gaps are hatched over all lanes, after everything that stands in them", ()
   assert.equal(Math.round(boxes[hatch].x - GUTTER), 67);
 });
 
-test("arousal breaks where it is unknown and where nothing was heard", () => {
-  const { show } = started();
+test("arousal breaks where it is unknown and where nothing was heard", async () => {
+  const { show } = await started();
   const calls = show(tone(1), tone(2), tone(3, { arousal: null }), tone(4), tone(6, { arousal: 0.9 }));
   assert.equal(named(calls, "moveTo").length, 3);
 });
 
-test("nothing is drawn of what lies outside, and what is drawn is clipped to the lanes", () => {
-  const { show, timeline, page } = started();
+test("nothing is drawn of what lies outside, and what is drawn is clipped to the lanes", async () => {
+  const { show, timeline, page } = await started();
   show(...Array.from({ length: 3600 }, (_, i) => tone(i, { speaker_id: "Speaker A" })));
   timeline.zoom(6);
   timeline.pan(-30);
@@ -121,8 +128,8 @@ test("nothing is drawn of what lies outside, and what is drawn is clipped to the
   );
 });
 
-test("an hour is drawn in columns: far fewer boxes than events, the same however it is scrolled", () => {
-  const { show, timeline, page } = started();
+test("an hour is drawn in columns: far fewer boxes than events, the same however it is scrolled", async () => {
+  const { show, timeline, page } = await started();
   const labels = ["Calm", "Tense", "Neutral"];
   show(...Array.from({ length: 3600 }, (_, i) => tone(i, { label: labels[i % 3], affect: null })));
   timeline.zoom(1 / 60);
@@ -130,8 +137,8 @@ test("an hour is drawn in columns: far fewer boxes than events, the same however
   assert.ok(named(calls, "fillRect").length < 800);
 });
 
-test("words stand under their speaker when there is room, and shorten when there is little", () => {
-  const { show, timeline, page } = started();
+test("words stand under their speaker when there is room, and shorten when there is little", async () => {
+  const { show, timeline, page } = await started();
   const words = said(
     "transcript",
     50,
@@ -143,8 +150,8 @@ test("words stand under their speaker when there is room, and shorten when there
   assert.ok(named(page.frame(), "fillText").some(({ args }) => args[0] === "that is fine"));
 });
 
-test("ticks lie apart and count in round steps at every zoom", () => {
-  const { show, timeline, page } = started();
+test("ticks lie apart and count in round steps at every zoom", async () => {
+  const { show, timeline, page } = await started();
   show(tone(14000));
   for (let zoom = 0; zoom < 20; zoom++) {
     timeline.redraw();
@@ -157,8 +164,8 @@ test("ticks lie apart and count in round steps at every zoom", () => {
   }
 });
 
-test("no frames while nothing moves, frames while live, none when hidden, one when shown again", () => {
-  const { page, timeline, show } = started();
+test("no frames while nothing moves, frames while live, none when hidden, one when shown again", async () => {
+  const { page, timeline, show } = await started();
   show(tone(1));
   assert.equal(page.waiting(), 0);
   timeline.live(2 * RATE);
@@ -178,8 +185,8 @@ test("no frames while nothing moves, frames while live, none when hidden, one wh
   assert.equal(page.waiting(), 1);
 });
 
-test("a frame in which nothing moved by a pixel draws nothing", () => {
-  const { page, timeline, show } = started();
+test("a frame in which nothing moved by a pixel draws nothing", async () => {
+  const { page, timeline, show } = await started();
   show(tone(3599));
   timeline.zoom(1 / 60);
   page.frame();
@@ -191,8 +198,8 @@ test("a frame in which nothing moved by a pixel draws nothing", () => {
   assert.ok(drawn <= 3, `${drawn}`);
 });
 
-test("with reduced motion it steps once a second", () => {
-  const { page, timeline } = started({ reduced: true });
+test("with reduced motion it steps once a second", async () => {
+  const { page, timeline } = await started({ reduced: true });
   let drawn = 0;
   for (let i = 0; i < 50; i++) {
     timeline.live((100 + i / 10) * RATE);
@@ -201,8 +208,8 @@ test("with reduced motion it steps once a second", () => {
   assert.equal(drawn, 5);
 });
 
-test("arrow keys go from event to event and from lane to lane, and the detail says which", () => {
-  const { page, show, text } = started();
+test("arrow keys go from event to event and from lane to lane, and the detail says which", async () => {
+  const { page, show, text } = await started();
   show(
     ...[10, 11, 12].map((at) => tone(at, { speaker_id: "Speaker A" })),
     said("queue", 20, { label: "ringback" }),
@@ -227,8 +234,27 @@ test("arrow keys go from event to event and from lane to lane, and the detail sa
   assert.equal(press("Escape"), "");
 });
 
-test("selecting is told, outlined, and brought into sight", () => {
-  const { page, timeline, show } = started();
+test("what is pressed or tapped before the hand is there is done when it is", async () => {
+  const { page, show, text } = await started({ touched: false });
+  show(tone(10), tone(20));
+  page.fire("keydown", { key: "End" });
+  page.fire("keydown", { key: "ArrowLeft" });
+  assert.equal(text(), "");
+  await loaded();
+  assert.match(text(), /^0:10.0/);
+  const other = await started({ touched: false });
+  other.show(tone(10));
+  other.page.canvas.setPointerCapture = () => {
+    throw new Error("it was lifted");
+  };
+  const at = { clientX: GUTTER + 140, clientY: 50 };
+  for (const type of ["pointerenter", "pointerdown", "pointerup"]) other.page.fire(type, at);
+  await loaded();
+  assert.match(other.text(), /^0:10.0/);
+});
+
+test("selecting is told, outlined, and brought into sight", async () => {
+  const { page, timeline, show } = await started();
   const events = [tone(10), tone(3000)];
   show(...events);
   /** @type {any[]} */
@@ -245,15 +271,15 @@ test("selecting is told, outlined, and brought into sight", () => {
   assert.deepEqual(told, [events[0], null]);
 });
 
-test("other keys, and keys of the browser, are left alone", () => {
-  const { page } = started();
+test("other keys, and keys of the browser, are left alone", async () => {
+  const { page } = await started();
   assert.equal(page.fire("keydown", { key: "a" }).defaultPrevented, false);
   assert.equal(page.fire("keydown", { key: "f", ctrlKey: true }).defaultPrevented, false);
   assert.equal(page.fire("keydown", { key: "F" }).defaultPrevented, true);
 });
 
-test("hovering tells the event under the pointer, a tap keeps it, a drag pans", () => {
-  const { page, timeline, show, text } = started();
+test("hovering tells the event under the pointer, a tap keeps it, a drag pans", async () => {
+  const { page, timeline, show, text } = await started();
   show(tone(10), tone(600));
   timeline.follow(false);
   timeline.pan(-100);
@@ -276,8 +302,8 @@ test("hovering tells the event under the pointer, a tap keeps it, a drag pans", 
   assert.match(text(), /^10:00.0/, "the keyboard speaks last");
 });
 
-test("two fingers zoom, the wheel pans, and zooms with control", () => {
-  const { page, timeline, show } = started();
+test("two fingers zoom, the wheel pans, and zooms with control", async () => {
+  const { page, timeline, show } = await started();
   show(tone(600));
   /** @type {any} */
   let seen;
@@ -297,8 +323,8 @@ test("two fingers zoom, the wheel pans, and zooms with control", () => {
   assert.ok(seen.seconds < 30);
 });
 
-test("clear forgets everything, and the next session begins at its beginning", () => {
-  const { page, timeline, show, text } = started();
+test("clear forgets everything, and the next session begins at its beginning", async () => {
+  const { page, timeline, show, text } = await started();
   show(tone(600));
   page.fire("keydown", { key: "End" });
   timeline.clear();
@@ -310,8 +336,8 @@ test("clear forgets everything, and the next session begins at its beginning", (
   assert.match(text(), /^0:01.0 to 0:02.0/);
 });
 
-test("a theme or a pixel ratio that changed is read again, and the height follows the lanes", () => {
-  const { page, timeline, show } = started();
+test("a theme or a pixel ratio that changed is read again, and the height follows the lanes", async () => {
+  const { page, timeline, show } = await started();
   const before = page.canvas.height;
   show(tone(1, { speaker_id: "Speaker A" }));
   assert.ok(page.canvas.height > before);
@@ -322,16 +348,16 @@ test("a theme or a pixel ratio that changed is read again, and the height follow
   assert.equal(page.canvas.width, 1696);
 });
 
-test("after dispose nothing is drawn or heard any more", () => {
-  const { page, timeline } = started();
+test("after dispose nothing is drawn or heard any more", async () => {
+  const { page, timeline } = await started();
   timeline.dispose();
   timeline.add(tone(1));
   page.fire("keydown", { key: "End" });
   assert.equal(page.waiting(), 0);
 });
 
-test("a label that types share is written in the words of each: a street can be busy without a busy signal", () => {
-  const { show } = started();
+test("a label that types share is written in the words of each: a street can be busy without a busy signal", async () => {
+  const { show } = await started();
   const calls = show(
     ...Array.from({ length: 8 }, (_, i) => said("queue", 10 + i, { label: "busy", confidence: 0.6 })),
     ...Array.from({ length: 8 }, (_, i) => said("environ", 10 + i, { label: "busy", confidence: 0.6 })),

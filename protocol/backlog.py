@@ -4,21 +4,36 @@ Everything lies in one order, at sample indices. `take` yields what goes onto th
 was lost, `rewind` puts back what the server has not got. Nothing is sent again that the server has, what is
 lost from here is declared to it (`position`), and memory is bounded by some seconds of audio.
 
-What becomes of audio beyond that bound is up to the delivery. Realtime, the oldest falls out. Lossless, which
-holds from the moment it is asked for, there is no `room` until the server has confirmed some. `flow.received`
-confirms, but it comes only while windows move, and a client that waits for it while the server waits for a
-whole window would wait for ever. So a `ping` goes out after every half backlog of audio: the server takes
-messages in order, and its `pong` confirms all audio that was sent before.
+What becomes of audio beyond that bound is up to the delivery. Lossless, which holds from the moment it is
+asked for, there is no `room` until the server has confirmed some. Realtime, the oldest falls out, and no more
+is under way than `ahead`: a network that stalls would keep it, and deliver it all at once, as a flood.
+
+`flow.received` confirms, but it comes only while windows move, and a client that waits for it while the
+server waits for a whole window would wait for ever. So a `ping` goes out after half of what may be
+unconfirmed: the server takes messages in order, and its `pong` confirms all audio that was sent before.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from protocol.audio import AudioFormat
 from protocol.control import Ack, Configure, ControlMessage, Delivery, End, Flush, Ping, Position
 from protocol.errors import ErrorCode
 from protocol.events import Configured, Drain, Error, Event, Flow, Flushed, Pong, UnknownEvent
+from protocol.outgoing import (
+    Chunk,
+    Item,
+    Jump,
+    Mark,
+    Skip,
+    add,
+    asks_for_lossless,
+    rest_after,
+    same_id,
+    says,
+    shorten,
+)
 
 BACKLOG_S = 5.0
 """Seconds of audio that are kept for a server that lost its socket."""
@@ -26,39 +41,6 @@ BACKLOG_S = 5.0
 _PROBE = "undertone.backlog:"
 """Begins the `t` of the pings that are the backlog's own."""
 _SETTINGS = frozenset(one.name for one in fields(Configure))
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Whole samples of PCM from index `start` on. Without any it still says where the audio goes on."""
-
-    start: int
-    end: int
-    """One past the last sample."""
-    pcm: bytes
-
-    @property
-    def samples(self) -> int:
-        """How many there are."""
-        return self.end - self.start
-
-    def between(self, start: int, end: int) -> "Chunk":
-        """The part in samples [start, end)."""
-        if (start, end) == (self.start, self.end):
-            return self
-        width = len(self.pcm) // self.samples
-        return Chunk(start, end, self.pcm[(start - self.start) * width : (end - self.start) * width])
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A control message, said when the audio stood at sample `start`."""
-
-    start: int
-    message: ControlMessage
-
-
-Item = Chunk | Mark
 
 
 class Backlog:
@@ -81,11 +63,15 @@ class Backlog:
         self._kept_samples = self._held_samples = 0
         self._partial = b""
         self._overlap = 0
-        self._confirmed = self._late_until = next_sample
+        self._confirmed = next_sample
+        self._skips: list[Skip] = []
+        self._lost_before = 0
         self._probe: int | None = None
         self._draining = False
         self._lossless_asked = False
         self.delivery = Delivery.REALTIME
+        self.ahead: int | None = None
+        """Realtime: samples that may be under way; None: any number."""
         self.next_sample = next_sample
         """Index of the next sample to be appended."""
         self.wire = next_sample
@@ -108,14 +94,14 @@ class Backlog:
         )
 
     @property
-    def late(self) -> bool:
-        """Whether what is sent next was spoken before the socket was there, and may have to be paced."""
-        return self.wire < self._late_until and self.delivery is Delivery.REALTIME
+    def lost_samples(self) -> int:
+        """Samples that were let go before the server had them."""
+        return self._lost_before + sum(one.lost for one in self._skips)
 
     @property
     def all_sent(self) -> bool:
-        """Whether nothing is left to be taken."""
-        return not self._unsent and not self._urgent
+        """Whether nothing is left to be taken before the server confirms something."""
+        return not self._urgent and (not self._unsent or self._is_far_ahead)
 
     def append(self, pcm: bytes) -> None:
         """More PCM, cut anywhere. Bytes of an unfinished sample wait for the rest of it."""
@@ -141,7 +127,7 @@ class Backlog:
         self._partial = b""
         self._overlap = max(0, self.next_sample - sample)
         if sample > self.next_sample:
-            self._unsent.append(Chunk(sample, sample, b""))
+            add(self._unsent, Jump(self.next_sample, sample))
             self.next_sample = sample
 
     def say(self, message: ControlMessage) -> None:
@@ -161,27 +147,31 @@ class Backlog:
 
     # What goes onto the wire ---------------------------------------------------------------------------
 
-    def take(self, limit: int | None = None) -> bytes | ControlMessage | None:
-        """What is to be sent next, taken for sent; None where nothing is, or where credit is needed first.
+    def take(self, limit: int | None = None, most: int | None = None) -> bytes | ControlMessage | None:
+        """What is to be sent next, taken for sent; None where nothing is, or where it has to wait.
 
-        `limit`: sample index up to which audio may be sent.
+        Where audio has to wait, what is not there any more is not declared either: more of it may follow.
+
+        Args:
+            limit: sample index up to which audio may be sent.
+            most: samples of audio in one message; 0 where none may go now.
         """
-        if self._paced and self._probe is None and self.wire - self._confirmed > self._capacity // 2:
+        if self._probe is None and self._is_unsure:
             self._probe = self.wire
             return Ping(f"{_PROBE}{self.wire}")
         if self._urgent:
             return self._urgent.popleft()
-        while self._unsent:
-            item = self._unsent[0]
-            if item.start > self.wire:
-                self.wire = item.start
-                return Position(item.start)
-            if isinstance(item, Chunk) and item.samples:
-                return self._take_audio(item, limit)
-            self._remember(self._unsent.popleft())
-            if isinstance(item, Mark):
-                return item.message
-        return None
+        if not self._unsent:
+            return None
+        skip = self._next_skip()
+        if skip.end > self.wire:
+            return None if most == 0 or self._is_far_ahead else self._declared(skip)
+        item = self._unsent[0]
+        if isinstance(item, Chunk):
+            return self._take_audio(item, limit, most)
+        assert isinstance(item, Mark), "what was left out is behind the wire"
+        self._remember(self._unsent.popleft())
+        return item.message
 
     # What the server says ------------------------------------------------------------------------------
 
@@ -216,18 +206,19 @@ class Backlog:
         Returns:
             How many samples the server lacks that are not here any more; `take` declares them.
         """
-        again = deque(rest for one in self._all() if (rest := _after(one, next_sample)) is not None)
+        again = deque(rest for one in self._all() if (rest := rest_after(one, next_sample)) is not None)
         void = Ping | Ack if renumbered else Ping
         self._urgent = deque(one for one in self._urgent if not isinstance(one, void))
         self._kept, self._sent, self._unsent = deque(), deque(), again
         self._held_samples = sum(one.samples for one in again if isinstance(one, Chunk))
         self._kept_samples = 0
         self._probe, self._draining = None, False
+        self._settle_skips(next_sample)
         self._confirmed = self.wire = next_sample
-        self._late_until = self.next_sample
         self.next_sample = max(self.next_sample, next_sample)
-        first = next((one for one in again if isinstance(one, Chunk)), None)
-        return 0 if first is None or not first.samples else first.start - next_sample
+        lost = self._next_skip().lost
+        self._skips = [Skip(next_sample, next_sample, lost)] if lost else []
+        return lost
 
     # Inside --------------------------------------------------------------------------------------------
 
@@ -235,17 +226,64 @@ class Backlog:
     def _paced(self) -> bool:
         return self._capacity > 0 and (self._lossless_asked or self.delivery is Delivery.LOSSLESS)
 
+    @property
+    def _under_way(self) -> int:
+        """Samples that were sent and may not be there yet."""
+        return self.wire - self._confirmed - sum(one.end - one.start for one in self._skips)
+
+    @property
+    def _is_unsure(self) -> bool:
+        """Whether half of what may be unconfirmed is."""
+        bounds = [self._capacity] if self._paced else []
+        if self.delivery is Delivery.REALTIME and self.ahead is not None:
+            bounds.append(self.ahead)
+        return bool(bounds) and self._under_way > min(bounds) // 2
+
+    @property
+    def _is_far_ahead(self) -> bool:
+        """Whether so much is under way that nothing may be added."""
+        realtime = self.delivery is Delivery.REALTIME
+        return realtime and self.ahead is not None and self._under_way >= self.ahead
+
+    def _next_skip(self) -> Skip:
+        """What lies between the wire and that which is there to be sent."""
+        at, lost = self.wire, 0
+        for item in self._unsent:
+            lost += max(0, item.start - at)
+            at = max(at, item.start)
+            if not isinstance(item, Jump):
+                break
+            at = max(at, item.end)
+        return Skip(self.wire, at, lost)
+
+    def _declared(self, skip: Skip) -> Position:
+        while self._unsent and isinstance(self._unsent[0], Jump):
+            self._remember(self._unsent.popleft())
+        self._skips = [one for one in self._skips if one.start < skip.start]
+        self._skips.append(skip)
+        self.wire = skip.end
+        return Position(skip.end)
+
+    def _settle_skips(self, sample: int) -> None:
+        """The server has all before `sample`."""
+        self._lost_before += sum(one.lost for one in self._skips if one.start < sample)
+        self._skips = [one for one in self._skips if one.start >= sample]
+
     def _look_for_lossless(self) -> None:
         """Whether any `configure` without an answer asks for it."""
-        self._lossless_asked = any(isinstance(one, Mark) and _asks_for_lossless(one) for one in self._all())
+        self._lossless_asked = any(isinstance(one, Mark) and asks_for_lossless(one) for one in self._all())
 
     def _all(self) -> Iterator[Item]:
         yield from self._kept
         yield from self._sent
         yield from self._unsent
 
-    def _take_audio(self, chunk: Chunk, limit: int | None) -> bytes | None:
+    def _take_audio(self, chunk: Chunk, limit: int | None, most: int | None) -> bytes | None:
         end = chunk.end if limit is None else min(chunk.end, limit)
+        if most is not None:
+            end = min(end, chunk.start + most)
+        if self.delivery is Delivery.REALTIME and self.ahead is not None:
+            end = min(end, chunk.start + self.ahead - self._under_way)
         if end <= chunk.start:
             return None
         self._unsent.popleft()
@@ -259,7 +297,7 @@ class Backlog:
     def _remember(self, item: Item) -> None:
         """Keep what was sent, in case the server turns out not to have it."""
         if self._capacity:
-            self._sent.append(item)
+            add(self._sent, item)
         elif isinstance(item, Chunk):
             self._held_samples -= item.samples
 
@@ -267,6 +305,7 @@ class Backlog:
         """The server has all audio before `sample`. It stays here all the same as long as there is room:
         another node may have to go on from an earlier one."""
         self._confirmed = max(self._confirmed, min(sample, self.wire))
+        self._settle_skips(self._confirmed)
         while self._sent and self._sent[0].start < self._confirmed:
             item = self._sent.popleft()
             if isinstance(item, Chunk):
@@ -274,7 +313,7 @@ class Backlog:
                     self._sent.appendleft(item.between(self._confirmed, item.end))
                     item = item.between(item.start, self._confirmed)
                 self._kept_samples += item.samples
-            self._kept.append(item)
+            add(self._kept, item)
         self._evict()
 
     def _evict(self) -> None:
@@ -285,7 +324,7 @@ class Backlog:
         for queue in (self._kept, self._sent, self._unsent):
             if excess <= 0:
                 return
-            gone = _shorten(queue, excess)
+            gone = shorten(queue, excess)
             excess -= gone
             self._held_samples -= gone
             if queue is self._kept:
@@ -295,46 +334,7 @@ class Backlog:
         """The oldest such message that was sent needs no repetition."""
         for queue in (self._kept, self._sent):
             for item in queue:
-                if _says(item, type(message)) and _same_id(item, message):
+                if says(item, type(message)) and same_id(item, message):
                     queue.remove(item)
                     self._look_for_lossless()
                     return
-
-
-def _shorten(queue: deque[Item], excess: int) -> int:
-    """Drop the oldest samples, `excess` at most, from a queue; its marks stay. Returns how many went."""
-    marks: list[Item] = []
-    gone = 0
-    while queue and gone < excess:
-        item = queue.popleft()
-        if isinstance(item, Mark):
-            marks.append(item)
-            continue
-        part = min(item.samples, excess - gone)
-        gone += part
-        if part < item.samples:
-            queue.appendleft(item.between(item.start + part, item.end))
-    queue.extendleft(reversed(marks))
-    return gone
-
-
-def _after(item: Item, sample: int) -> Item | None:
-    """What of an item the server may lack that has all audio before `sample`."""
-    if isinstance(item, Mark):
-        return item
-    return item.between(max(item.start, sample), item.end) if item.end > sample else None
-
-
-def _says(item: Item, kind: type[ControlMessage]) -> bool:
-    return isinstance(item, Mark) and isinstance(item.message, kind)
-
-
-def _asks_for_lossless(mark: Mark) -> bool:
-    return isinstance(mark.message, Configure) and mark.message.delivery is Delivery.LOSSLESS
-
-
-def _same_id(item: Item, message: Configure | Flush) -> bool:
-    """Whether a reply to `message` answers `item`; settings are answered in order, without an id."""
-    if isinstance(message, Configure):
-        return True
-    return isinstance(item, Mark) and isinstance(item.message, Flush) and item.message.id == message.id

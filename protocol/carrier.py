@@ -8,13 +8,14 @@ is opened.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
 
 from protocol.backlog import BACKLOG_S, Backlog
 from protocol.close import CloseCode
 from protocol.connection import ClientConnection
-from protocol.control import ControlMessage, Delivery
+from protocol.control import Delivery
 from protocol.errors import ProtocolError
 from protocol.events import Configured, Event, Flow, Summary, UnknownEvent
 from protocol.failures import ConnectFailed
@@ -28,6 +29,9 @@ MAX_UNREAD = 1_024
 """Events kept for the iterator. Full, the socket is left unread until some are taken; in the end the server
 sees a slow reader and closes with 4101. After `end`, or once the session is over, the bound is lifted: what
 may still come is finite."""
+
+MIN_WAIT_S = 0.02
+"""Seconds for which audio is held back at least, where it comes too fast."""
 
 
 class Carrier:
@@ -60,7 +64,7 @@ class Carrier:
         """The socket is lost, and another is tried."""
         self.writing = False
         """A message is on its way into the socket."""
-        self.resumes = self.lost_samples = self.missed_before = 0
+        self.resumes = self.missed_before = 0
         self.news = News()
         self._opening = opening
         self._resumption = resumption
@@ -144,32 +148,30 @@ class Carrier:
         self.news.tell()
 
     async def _write(self, link: Link) -> None:
-        limits = link.welcome.limits
-        rate = self.backlog.audio.sample_rate
-        pace = Pace.of(rate, limits.get("realtime_factor"), limits.get("burst_s"))
+        limits, backlog = link.welcome.limits, self.backlog
+        pace = Pace.of(backlog.audio.sample_rate, limits.get("realtime_factor"), limits.get("burst_s"))
+        backlog.ahead = pace.burst
         while link.connection.state in (ConnectionState.OPEN, ConnectionState.ENDING):
-            late = self.backlog.late
-            message = self.backlog.take(self.limit)
+            realtime = backlog.delivery is Delivery.REALTIME
+            wait_s = pace.wait(asyncio.get_running_loop().time()) if realtime else 0.0
+            most = pace.piece if realtime else None
+            message = backlog.take(self.limit, 0 if wait_s else most)
             if message is None:
                 self.news.tell()
-                await self.news.next()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(wait_s, MIN_WAIT_S) if wait_s else None):
+                        await self.news.next()
                 continue
+            if isinstance(message, bytes) and realtime:
+                pace.spend(backlog.audio.samples(len(message)))
             self.writing = True
             try:
-                await self._send(link, message, pace, late=late)
+                await link.send(message)
             except (LinkClosed, StateError):  # what is worth repeating stays in the backlog
                 return
             finally:
                 self.writing = False
                 self.news.tell()
-
-    async def _send(self, link: Link, message: bytes | ControlMessage, pace: Pace, *, late: bool) -> None:
-        if isinstance(message, bytes):
-            samples = self.backlog.audio.samples(len(message))
-            wait_s = pace.spend(samples, asyncio.get_running_loop().time())
-            if late and wait_s > 0:
-                await asyncio.sleep(wait_s)
-        await link.send(message)
 
     # From one socket to the next -----------------------------------------------------------------------
 
@@ -216,7 +218,7 @@ class Carrier:
         self.away = False
         self.resumes += 1
         renumbered = before.epoch != welcome.epoch
-        self.lost_samples += self.backlog.rewind(welcome.next_sample, renumbered=renumbered)
+        self.backlog.rewind(welcome.next_sample, renumbered=renumbered)
         self.backlog.delivery = welcome.delivery
         self.limit = welcome.limit
         self._ticket = welcome.resume_token or self._ticket

@@ -5,7 +5,7 @@ One `Client` is one session, over as many sockets as it takes; its user sees one
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 from protocol import states
@@ -74,7 +74,7 @@ class Client:
     @property
     def lost_samples(self) -> int:
         """Samples that were let go before the server had them; a `gap` declares each."""
-        return self._carrier.lost_samples
+        return self._backlog.lost_samples
 
     @property
     def close_code(self) -> int | None:
@@ -103,10 +103,13 @@ class Client:
         """Send PCM of any length, in messages the server takes. Bytes of an unfinished sample wait for the
         rest of it; `end` and `position` drop them.
 
-        While the connection is away, five seconds of realtime audio are kept; beyond that the oldest is let
-        go, to be declared as a gap. Lossless audio is never let go: `send` waits until the server has some.
+        Realtime, `send` waits until the audio is written, but no longer than it lasts: nobody who speaks is
+        held up. While the network stalls or the connection is away, five seconds are kept; beyond that the
+        oldest is let go, to be declared as a gap. Lossless audio is never let go: `send` waits until the
+        server has some.
 
-        Let another task iterate meanwhile: events that nobody takes stop the reading, and with it the credit.
+        Let another task iterate meanwhile: events that nobody takes stop the reading, and with it the
+        sending, as nothing is confirmed any more.
 
         Raises:
             SessionGone, ConnectionLost: also where it ends while waiting.
@@ -204,7 +207,9 @@ class Client:
         await self._check(ConnectionInput.AUDIO)
         backlog.append(pcm)
         if backlog.room is None:
-            await self._written(backlog.next_sample)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.audio.seconds(samples) if carrier.resume else None):
+                    await self._written(backlog.next_sample)
         carrier.news.tell()
 
     async def _control(self, message: ControlMessage) -> None:
@@ -233,7 +238,7 @@ class Client:
             raise StateError(f"{given} can't be sent after `end`")
 
     async def _written(self, sample: int | None = None) -> None:
-        """Wait until all that was said, or audio up to `sample`, went onto the wire, unless that is away."""
+        """Wait until all that may go, or audio up to `sample`, went onto the wire, unless that is away."""
         carrier, backlog = self._carrier, self._backlog
 
         def written() -> bool:

@@ -20,6 +20,8 @@ MAX_WINDOW_MS = 5_000
 MIN_HOP_MS = 100
 """Milliseconds."""
 MAX_SPEAKERS = 8
+FIND_OUT = "auto"
+"""The language to ask for where what was said of it is taken back; null leaves it as it is."""
 
 LANGUAGE_PATTERN = r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
 """The shape of a BCP 47 tag (RFC 5646 section 2.1), not its registry."""
@@ -76,9 +78,9 @@ class Configure(Control):
     elcor: bool | None = None
     """Subtext in Elcor style."""
     language: str | None = None
-    """BCP 47 tag, at most 35 characters."""
+    """BCP 47 tag, at most 35 characters; `auto`: find out."""
     num_speakers: int | None = None
-    """Expected speakers, 1 to 8."""
+    """Expected speakers, 1 to 8; 0: find out."""
     min_confidence: float | None = None
     """0 to 1; events below it are not sent."""
     features: frozenset[Feature] | None = None
@@ -96,7 +98,7 @@ class Configure(Control):
         if self.language is not None:
             _check_language(self.language)
         if self.num_speakers is not None:
-            checks.whole("num_speakers", self.num_speakers, 1, MAX_SPEAKERS)
+            checks.whole("num_speakers", self.num_speakers, 0, MAX_SPEAKERS)
         if self.min_confidence is not None:
             checks.number("min_confidence", self.min_confidence, 0, 1)
             object.__setattr__(self, "min_confidence", float(self.min_confidence))
@@ -204,6 +206,10 @@ class SessionConfig:
 
     def __post_init__(self) -> None:
         Configure(**{one.name: getattr(self, one.name) for one in fields(self)})
+        if self.language is not None and self.language.lower() == FIND_OUT:
+            object.__setattr__(self, "language", None)
+        if self.num_speakers == 0:
+            object.__setattr__(self, "num_speakers", None)
         if self.hop_ms > self.window_ms:
             raise invalid_field("hop_ms", f"must not be more than window_ms ({self.window_ms})")
 

@@ -45,7 +45,7 @@ _BOUNDS: Mapping[type, Mapping[str, Schema]] = {
         "hop_ms": _between(control.MIN_HOP_MS, control.MAX_WINDOW_MS),
         "window_ms": _between(control.MIN_WINDOW_MS, control.MAX_WINDOW_MS),
         "language": {"pattern": f"^{control.LANGUAGE_PATTERN}$", "maxLength": control.MAX_LANGUAGE_CHARS},
-        "num_speakers": _between(1, control.MAX_SPEAKERS),
+        "num_speakers": _between(0, control.MAX_SPEAKERS),
         "min_confidence": _between(0, 1),
     },
     Position: {"sample": _between(0, checks.MAX_SAMPLE)},

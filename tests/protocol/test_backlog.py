@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.audio import AudioEncoding, AudioFormat
-from protocol.backlog import Backlog
+from protocol.backlog import BACKLOG_S, Backlog
 from protocol.control import (
     Ack,
     Configure,
@@ -223,16 +223,129 @@ def test_a_server_that_is_ahead_is_followed() -> None:
     assert made.next_sample == 12
 
 
-def test_late_audio_is_told_apart() -> None:
-    """Only what was spoken before the socket was there has to be paced, and only in realtime."""
+def stalled(ahead: int = 18_000) -> Backlog:
+    """One whose network takes what may be under way, and delivers none."""
     made = backlog()
-    made.append(b"ab")
-    seen = [made.late]
-    made.rewind(0)
-    seen.append(made.late)
+    made.ahead = ahead
+    return made
+
+
+def sent(taken: list[bytes | ControlMessage]) -> bytes:
+    return b"".join(one for one in taken if isinstance(one, bytes))
+
+
+def test_what_a_stalled_network_holds_is_bounded() -> None:
+    """Realtime: nothing beyond the bound is written until the server answers the ping that asked."""
+    made = stalled()
+    made.append(bytes(30_000))
+    taken = drained(made)
+    assert len(sent(taken)) == 18_000
+    (probe,) = [one for one in taken if isinstance(one, Ping)]
+    waits = [made.all_sent]
+    made.say(Ping("user's"))
+    assert drained(made) == [Ping("user's")], "signs of life wait for nothing"
+    made.heard(Pong(t=probe.t))
+    assert [*waits, made.all_sent] == [True, False]
+    assert len(sent(drained(made))) == 12_000
+
+
+def test_the_ping_asks_at_half_of_the_bound() -> None:
+    """So that the answer is there before the audio has to wait; one at a time."""
+    made = stalled(ahead=100)
+    asked = []
+    for _ in range(10):
+        made.append(bytes(10))
+        asked.append(sum(isinstance(one, Ping) for one in drained(made)))
+    assert asked == [0, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+    made.heard(flow(100))
+    assert drained(made) == []
+    made.append(bytes(10))
+    assert drained(made) == [bytes(10)], "a flow report confirms as well"
+
+
+def test_lossless_is_bounded_by_its_limit_alone() -> None:
+    """The server asks for no pace there."""
+    made = stalled(ahead=100)
+    made.delivery = Delivery.LOSSLESS
+    made.append(bytes(1_000))
+    assert drained(made, 500) == [bytes(500)]
+
+
+@pytest.mark.parametrize("seconds", [BACKLOG_S, 0])
+def test_the_bound_holds_without_resuming_too(seconds: float) -> None:
+    """A client that keeps nothing asks for confirmation all the same."""
+    made = Backlog(AUDIO, 0, seconds=seconds)
+    made.ahead = 100
+    made.append(bytes(150))
+    taken = drained(made)
+    assert len(sent(taken)) == 100
+    made.heard(flow(100))
+    assert len(sent(drained(made))) == 50
+
+
+def test_audio_comes_in_pieces_where_asked() -> None:
+    """At most so many samples a message, and none at all while the pace allows none; controls go on."""
+    made = backlog()
+    made.append(b"abcde")
+    made.say(Flush("x"))
+    assert made.take(most=0) is None
+    assert [made.take(most=2) for _ in range(3)] == [b"ab", b"cd", b"e"]
+    made.append(b"fg")
+    assert made.take(most=0) == Flush("x")
+    assert made.take(most=0) is None
+
+
+def test_what_falls_out_in_a_stall_is_one_gap() -> None:
+    """Declared once, where audio may follow, however many frames it was; and counted."""
+    made = stalled()
+    taken = []
+    for _ in range(100):
+        made.append(bytes(800))
+        taken += drained(made)
+    assert len(sent(taken)) == 18_000
+    assert not [one for one in taken if isinstance(one, Position)]
+    assert made.lost_samples == 0
+    assert made.take(most=0) is None, "nor while the pace allows no audio"
+    made.heard(flow(18_000))
+    assert made.take() == Position(40_000)
+    assert made.lost_samples == 22_000
+    assert len(sent(drained(made))) == 18_000, "what is skipped is not under way"
+    made.heard(flow(58_000))
+    assert len(sent(drained(made))) == 18_000
+    assert made.lost_samples == 22_000
+
+
+@pytest.mark.parametrize(("next_sample", "lost"), [(45_000, 22_000), (18_000, 22_000), (10_000, 30_000)])
+def test_a_gap_counts_once_though_its_socket_was_lost(next_sample: int, lost: int) -> None:
+    """Whether the server has heard of it, of all that was before it, or of less than that."""
+    made = stalled()
+    for _ in range(100):
+        made.append(bytes(800))
+        drained(made)
+    made.heard(Pong(t="undertone.backlog:9600"))
+    assert made.take() == Position(40_000)
     drained(made)
-    made.append(b"cd")
-    assert [*seen, made.late] == [False, True, False]
+    made.rewind(next_sample)
+    assert made.lost_samples == lost
+    made.rewind(next_sample)
+    assert made.lost_samples == lost
+    drained(made)
+    assert made.lost_samples == lost
+
+
+def test_what_the_user_left_out_is_no_loss() -> None:
+    """Nor is it under way; with what fell out before it, it is one gap."""
+    made = stalled()
+    made.append(bytes(18_000))
+    drained(made)
+    for _ in range(3):
+        made.append(bytes(20_000))
+        made.jump(made.next_sample + 1_000)
+    assert drained(made) == []
+    made.heard(flow(18_000))
+    assert made.take() == Position(39_000)
+    assert made.lost_samples == 20_000
+    assert drained(made)[:1] == [bytes(18_000)]
 
 
 def test_without_a_backlog_nothing_is_kept() -> None:

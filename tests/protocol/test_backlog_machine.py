@@ -89,11 +89,12 @@ class Server:
 class Machine(RuleBasedStateMachine):
     """A user speaks, messages and replies arrive or are lost, and the socket comes and goes."""
 
-    @initialize(lossless=st.booleans())
-    def begin(self, lossless: bool) -> None:
+    @initialize(lossless=st.booleans(), ahead=st.sampled_from([None, 1, 70]))
+    def begin(self, lossless: bool, ahead: int | None) -> None:
         self.server = Server(lossless)
         self.backlog = Backlog(AUDIO, 0, seconds=SECONDS)
         self.backlog.delivery = self.server.delivery
+        self.backlog.ahead = ahead
         self.lossless_from = 0 if lossless else None
         self.limit = self.server.credit.limit if self.server.credit else None
         self.wire: deque[bytes | ControlMessage] = deque()
@@ -105,7 +106,6 @@ class Machine(RuleBasedStateMachine):
         self.partial = b""
         self.asked: list[int] = []
         self.answered: list[object] = []
-        self.lost = 0
 
     # The user ------------------------------------------------------------------------------------------
 
@@ -159,10 +159,10 @@ class Machine(RuleBasedStateMachine):
     # The wire ------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.connected)
-    @rule(count=st.integers(1, 8))
-    def send(self, count: int) -> None:
+    @rule(count=st.integers(1, 8), most=st.sampled_from([None, 0, 30]))
+    def send(self, count: int, most: int | None = None) -> None:
         for _ in range(count):
-            message = self.backlog.take(self.limit)
+            message = self.backlog.take(self.limit, most)
             if message is None:
                 return
             self.wire.append(message)
@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
     def resume(self) -> None:
         self.connected = True
         self.server.dangling = b""
-        self.lost += self.backlog.rewind(self.server.next_sample)
+        self.backlog.rewind(self.server.next_sample)
         self.backlog.delivery = self.server.delivery
         self.limit = self.server.credit.limit if self.server.credit else None
 
@@ -213,6 +213,12 @@ class Machine(RuleBasedStateMachine):
         if hasattr(self, "server"):
             for at, sample in self.server.held.items():
                 assert self.said[at] == sample
+
+    @invariant()
+    def no_more_is_under_way_than_the_server_takes_at_once(self) -> None:
+        if hasattr(self, "backlog") and self.lossless_from is None and self.backlog.ahead is not None:
+            held = sum(len(one) // WIDTH for one in self.wire if isinstance(one, bytes))
+            assert held <= self.backlog.ahead
 
     @invariant()
     def memory_is_bounded(self) -> None:
@@ -239,6 +245,7 @@ class Machine(RuleBasedStateMachine):
         missing = self.said.keys() - self.server.held.keys()
         assert missing <= self.server.gaps, "what was lost is declared"
         assert self.server.gaps <= missing | self.skipped, "and nothing else"
+        assert self.backlog.lost_samples == len(missing), "and counted"
         if self.lossless_from is not None:
             assert all(at < self.lossless_from for at in missing)
             assert self.backlog.room is not None

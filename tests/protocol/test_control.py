@@ -31,7 +31,20 @@ def test_any_sequence_of_changes_stays_valid(changes: list[Any]) -> None:
         assert 100 <= config.hop_ms <= config.window_ms
         for name in ("window_ms", "elcor", "language", "num_speakers", "min_confidence", "features"):
             wanted = getattr(change, name)
+            if wanted in ("auto", 0) and name in ("language", "num_speakers"):
+                assert config is before or getattr(config, name) is None
+                continue
             assert config is before or wanted is None or getattr(config, name) == wanted
+
+
+def test_what_was_told_is_to_be_found_out_again() -> None:
+    """`auto` and no speakers take back what was said: null says nothing, and can't."""
+    told = SessionConfig(language="de", num_speakers=2)
+    assert told.apply(Configure()) == told
+    assert told.apply(Configure(language="Auto")) == SessionConfig(num_speakers=2)
+    assert told.apply(Configure(num_speakers=0)) == SessionConfig(language="de")
+    assert SessionConfig.from_query({"language": "auto", "num_speakers": "0"}) == SessionConfig()
+    assert SessionConfig.from_mapping({"language": "auto", "num_speakers": 0}).to_dict()["language"] is None
 
 
 def test_a_smaller_window_takes_the_hop_along() -> None:

@@ -279,6 +279,7 @@ CONTROLS: dict[str, ControlMessage] = {
         delivery=Delivery.LOSSLESS,
     ),
     "configure, nothing": Configure(),
+    "configure, to find out again": Configure(language="auto", num_speakers=0),
     "position": Position(48_000),
     "flush": Flush("last-words"),
     "flush, numbered": Flush(7),

@@ -2,10 +2,11 @@
 #
 #   make run     serve on http://127.0.0.1:8522
 #   make fast    the same, with the hot modules compiled (mypyc); takes a minute or two the first time
-#   make test    run every test, with coverage
+#   make test    run every test (make coverage: and say which lines none of them runs)
 #   make lint    ruff, mypy --strict, import contracts; prettier and tsc --strict for the page's modules
 #   make bench   micro benchmarks and a load run; rewrites benchmarks/RESULTS.md and its plots
 #                (ARGS=faults: what becomes of it when things go wrong; benchmarks/FAULTS.md)
+#   make cluster a whole cluster on this machine, broken part by part while it works; takes a minute
 #   make docs    rewrite the generated pages of docs/
 #   make clean   remove what the above made
 
@@ -18,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 PYTHON_FILES := $(shell find gateway protocol -name '*.py')
 
-.PHONY: help run fast test lint format bench docs clean
+.PHONY: help run fast test coverage lint format bench cluster docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,7 +52,11 @@ test: $(VENV)/dev.stamp
 	@scripts/peers.sh
 	@scripts/web.sh
 	-@$(MAKE) --no-print-directory $(FAST)/test.stamp
-	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/pytest $(ARGS)
+
+# The tests that are busy rather than waiting take two thirds longer so.
+coverage:
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -71,6 +76,9 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	-@$(MAKE) --no-print-directory $(FAST)/run.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
+
+cluster: $(VENV)/dev.stamp
+	$(BIN)/python -m scripts.cluster $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python -m scripts.docs

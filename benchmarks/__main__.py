@@ -37,6 +37,8 @@ COSTS = {
         "Live sessions on two cores, the embedded classifier in worker processes",
     ),
     "usual": ("benchmarks.usual", "Live sessions on one core, beside the usual architecture"),
+    "sharing": ("benchmarks.sharing", "Sessions that nodes share"),
+    "commit": ("benchmarks.micro_sharing", "A commit, and a session's document"),
     "portable": ("benchmarks.portable", "Live sessions on one core, under stock uvicorn"),
     "page": ("benchmarks.page", "The live page in a browser"),
 }

@@ -159,10 +159,14 @@ class Stage:
         return _step(server, tool, sessions, self.other_core, self.sidecar_pid)
 
     def serving(
-        self, command: Sequence[str] = SERVE, python: Path | None = None
+        self,
+        command: Sequence[str] = SERVE,
+        python: Path | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> contextlib.AbstractContextManager[tuple[str, int]]:
-        """Ours on its core, as of `launched`; the arguments are those of `gateway`."""
+        """Ours on its core, as of `launched`, with `more` settings; for the rest see `gateway`."""
         settings = _settings(self.sidecar)
+        settings |= {f"UNDERTONE_{name}": value for name, value in (more or {}).items()}
         return launched(*command, "--port", "0", core=self.server_core, settings=settings, python=python)
 
 

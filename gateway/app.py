@@ -4,11 +4,13 @@ import asyncio
 import importlib.util
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -31,7 +33,9 @@ from gateway.classify.remote.classifier import RemoteClassifier
 from gateway.classify.remote.grumble import Grumbler
 from gateway.classify.scheduler import Scheduler
 from gateway.clock import Clock, SystemClock
+from gateway.cluster import Cluster
 from gateway.config.options import variable
+from gateway.errors import StoreUnavailable, StoreUnsuitable
 from gateway.live.backends import Backends, Chosen, tell_death
 from gateway.live.bulletin import NoticeBoard
 from gateway.live.census import Census
@@ -43,12 +47,22 @@ from gateway.sessions.lifecycle import Activity, Input
 from gateway.sessions.model import Session, Timers
 from gateway.sessions.reaper import OnDecision, Reaper
 from gateway.sessions.service import SessionService
-from gateway.settings import ClassifierKind, OrchScope, Problem, Settings, SettingsError, TranscriberKind
+from gateway.sessions.shared import TaskRow, Whose
+from gateway.settings import (
+    ClassifierKind,
+    OrchScope,
+    Problem,
+    Settings,
+    SettingsError,
+    TranscriberKind,
+)
+from gateway.stores.configured import Shared, configured_stores
 from gateway.stores.keyfile import KeyFile, configured_keys
-from gateway.stores.memory import MemoryEventStore, MemorySessionStore, MemoryTicketStore
 from gateway.tasks.archive import Archive
+from gateway.tasks.desk import LocalDesk
 from gateway.tasks.model import Task
 from gateway.tasks.service import TaskBounds, TaskService
+from gateway.tasks.teller import Teller
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.pocketsphinx import PocketSphinxTranscriber
 from gateway.transcribe.port import Transcriber, TranscriberUnavailable
@@ -73,6 +87,13 @@ class _Parts:
     tasks: TaskService
     drain: NodeDrain
     running: set[asyncio.Task[None]]
+    cluster: Cluster | None
+
+    def run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` for as long as the node does; its end by itself is a defect, and told."""
+        task = asyncio.create_task(work, name=name)
+        self.running.add(task)
+        task.add_done_callback(tell_death)
 
 
 def create_app(settings: Settings | None = None, *, classifier: Classifier | None = None) -> Starlette:
@@ -85,7 +106,10 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         SettingsError: the environment asks for something that can't be.
     """
     settings = settings or Settings.load(os.environ)
-    clock, telemetry = SystemClock(), Telemetry()
+    telemetry = Telemetry()
+    telemetry.node = settings.node_name
+    stores = configured_stores(settings, SystemClock(), telemetry.sharing)
+    clock, shared = stores.clock, stores.shared
     prepare_whisper(settings)
     key_file = configured_keys(settings, clock)
     choices = _Choices(settings, key_file)
@@ -96,26 +120,21 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     if key_file is not None:
         key_file.on_read = backends.renew
     bounds = LogBounds(settings.event_log_events, settings.event_log_bytes, settings.event_log_seconds)
-    events = MemoryEventStore(
-        clock,
-        record_bytes=settings.record_bytes,
-        tail_events=bounds.events,
-        tail_bytes=bounds.bytes,
-        tail_s=bounds.seconds,
-    )
+    events = stores.events
     timers = _timers(settings)
 
     def activity(session_id: str) -> Activity | None:
         return live.activity(session_id)
 
     service = SessionService(
-        MemorySessionStore(),
-        MemoryTicketStore(),
+        stores.sessions,
+        stores.tickets,
         events,
         clock,
         timers,
         max_sessions_per_user=settings.max_sessions_per_user,
         activity=activity,
+        node=shared.node_id if shared is not None else None,
     )
     live = LiveRegistry(
         backends=backends,
@@ -127,20 +146,41 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         on_finished=service.end,
         max_sessions=settings.max_sessions,
         connect_deadline_s=settings.connect_deadline_s,
+        shared=shared.events if shared is not None else None,
     )
+    board.watch(live.notices)
+    herald = _herald(live, shared)
+    teller = Teller(shared.tasks, shared.node_id, herald) if shared is not None else None
     tasks = TaskService(
-        Archive(service, events, live.counts).read, _herald(live), clock, _task_bounds(settings), telemetry
+        Archive(service, events, live.counts).read,
+        teller.moved if teller is not None else herald,
+        clock,
+        _task_bounds(settings),
+        telemetry,
     )
 
     def purged(session_id: str) -> None:
         live.discard(session_id)
-        tasks.discard(session_id)
+        desk.discard(session_id)
 
-    reaper = Reaper(service, clock, timers, activity=activity, on_decision=_ender(live), on_purged=purged)
-    census = Census(service, live, backends, tasks, clock)
+    cluster = None
+    if shared is not None and teller is not None:
+        cluster = Cluster.of(shared, service, live, tasks, teller, telemetry.sharing, settings)
+    desk = cluster.desk if cluster is not None else LocalDesk(tasks)
+    reaper = Reaper(
+        service,
+        clock,
+        timers,
+        activity=activity,
+        on_decision=_ender(live),
+        on_purged=purged,
+        whose=cluster.presence.whose if cluster is not None else lambda _: Whose.OURS,
+        held=cluster.held if cluster is not None else lambda: None,
+    )
+    census = Census(service, live, backends, tasks, clock, cluster)
     telemetry.watch(census.snapshot)
     drain = NodeDrain(live, clock, grace_s=settings.drain_grace_s, reconnect_url=settings.reconnect_url)
-    parts = _Parts(backends, board, reaper, live, tasks, drain, set())
+    parts = _Parts(backends, board, reaper, live, tasks, drain, set(), cluster)
     gateway = Gateway(
         settings=settings,
         clock=clock,
@@ -148,6 +188,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         events=events,
         live=live,
         tasks=tasks,
+        desk=desk,
         telemetry=telemetry,
         origins=OriginPolicy(settings.allowed_origins, settings.trusted_proxies),
         readiness=lambda: _readiness(parts),
@@ -157,20 +198,25 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         draining=lambda: drain.draining,
         keys=key_file.current if key_file is not None else None,
     )
-    app = build(gateway, lambda _: _lifespan(parts))
+    app = build(gateway, lambda app: _lifespan(app, parts))
     app.state.cutoff = telemetry.cutoff
     app.state.drain = drain
     return app
 
 
 @asynccontextmanager
-async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
+async def _lifespan(app: Starlette, parts: _Parts) -> AsyncIterator[None]:
+    """Raises StoreUnavailable or StoreUnsuitable, and leaves it in `app.state.cannot_start`."""
     try:
+        if parts.cluster is not None:
+            try:
+                await parts.cluster.start(parts.run)
+            except (StoreUnavailable, StoreUnsuitable) as error:
+                app.state.cannot_start = error
+                raise
         await parts.backends.start()
-        for name, work in (("notices", parts.board.run()), ("reaper", parts.reaper.run())):
-            task = asyncio.create_task(work, name=name)
-            parts.running.add(task)
-            task.add_done_callback(tell_death)
+        parts.run("notices", parts.board.run())
+        parts.run("reaper", parts.reaper.run())
         yield
     finally:
         for task in parts.running:
@@ -180,6 +226,8 @@ async def _lifespan(parts: _Parts) -> AsyncIterator[None]:
         await parts.tasks.aclose()
         await parts.live.aclose()
         await parts.backends.aclose()
+        if parts.cluster is not None:
+            await parts.cluster.aclose()
 
 
 def _readiness(parts: _Parts) -> Readiness:
@@ -198,7 +246,9 @@ def _readiness(parts: _Parts) -> Readiness:
         checks[name] = _told(HealthStatus.READY, transcriber.health())
     if parts.drain.draining:
         checks["node"] = "draining"
-    well = not {"stopped", "draining"} & set(checks.values())
+    if parts.cluster is not None:
+        checks |= parts.cluster.checks()
+    well = not {"stopped", "draining", "waiting"} & set(checks.values())
     return Readiness(bool(parts.running) and well and backends.answers, checks)
 
 
@@ -227,10 +277,13 @@ def _task_bounds(settings: Settings) -> TaskBounds:
     )
 
 
-def _herald(live: LiveRegistry) -> Callable[[Task], None]:
-    """Tells of tasks in their sessions' logs."""
+def _herald(live: LiveRegistry, shared: Shared | None) -> Callable[[Task], None]:
+    """Tells of tasks in their sessions' logs, and in the audit trail."""
+    trail = shared.trail if shared is not None else None
 
     def announce(task: Task) -> None:
+        if trail is not None:
+            trail.record(TaskRow(task.session_id, task.id, task.recipe.type, task.state, time.time()))
         live.announce_task(task.session_id, task.id, task.recipe.type, task.state)
 
     return announce

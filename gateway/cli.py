@@ -20,6 +20,8 @@ from gateway.commands.parsers import parse
 from gateway.commands.words import clean
 
 if TYPE_CHECKING:
+    from gateway.server.lifespan import CannotStart
+    from gateway.server.member import Member
     from gateway.settings import Settings
 
 _START_S = 30.0
@@ -55,33 +57,79 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from gateway.app import create_app
-    from gateway.server.entrance import open_entrance
     from gateway.server.listening import CannotListen
-    from gateway.server.run import run
     from gateway.settings import Settings, SettingsError, explain
-    from gateway.telemetry.logging import configure, logging_config
+    from gateway.telemetry.logging import configure
 
     given = {
         "UNDERTONE_HOST": arguments.host,
         "UNDERTONE_PORT": arguments.port,
         "UNDERTONE_HANDOVER": arguments.handover,
+        "UNDERTONE_PROCESSES": arguments.processes,
     }
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     try:
         settings = Settings.load(environ, arguments.config)
-        configure(settings.log_level, settings.log_format)
-        entrance = open_entrance(settings, os.environ)
-        app = create_app(settings)
+        configure(settings.log_level, settings.log_format, settings.node_name)
+        if settings.processes > 1 and arguments.member is None:
+            return _supervise(settings, environ, arguments.config)
+        return _serve_alone(settings, arguments.member)
     except SettingsError as error:
         raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
     except CannotListen as error:
         raise CommandError(str(error), hint=error.hint or _listen_hint(error)) from None
-    config = logging_config(settings.log_level, settings.log_format)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
-        announce = functools.partial(_announce, _base_url(entrance.listener))
-        return run(app, settings, entrance, config, announce)
+
+
+def _serve_alone(settings: "Settings", member: "Member | None") -> int:
+    """This process serves; as one of several where it is a `member`."""
+    from gateway.app import create_app
+    from gateway.server.entrance import open_entrance
+    from gateway.server.lifespan import CannotStart
+    from gateway.server.run import run
+    from gateway.telemetry.logging import logging_config
+
+    entrance = open_entrance(settings, os.environ) if member is None else member.entrance()
+    app = create_app(settings)
+    config = logging_config(settings.log_level, settings.log_format, settings.node_name)
+    base = _base_url(entrance.listener)
+    announce = functools.partial(_announce, base) if member is None else member.announce
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
+            return run(app, settings, entrance, config, announce)
+    except CannotStart as error:
+        raise _store_error(error) from None
     return ExitCode.OK
+
+
+def _store_error(error: "CannotStart") -> CommandError:
+    from gateway.commands.upkeep import store_error
+    from gateway.errors import StoreUnavailable
+
+    told = store_error(error.reason)
+    if isinstance(error.reason, StoreUnavailable):
+        told.hint = f"{told.hint} With UNDERTONE_STORE_REQUIRED=false a node starts, and waits for it."
+    return told
+
+
+def _supervise(settings: "Settings", environ: Mapping[str, str], config: str | None) -> int:
+    """Other processes serve."""
+    from gateway.machine import host_name
+    from gateway.server.ports import open_ports
+    from gateway.server.supervisor import COMMAND, Supervisor
+
+    port, own = open_ports(settings, os.environ)
+    number = {"UNDERTONE_PORT": str(port.sock.getsockname()[1])}
+    supervisor = Supervisor(
+        settings.processes,
+        port,
+        own,
+        {**environ, **number},
+        settings.node_name or host_name(),
+        functools.partial(_announce, _base_url(port.sock), settings.processes),
+        grace_s=settings.drain_grace_s,
+        command=COMMAND if config is None else (*COMMAND, "--config", config),
+    )
+    return supervisor.run()
 
 
 def _classify(arguments: argparse.Namespace) -> int:
@@ -124,16 +172,18 @@ def _listen_hint(error: Exception) -> str:
     return "--host and --port, or UNDERTONE_HOST and UNDERTONE_PORT, take another address."
 
 
-def _announce(base: str) -> None:
+def _announce(base: str, processes: int = 1) -> None:
     where = "" if base.endswith(":8522") else f" --url {base}"
     socket_url = base.replace("http", "ws", 1) + "/ws/voice"
     compiled = " (compiled)" if build.compiled() else ""
+    several = f", in {processes} processes" if processes > 1 else ""
     sys.stdout.write(
-        f"Undertone{compiled} listens on {base}\n\n"
+        f"Undertone{compiled} listens on {base}{several}\n\n"
         f"  a recording   {undertone('stream')}{where} talk.wav\n"
         f"  WebSocket     {socket_url}\n"
         f"  REST          {base}/api/v1/sessions\n"
-        f"  health        {base}/readyz   {base}/metrics\n\n"
+        f"  health        {base}/readyz   {'' if several else f'{base}/metrics'}".rstrip()
+        + "\n\n"
         "Ctrl-C ends it.\n"
     )
     sys.stdout.flush()
@@ -213,7 +263,27 @@ def _check_config(arguments: argparse.Namespace) -> int:
         if settings.kserve_model_file is not None:
             read_spec(pathlib.Path(settings.kserve_model_file), most_s=settings.classify_timeout_s)
 
-    return check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
+    status = check_config(os.environ, arguments.config, sys.stdout, sys.stderr, also)
+    if status is ExitCode.OK and arguments.connect:
+        from gateway.commands.upkeep import loaded, try_stores
+        from gateway.stores.upkeep import connected
+
+        try_stores(loaded(arguments, os.environ), connected, sys.stdout)
+    return status
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from gateway.commands.upkeep import run_migrate
+    from gateway.stores.upkeep import migrate
+
+    return run_migrate(arguments, os.environ, migrate, sys.stdout)
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    from gateway.commands.upkeep import run_erase
+    from gateway.stores.upkeep import connected
+
+    return run_erase(arguments, os.environ, connected, sys.stdin, sys.stdout)
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -223,6 +293,8 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "load": _load,
     "classify": _classify,
     "keys": _keys,
+    "migrate": _migrate,
+    "erase": _erase,
     "check-config": _check_config,
 }
 

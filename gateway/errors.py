@@ -74,3 +74,21 @@ class UnknownCursor(Conflict):
 
     def __init__(self) -> None:
         super().__init__("the session to go on from is gone; list from the beginning")
+
+
+class StoreUnavailable(UndertoneError):
+    """The store can't be reached, or doesn't take writes now; the same may work a little later."""
+
+    code = "store_unavailable"
+
+
+class StoreUnsuitable(UndertoneError):
+    """The store can't be used as it is: somebody has to change it, or the settings."""
+
+    code = "store_unsuitable"
+
+
+class BadDocument(UndertoneError):
+    """What the store has is damaged, or was written by a newer version."""
+
+    code = "bad_document"

@@ -15,12 +15,20 @@ from pathlib import Path
 
 from gateway.config.addresses import Network, host, is_loopback, network, origin, sidecar, websocket
 from gateway.config.cores import usable_cores
-from gateway.config.files import any_file, data_file, namespace_name, secret_file, socket_path, toml_file
+from gateway.config.files import (
+    any_file,
+    data_file,
+    secret_file,
+    short_name,
+    socket_path,
+    toml_file,
+)
 from gateway.config.kinds import Auto, Choice, Flag, Many, Maybe, Number, Text
 from gateway.config.options import CONFIG, Given, Rule, Schema, setting, variable
 from gateway.config.problems import Problem, SettingsError, explain
 from gateway.config.reference import page
 from gateway.config.speech import WhisperComputeType, WhisperDevice, speech_model, speech_prompt
+from gateway.config.stores import MEMORY, POSTGRES, database, schema, store
 
 __all__ = ["Problem", "Settings", "SettingsError", "effective", "explain", "reference"]
 
@@ -88,10 +96,6 @@ class OrchScope(StrEnum):
     """One for each session."""
 
 
-class StoreKind(StrEnum):
-    MEMORY = "memory"
-
-
 def _whole(low: int, high: int) -> Number:
     return Number(low, high, whole=True)
 
@@ -113,6 +117,7 @@ _LIFE = "Sessions and their timers"
 _LIMITS = "Limits"
 _REPLAY = "Events held for replay and history"
 _TASKS = "Background tasks"
+_SHARE = "State that nodes share"
 _RUN = "Running"
 _SIDECAR = "A sidecar of our own: `undertone classify`"
 
@@ -157,7 +162,7 @@ class Settings:
     )
     legacy_namespace: str | None = setting(
         None,
-        Maybe(Text(namespace_name, "name")),
+        Maybe(Text(short_name, "name")),
         _KEYS,
         "The namespace that the older routes under `/session` serve, which know no keys; they are shut "
         "without it.",
@@ -451,10 +456,73 @@ class Settings:
         unit="bytes",
     )
 
-    store: StoreKind = setting(
-        StoreKind.MEMORY, Choice(StoreKind), _RUN, "Where sessions and events are kept."
+    store: str = setting(
+        MEMORY,
+        Text(store, "`memory`, `postgres` or a `valkey://` URL"),
+        _SHARE,
+        "Where sessions, tickets and events are kept: in this process, in the database of "
+        "`UNDERTONE_DATABASE_URL`, or in a Valkey or Redis server (`valkeys://` is TLS; `valkey+sentinel://` "
+        "and `valkey+cluster://` name several). What other nodes are to find must not be in memory.",
     )
-    processes: int = setting(1, _whole(1, 256), _RUN, "Server processes.")
+    database_url: str | None = setting(
+        None,
+        Maybe(Text(database, "`postgresql://` URL")),
+        _SHARE,
+        "A PostgreSQL database: beside Valkey for the audit trail, from which sessions are recovered; alone "
+        "with `UNDERTONE_STORE=postgres`.",
+    )
+    database_schema: str = setting(
+        "undertone", Text(schema, "name"), _SHARE, "The schema in that database, made where it is not there."
+    )
+    database_pooler: bool = setting(
+        False, Flag(), _SHARE, "There is a pooler such as PgBouncer before it, which pools transactions."
+    )
+    store_required: bool = setting(
+        True,
+        Flag(),
+        _SHARE,
+        "Don't start where the store can't be reached. Otherwise the node starts, isn't ready, and waits.",
+    )
+    node_name: str | None = setting(
+        None,
+        Maybe(Text(short_name, "name")),
+        _SHARE,
+        "What this node is called in logs and metrics.",
+        default_text="host name and process id",
+    )
+    node_lease_s: float = setting(
+        10.0,
+        Number(2, 300),
+        _SHARE,
+        "How long a node counts as there that was not heard of.",
+        unit="s",
+    )
+    audit_retention_days: float = setting(
+        30.0,
+        Number(0, 36_500),
+        _SHARE,
+        "How long the audit trail keeps sessions that are over or deleted.",
+        unit="days",
+    )
+    event_history: bool = setting(
+        False,
+        Flag(),
+        _SHARE,
+        "Keep what was said in sessions in the audit trail, too, for as long as the session is there.",
+    )
+    processes: int = setting(
+        1,
+        _whole(1, 256),
+        _RUN,
+        "How many processes `undertone serve` runs on the one port, each a node of its own.",
+    )
+    metrics_port: int | None = setting(
+        None,
+        Maybe(_whole(1, 65_535)),
+        _RUN,
+        "With several processes the port where the first is reached alone, for its `/metrics`; the others "
+        "follow, one port each.",
+    )
     drain_grace_s: float = setting(
         10.0, Number(0, 3_600), _RUN, "How long a session or a node that ends may finish its work.", unit="s"
     )
@@ -636,9 +704,47 @@ _RULES = (
     ),
     Rule(
         ("processes", "store"),
-        lambda processes, store: processes == 1 or store is not StoreKind.MEMORY,
+        lambda processes, store: processes == 1 or store != MEMORY,
         "must be 1 with UNDERTONE_STORE=memory: a session in one process's memory is unknown to the others",
-        "run one process",
+        "run one process, or name a store: UNDERTONE_STORE=valkey://127.0.0.1:6379",
+    ),
+    Rule(
+        ("handover", "processes"),
+        lambda handover, processes: handover is None or processes == 1,
+        "must not be set with several UNDERTONE_PROCESSES: one process hands over, not a group of them",
+        "leave it out: a process that is told to end (SIGTERM) is replaced, and sessions go on in the others",
+    ),
+    Rule(
+        ("metrics_port", "processes"),
+        lambda port, processes: port is None or processes > 1,
+        "has no effect with UNDERTONE_PROCESSES=1, whose metrics are on UNDERTONE_PORT",
+        "leave it out",
+    ),
+    Rule(
+        ("metrics_port", "processes", "port"),
+        lambda first, processes, port: (
+            first is None or (first + processes <= 65_536 and port not in range(first, first + processes))
+        ),
+        "must leave room for a port for each of UNDERTONE_PROCESSES, none of which is UNDERTONE_PORT",
+        "such as 9101",
+    ),
+    Rule(
+        ("store", "database_url"),
+        lambda store, database: store != POSTGRES or database is not None,
+        "must not be postgres without UNDERTONE_DATABASE_URL, which says where that is",
+        "such as postgresql://undertone@127.0.0.1/undertone",
+    ),
+    Rule(
+        ("database_url", "store"),
+        lambda database, store: database is None or store != MEMORY,
+        "has no effect with UNDERTONE_STORE=memory",
+        "UNDERTONE_STORE=postgres keeps everything there",
+    ),
+    Rule(
+        ("event_history", "database_url"),
+        lambda history, database: not history or database is not None,
+        "needs a database to keep it in: UNDERTONE_DATABASE_URL",
+        "leave it off",
     ),
     Rule(
         ("orch_timeout_s", "orch_ttl_s"),

@@ -37,10 +37,15 @@ def environment(base: Mapping[str, str], also: Sequence[str] = ()) -> dict[str, 
     """
     inherited = {name: base[name] for name in (*_INHERITED, *also) if name in base}
     inherited |= dict.fromkeys(_SINGLE, "1")
+    return findable(inherited)
+
+
+def findable(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ`, such that another interpreter finds this very package."""
     root = str(Path(gateway.__file__).parent.parent)
-    if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
-    return inherited
+    if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        return dict(environ)
+    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))}
 
 
 def settle_in() -> None:

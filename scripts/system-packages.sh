@@ -3,7 +3,9 @@
 #
 #   run    what a virtual environment needs, and a voice for `undertone demo`
 #   fast   the same, a C compiler and Python's headers
-#   test   all of these, the recordings that the tests listen to, a browser, curl, openssl, strace and valgrind
+#   test   all of these, the recordings that the tests listen to, a browser, curl, openssl, strace, valgrind,
+#          servers for what several nodes share: Redis (which speaks Valkey's protocol) and PostgreSQL; and the
+#          programs that deploy/ has files for: nginx, Caddy, Prometheus' promtool, Docker's Compose
 #
 # What is there already is left alone, so a second call is quick and needs no network and no rights.
 set -eu
@@ -14,7 +16,7 @@ case $purpose in
 run) ;;
 fast) needed="$needed gcc libc6-dev python3-dev" ;;
 test)
-    needed="$needed gcc libc6-dev python3-dev alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace valgrind curl openssl"
+    needed="$needed gcc libc6-dev python3-dev alsa-utils pocketsphinx-testdata asterisk-core-sounds-en-wav asterisk-moh-opsound-wav chromium strace valgrind curl openssl redis-server postgresql iproute2 nginx-light caddy prometheus docker-compose"
     # Triton's Python backend (scripts/peers.sh) wants Python as a library, which Debian packs by itself.
     if [ "$(command -v python3)" = /usr/bin/python3 ]; then
         needed="$needed $(python3 -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')"
@@ -59,10 +61,28 @@ fi
 
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
+# The tests start the servers that they need: none of these is to start by itself, now or with the machine.
+keep_quiet() {
+    policy=/usr/sbin/policy-rc.d
+    [ "$purpose" = test ] && [ ! -e "$policy" ] || return 0
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod +x "$policy"
+}
+leave_off() {
+    [ -d /run/systemd/system ] || return 0
+    for unit in redis-server postgresql nginx caddy prometheus; do
+        case $missing in
+        *" $unit"*) $as_root systemctl disable --quiet "$unit" 2>/dev/null || true ;;
+        esac
+    done
+}
 install() {
     # shellcheck disable=SC2086 # one word for each package
     $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
+keep_quiet
 install 2>/dev/null || { $as_root apt-get update -qq && install; }
+leave_off
 # Which Python it is, and so what goes with it, is known only now.
-[ -n "$had_python" ] || exec "$0" "$purpose"
+[ -n "$had_python" ] || "$0" "$purpose"

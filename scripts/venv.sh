@@ -39,7 +39,7 @@ $pip install --upgrade 'pip>=25.1'
 case $purpose in
 run) $pip install --editable '.[embedded]' ;;
 dev)
-    $pip install --editable '.[embedded,onnx,whisper]' --group dev
+    $pip install --editable '.[embedded,onnx,whisper,valkey,postgres]' --group dev
     touch "$venv/dev.stamp"
     ;;
 fast)

@@ -12,7 +12,7 @@ from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions, Spawn
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
-from gateway.sessions.ports import Entry
+from gateway.sessions.ports import Entry, EventStore
 from gateway.sessions.tail import BoundedTail
 from gateway.stores.memory import MemoryEventStore
 from gateway.telemetry.metrics import Telemetry
@@ -102,14 +102,14 @@ def bench(
     owner_backlog: Callable[[], int] = lambda: 0,
     transcriber: Transcriber | None = None,
     spawn: Spawn | None = None,
+    store: EventStore | None = None,
 ) -> Bench:
-    """A pipeline with a scheduler answered by hand and a memory event store."""
+    """A pipeline with a scheduler answered by hand, and a memory event store unless one is given."""
     clock, scheduler = ManualClock(), HandScheduler()
     told: list[Event] = []
     audio = audio or AudioFormat()
     telemetry = Telemetry()
-    store = MemoryEventStore(clock)
-    event_log = EventLog("s" * 22, store, clock, BoundedTail(100_000, 2**30, 1e9))
+    event_log = EventLog("s" * 22, store or MemoryEventStore(clock), clock, BoundedTail(100_000, 2**30, 1e9))
     config = config or SessionConfig()
     announcer = Announcer(event_log, audio, telemetry)
     captions = None

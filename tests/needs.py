@@ -67,6 +67,33 @@ def need_sampler() -> None:
         pytest.skip(f"py-spy may not look at processes here: {tried.stderr.strip()}")
 
 
+@cache
+def need_namespaces() -> None:
+    """Go on only where network namespaces can be made.
+
+    A skip everywhere where they may not: it takes the rights of an administrator, and no package gives them.
+    """
+    name = f"probe-{os.getpid()}"
+    command = [need_command("ip"), "netns"]
+    tried = subprocess.run([*command, "add", name], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"network namespaces can't be made here: {tried.stderr.strip()}")
+    subprocess.run([*command, "del", name], check=True)
+
+
+def need_postgres() -> Path:
+    """The folder of PostgreSQL's programs: that of `initdb` in the PATH, or the newest that Debian has."""
+    in_path = shutil.which("initdb")
+    if in_path is not None:
+        return Path(in_path).resolve().parent
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: float(one.parents[1].name)
+    )
+    if not found:
+        _missing("PostgreSQL is missing; scripts/system-packages.sh test installs it")
+    return found[-1].parent
+
+
 def need_module(name: str) -> None:
     """Go on only where the Python module can be imported."""
     if importlib.util.find_spec(name) is None:

@@ -1,5 +1,6 @@
 """From a WebSocket's query to a place in a session."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from gateway.api.body import (
 from gateway.api.context import Gateway
 from gateway.api.events import starting_point
 from gateway.api.problems import from_error
-from gateway.errors import SessionGone, UndertoneError
+from gateway.errors import SessionGone, StoreUnavailable, UndertoneError
 from gateway.live.flow import BURST_S, REALTIME_FACTOR
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
@@ -24,6 +25,7 @@ from gateway.live.reader import Reader
 from gateway.live.session import LiveSession
 from gateway.sessions.model import Session
 from gateway.sessions.tickets import Role
+from gateway.sessions.wanted import Attached
 from protocol import checks
 from protocol.audio import AudioFormat
 from protocol.close import CloseCode
@@ -65,10 +67,12 @@ class Attachment:
         """The socket is gone. A session that lost its owner waits for it to come back."""
         was_owner = self.live.audience.leave(self.reader)
         log.info("left", extra={"session_id": self.session.id, "role": self.role.value})
-        if was_owner and not self.live.ending:
-            await self.gateway.service.lose(self.session.id, self.session.attaches)
-        elif self.role is Role.OBSERVER:
-            await self.gateway.service.unobserve(self.session.id)
+        self.gateway.live.left(self.live)
+        with contextlib.suppress(StoreUnavailable):  # the reaper finds out by itself
+            if was_owner and not self.live.ending:
+                await self.gateway.service.lose(self.session.id, self.session.attaches)
+            elif self.role is Role.OBSERVER:
+                await self.gateway.service.unobserve(self.session.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ async def attach(gateway: Gateway, query: Mapping[str, str], presented: Presente
             _check_format(await gateway.service.get(session_id), query)
     try:
         attached = await gateway.service.attach(session_id, role, credential=entry.credential)
-        live = gateway.live.join(attached.session)
+        live = await _place(gateway, attached, role)
     except SessionGone:
         if resume is None:
             raise
@@ -129,11 +133,18 @@ async def attach(gateway: Gateway, query: Mapping[str, str], presented: Presente
     return Attachment(gateway, session, live, reader, role, welcome)
 
 
+async def _place(gateway: Gateway, attached: Attached, role: Role) -> LiveSession:
+    """Where the session is live for that role."""
+    if role is Role.OWNER:
+        return await gateway.live.take(attached.session, attached.before)
+    return await gateway.live.listen(attached.session)
+
+
 async def _afterword(
     gateway: Gateway, session_id: str, credential: str | None, resume: tuple[str | None, int]
 ) -> Afterword:
     session = await gateway.service.revisit(session_id, credential)
-    event_log = gateway.live.log(session_id)
+    event_log = await gateway.live.read(session)
     if event_log is None:
         raise SessionGone(session.status)
     after, recovered = starting_point(event_log, resume)
@@ -193,7 +204,7 @@ class _Standing:
     @classmethod
     def of(cls, pipeline: Pipeline) -> "_Standing":
         limit = pipeline.credit.limit if pipeline.credit is not None else None
-        return cls(pipeline.audio, pipeline.config, pipeline.ledger.next_sample, limit)
+        return cls(pipeline.audio, pipeline.config, pipeline.expected_sample, limit)
 
 
 def _welcome(

@@ -15,6 +15,7 @@ from gateway.sessions.limits import Limits
 from gateway.sessions.ports import EventStore
 from gateway.sessions.service import Created, NewSession, SessionService
 from gateway.settings import Settings
+from gateway.tasks.desk import TaskDesk
 from gateway.tasks.service import TaskService
 from gateway.telemetry.metrics import Telemetry
 
@@ -49,6 +50,9 @@ class Gateway:
     events: EventStore
     live: LiveRegistry
     tasks: TaskService
+    """Those of this node, and what they made."""
+    desk: TaskDesk
+    """Those of all nodes."""
     telemetry: Telemetry
     origins: OriginPolicy
     readiness: Callable[[], Readiness]

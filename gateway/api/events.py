@@ -1,6 +1,7 @@
 """Server-sent events: the same log as the WebSocket's, for any number of observers."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -11,8 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.api import auth
 from gateway.api.context import Gateway
+from gateway.errors import StoreUnavailable
 from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import Reader
+from gateway.live.session import LiveSession
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry
 from gateway.sessions.tickets import Role
@@ -48,29 +51,28 @@ class EventRoutes:
         entry = await auth.enter(gateway, session_id, Role.OBSERVER, auth.bearer(request.scope))
         way_back = await gateway.service.pass_for_return(session_id) if entry.by_ticket else None
         session = await gateway.service.observe(session_id)
-        event_log = gateway.live.log(session.id)
-        if event_log is None and not session.over:
-            event_log = gateway.live.open(session).log
+        live = None if session.over else await gateway.live.listen(session)
+        event_log = await gateway.live.read(session) if live is None else live.log
         resume = _last_event_id(request)
         if event_log is None or (session.over and resume == (event_log.epoch, event_log.committed)):
             # 204 is how an EventSource is told not to come back (HTML Living Standard, 9.2.3).
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        following = self._follow(session, event_log, resume, way_back)
+        following = self._follow(session, live, event_log, resume, way_back)
         return StreamingResponse(following, headers=_HEADERS, media_type="text/event-stream")
 
     async def _follow(
         self,
         session: Session,
+        live: LiveSession | None,
         event_log: EventLog,
         resume: tuple[str, int] | None,
         way_back: str | None,
     ) -> AsyncIterator[bytes]:
-        live = self._gateway.live.get(session.id)
         after, recovered = starting_point(event_log, resume)
         reader = Reader(event_log, after)
         if live is not None:
             live.audience.observers.add(reader)
-        else:
+        if live is None or not self._gateway.live.holds(live):
             reader.finish(CloseCode.NORMAL, "ended")
         try:
             yield _hello(event_log, after, recovered, way_back)
@@ -90,7 +92,9 @@ class EventRoutes:
             reader.close()
             if live is not None:
                 live.audience.leave(reader)
-                await self._gateway.service.unobserve(session.id)
+                self._gateway.live.left(live)
+                with contextlib.suppress(StoreUnavailable):
+                    await self._gateway.service.unobserve(session.id)
             # Who leaves early is cancelled, and the traceback of that keeps this frame until it is collected.
             del live
 

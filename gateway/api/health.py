@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.context import Gateway
+from gateway.api.problems import Problem
 from gateway.telemetry.metrics import CONTENT_TYPE
 
 
@@ -27,7 +28,25 @@ class HealthRoutes:
         body = {"status": "ready" if readiness.ready else "not_ready", "checks": readiness.checks}
         return Response(orjson.dumps(body), status, media_type="application/json")
 
-    async def metrics(self, _: Request) -> Response:
-        """`GET /metrics`: Prometheus text format."""
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`: Prometheus text format. Several processes on one port each tell their own."""
+        self._check_alone(request)
         await self._gateway.census()
         return Response(self._gateway.telemetry.render(), headers={"content-type": CONTENT_TYPE})
+
+    def _check_alone(self, request: Request) -> None:
+        settings = self._gateway.settings
+        if settings.processes == 1:
+            return
+        first = settings.metrics_port
+        here = (request.scope.get("server") or ("", None))[1]
+        if first is None:
+            raise Problem(HTTPStatus.MISDIRECTED_REQUEST, _CODE, f"{_SHARED}; set UNDERTONE_METRICS_PORT")
+        ports = range(first, first + settings.processes)
+        if here not in ports:
+            told = f"{_SHARED}: ask each at its own, {ports[0]} to {ports[-1]}"
+            raise Problem(HTTPStatus.MISDIRECTED_REQUEST, _CODE, told)
+
+
+_CODE = "metrics_of_each"
+_SHARED = "several processes share this port, and which of them answers is chance"

@@ -103,7 +103,7 @@ class LegacyAudio:
         service, live = self._gateway.service, self._gateway.live
         attached = await service.attach(session_id, Role.OWNER, namespace=session.namespace_id)
         session = attached.session
-        joined = live.join(session)
+        joined = await live.take(session, attached.before)
         reader = Reader(joined.log, joined.log.committed, bounded=True)
         if joined.audience.seat_owner(reader, session.attaches):
             joined.pipeline.attached()

@@ -45,7 +45,7 @@ class LegacyStream:
         session = await self._gateway.service.observe(session.id)
         if ended(session):
             raise NotFound
-        live = self._gateway.live.open(session)
+        live = await self._gateway.live.listen(session)
         return StreamingResponse(
             self._follow(session, live), headers=_HEADERS, media_type="text/event-stream"
         )
@@ -53,7 +53,7 @@ class LegacyStream:
     async def _follow(self, session: Session, live: LiveSession) -> AsyncIterator[bytes]:
         reader = Reader(live.log, live.log.committed)
         live.audience.observers.add(reader)
-        if self._gateway.live.get(session.id) is not live:
+        if not self._gateway.live.holds(live):
             reader.finish(CloseCode.NORMAL, "ended")
         status = self._status(session, None)
         try:
@@ -83,6 +83,7 @@ class LegacyStream:
         finally:
             reader.close()
             live.audience.leave(reader)
+            self._gateway.live.left(live)
             # Who leaves early is cancelled, and the traceback of that keeps this frame until it is collected.
             del live
             await self._gateway.service.unobserve(session.id)

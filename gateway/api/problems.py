@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,18 +12,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import LimitExceeded, NotFound, SessionGone, Unauthorized, UndertoneError
+from gateway.errors import (
+    BadDocument,
+    LimitExceeded,
+    NotFound,
+    SessionGone,
+    StoreUnavailable,
+    Unauthorized,
+    UndertoneError,
+)
 from protocol.errors import ProtocolError
 
 log = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+STORE_RETRY_S = 5
+"""Seconds over which those are asked to come back for whom the store was away."""
 
 _STATUS: tuple[tuple[type[UndertoneError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (SessionGone, HTTPStatus.GONE),
     (Unauthorized, HTTPStatus.UNAUTHORIZED),
     (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BadDocument, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
 
@@ -86,7 +99,7 @@ def from_error(error: Exception) -> Problem:
         return Problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers=retry)
     if isinstance(error, UndertoneError):
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.CONFLICT)
-        return Problem(status, error.code, str(error), headers=_challenge(status))
+        return Problem(status, error.code, str(error), headers=_challenge(status) | _patience(status))
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return Problem(status, status.name.lower(), error.detail, headers=error.headers)
@@ -107,6 +120,13 @@ def pointer(*path: str) -> str:
 def _challenge(status: HTTPStatus) -> dict[str, str]:
     """What must come with a 401 (RFC 9110 section 11.6.1)."""
     return {"www-authenticate": 'Bearer realm="undertone"'} if status is HTTPStatus.UNAUTHORIZED else {}
+
+
+def _patience(status: HTTPStatus) -> dict[str, str]:
+    """When to try again what can't be done now, spread so that not all come back at once."""
+    if status is not HTTPStatus.SERVICE_UNAVAILABLE:
+        return {}
+    return {"retry-after": str(random.randint(1, STORE_RETRY_S))}
 
 
 async def on_error(_: Request, error: Exception) -> Response:

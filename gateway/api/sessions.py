@@ -105,23 +105,21 @@ class SessionRoutes:
             await live.abort()
         await self._gateway.service.delete(session.id)
         self._gateway.live.discard(session.id)
-        self._gateway.tasks.discard(session.id)
+        self._gateway.live.tell_owner(session)
+        await self._gateway.desk.forget(session.id)
         return json_answer({"status": "closed", "session_id": session.id})
 
     async def stats(self, request: Request) -> Response:
         """`GET …/stats`: for monitoring, nothing personal."""
         session = await auth.session(self._gateway, request)
-        live = self._gateway.live.get(session.id)
         now = self._gateway.clock.monotonic()
-        counts: dict[str, Any] = dict(session.counts)
-        if live is not None:
-            counts = live.pipeline.counts()
+        counts = await self._gateway.live.counts_now(session)
         return json_answer(
             {
                 "session_id_truncated": session.id[:8],
                 "status": session.status,
                 "age_seconds": round(now - session.created_mono, 3),
-                "pending_tasks_count": self._gateway.tasks.pending(session.id),
+                "pending_tasks_count": await self._gateway.desk.pending(session.id),
                 "device_type": session.device_type,
                 **counts,
             }

@@ -54,7 +54,7 @@ class TaskRoutes:
         session = await auth.session(self._gateway, request)  # a body may take its time
         try:
             self._refuse_while_draining()
-            task = self._gateway.tasks.submit(session.id, wanted, session.namespace_id)
+            task = await self._gateway.desk.submit(session, wanted)
         except (Problem, TaskLimit) as refusal:
             self._gateway.telemetry.refused(refusal.code)
             raise
@@ -67,7 +67,7 @@ class TaskRoutes:
         state = request.query_params.get("state")
         if state is not None and state not in set(State):
             raise bad_query("state", f"must be one of {', '.join(State)}")
-        found = self._gateway.tasks.list(session.id, State(state) if state is not None else None)
+        found = await self._gateway.desk.list(session.id, State(state) if state is not None else None)
         return json_answer({"tasks": [_view(task) for task in found]}, headers=_PRIVATE)
 
     async def show(self, request: Request) -> Response:
@@ -78,6 +78,7 @@ class TaskRoutes:
         """`GET …/result`: what it made, as a file; it breaks off where the session is discarded meanwhile."""
         task = await self._task(request)
         disposition = _disposition(request)
+        await self._gateway.desk.fetch(task.id)
         result = self._gateway.tasks.result(task.id)
         headers = {
             **_PRIVATE,
@@ -91,18 +92,18 @@ class TaskRoutes:
     async def delete(self, request: Request) -> Response:
         """`DELETE`: it is cancelled, or forgotten with its result where it is over; tells its last state."""
         task = await self._task(request)
-        return json_answer(_view(self._gateway.tasks.remove(task.id)), headers=_PRIVATE)
+        return json_answer(_view(await self._gateway.desk.remove(task.id)), headers=_PRIVATE)
 
     async def _task(self, request: Request) -> Task:
         """The task that the path names. One of a session that the caller can't see is as good as none."""
         await auth.caller(self._gateway, request.scope)  # a stranger isn't told whether there is such a task
         task_id = request.path_params["task_id"]
-        task = self._gateway.tasks.get(task_id)
+        session_id = await self._gateway.desk.session_of(task_id)
         try:
-            await auth.session(self._gateway, request, task.session_id)
+            await auth.session(self._gateway, request, session_id)
         except NotFound:
             raise TaskNotFound from None
-        return self._gateway.tasks.get(task_id)
+        return await self._gateway.desk.get(task_id)
 
     def _refuse_while_draining(self) -> None:
         refusal = self._gateway.refusal_of_task()

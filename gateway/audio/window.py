@@ -1,7 +1,7 @@
 """Frames of PCM in, windows of 16 kHz audio out: the decoder, resampler, ring and grid of one session."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -59,6 +59,10 @@ class Cut:
         """Length at 16 kHz: `window_ms * 16` for a full window, at least 1 for a flushed one."""
         return self.position16k_stop - self.position16k_start
 
+    def owning_from(self, sample: int) -> "Cut":
+        """The same, owning nothing before `sample`."""
+        return self if self.owned_start >= sample else replace(self, owned_start=sample)
+
 
 class WindowCutter:
     """Cuts one session's audio into windows: synchronous, and the same for any split into frames.
@@ -114,6 +118,20 @@ class WindowCutter:
     def dangling(self) -> int:
         """Bytes of an unfinished sample."""
         return self._decoder.dangling
+
+    @property
+    def filling_from(self) -> int:
+        """First sample of the window being filled, at the client's rate."""
+        return self._grid.start
+
+    def on_grid(self, window_from: int, sample: int) -> int:
+        """The first sample of the last window that begins at or before `sample`, counted back in hops from
+        one that begins at `window_from`; the oldest there is where the audio begins later. All at the
+        client's rate."""
+        hop = self._grid.hop
+        back = max(0, -(-(window_from - sample) // hop))
+        # A window from before the present stretch of audio can't be counted back: its own is forgotten.
+        return max(min(self._grid.floor, window_from), window_from - back * hop)
 
     # What comes in -------------------------------------------------------------------------------------
 
@@ -176,6 +194,10 @@ class WindowCutter:
         self._decoder.check(data)
         view = memoryview(data)
         return [view[at : at + size] for at in range(0, len(view), size)]
+
+    def check(self, data: Frame) -> None:
+        """Raise as `feed` would, and consume nothing."""
+        self._decoder.check(data)
 
     def unusable(self, data: Frame) -> int:
         """Consume a frame that `feed` refused; returns the samples it took up, for the caller to skip."""

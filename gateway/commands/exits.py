@@ -22,7 +22,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "everything worked",
     ExitCode.FAILED: "load: a session or an observer failed, or --expect did not hold",
     ExitCode.USAGE: "wrong usage, wrong settings, or a file that cannot be used",
-    ExitCode.UNREACHABLE: "no gateway answers at that address",
+    ExitCode.UNREACHABLE: "no gateway, or no store, answers at that address",
     ExitCode.REFUSED: "the gateway refused; its reason and what to do are printed",
     ExitCode.LOST: "the connection was lost before the end",
     ExitCode.INCOMPLETE: "a recording was not analysed whole; the gaps say which",

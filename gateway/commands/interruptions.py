@@ -1,4 +1,4 @@
-"""Connections lost on the way, by accident or on purpose, and what is told of them."""
+"""Connections lost or held up on the way, by accident or on purpose, and what is told of them."""
 
 import asyncio
 import random
@@ -63,16 +63,19 @@ class Interruptions:
         Without a `summary` nobody knows what was missed.
         """
         client = self._client
-        if cuts is None and not client.resumes:
+        if cuts is None and not client.resumes and not client.lost_samples:
             return ""
-        lost = f"cut {_times(cuts)} on purpose" if cuts is not None else "lost on the way"
         missing = []
         if client.missed:
             missing.append(f"{client.missed} event{'s' if client.missed > 1 else ''}")
         gaps = max(client.lost_samples, summary.gap_samples if summary is not None else 0)
         if gaps:
             missing.append(f"{_seconds(gaps, client.audio)} of audio")
-        told = f"{lost}, reconnected {_times(client.resumes)}"
+        if cuts is None and not client.resumes:
+            told = "held up on the way"
+        else:
+            lost = f"cut {_times(cuts)} on purpose" if cuts is not None else "lost on the way"
+            told = f"{lost}, reconnected {_times(client.resumes)}"
         if summary is None and not missing:
             return told
         return f"{told}; {' and '.join(missing) or 'nothing'} missed"

@@ -9,6 +9,8 @@ from gateway.commands.exits import MEANINGS
 from gateway.commands.keys_parser import KEYS_ABOUT, add_keys
 from gateway.commands.link import DEFAULT_URL
 from gateway.commands.load_parser import LOAD_ABOUT, add_load, seconds
+from gateway.commands.upkeep_parser import ERASE_ABOUT, MIGRATE_ABOUT, add_erase
+from gateway.server.member import parse_member
 from protocol.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioEncoding
 from protocol.control import MAX_SPEAKERS, MAX_WINDOW_MS, MIN_HOP_MS, MIN_WINDOW_MS, Feature
 
@@ -93,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
         ("load", "measure how many sessions a gateway carries", LOAD_ABOUT, _load),
         ("classify", "run a classifier for gateways on other machines", CLASSIFY_ABOUT, _classify),
         ("keys", "say who may use a gateway: namespaces and their keys", KEYS_ABOUT, add_keys),
+        ("migrate", "bring the database up to date", MIGRATE_ABOUT, _config),
+        ("erase", "delete all that is kept of a tenant or a user", ERASE_ABOUT, _erase),
         ("check-config", "say what is wrong with the settings, or show them", _CHECK_ABOUT, _check),
     ):
         command = _parser(commands.add_parser, name, about, help=told)
@@ -130,6 +134,13 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (UNDERTONE_HOST)")
     parser.add_argument("--port", help="port to listen on, 0 for any free one (UNDERTONE_PORT)")
     parser.add_argument(
+        "--processes",
+        metavar="N",
+        help="run N processes on the one port, each a node of its own; needs a store that they share "
+        "(UNDERTONE_PROCESSES)",
+    )
+    parser.add_argument("--member", type=parse_member, help=argparse.SUPPRESS)
+    parser.add_argument(
         "--handover",
         metavar="PATH",
         help="take over the listening socket of the gateway that runs with the same PATH, which then sends "
@@ -144,7 +155,17 @@ def _classify(parser: argparse.ArgumentParser) -> None:
     _config(parser)
 
 
+def _erase(parser: argparse.ArgumentParser) -> None:
+    add_erase(parser)
+    _config(parser)
+
+
 def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="also connect to the stores as `serve` would, which brings the database up to date",
+    )
     _config(parser)
 
 

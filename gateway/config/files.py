@@ -49,8 +49,8 @@ def secret_file(text: str) -> str:
     return text
 
 
-def namespace_name(text: str) -> str:
-    """The name of a namespace; raises Refused."""
+def short_name(text: str) -> str:
+    """What a namespace or a node is called; raises Refused."""
     if not _NAME.match(text):
         raise Refused("must be 1 to 64 letters, digits, `.`, `_` and `-`")
     return text

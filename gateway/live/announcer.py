@@ -9,6 +9,7 @@ from gateway.classify.port import Observation, SpeakerObservation
 from gateway.live.flow import Ledger
 from gateway.live.line import Line
 from gateway.live.log import EventLog
+from gateway.live.snapshot import Snapshot
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcribe.port import TranscriptUpdate
 from protocol.audio import AudioFormat
@@ -128,6 +129,18 @@ class Announcer:
         )
         self._say(summary)
         return summary
+
+    @property
+    def turns(self) -> tuple[tuple[int, str], ...]:
+        """Who began to speak where, the latest."""
+        return tuple(self._turns)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Know what was said before the session came here."""
+        self.counts = dict(snapshot.counts)
+        self.speakers = list(snapshot.speakers)
+        self._turns = list(snapshot.turns)
+        self.line.restore(snapshot.line)
 
     def speaker_at(self, sample: int) -> str | None:
         """Who spoke at `sample`, as far as anybody can tell."""

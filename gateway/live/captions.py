@@ -15,6 +15,9 @@ from protocol.events import ServiceStatus, Word
 
 T = TypeVar("T")
 
+ONSET_S = 0.5
+"""Seconds of speech that may have been heard, with what belongs before it, and are no utterance yet."""
+
 
 class Spawn(Protocol):
     """Starts a task that somebody else will end."""
@@ -44,7 +47,7 @@ class Captions:
         self._language = config.language
         self._patient = config.delivery is Delivery.LOSSLESS
         self._min_confidence = config.min_confidence
-        self._heard = 0
+        self._heard = self._told_to = self._told_to16k = 0
         self._told_interim = False
         self.on_progress: Callable[[], None] = _nobody
         """Called after words were told or given up."""
@@ -62,6 +65,25 @@ class Captions:
         oldest = min((start for start in pending if start is not None), default=None)
         return self._client(oldest) if oldest is not None else None
 
+    @property
+    def told_to(self) -> int:
+        """Sample before which all words are told."""
+        return self._told_to
+
+    def restore(self, told_to: int) -> None:
+        """Go on from there: what comes again of the audio before it is not heard a second time."""
+        self._told_to = told_to
+        self._told_to16k = -(-told_to * SAMPLE_RATE // self._audio.sample_rate)
+
+    def wanted_from(self, sample: int) -> int:
+        """Where audio has to come again from for the words that are not told yet, where what follows `sample`
+        comes in any case: not before the end of what was told, so that nothing is told twice."""
+        if not self.wanted:
+            return sample
+        pending = self.pending_from
+        onset = sample - int(ONSET_S * self._audio.sample_rate)
+        return min(sample, max(self._told_to, onset) if pending is None else pending)
+
     def configure(self, config: SessionConfig) -> None:
         """Follow a change of configuration; an open utterance is finished in the old language."""
         self._min_confidence = config.min_confidence
@@ -78,13 +100,16 @@ class Captions:
     def feed(self, block: Block) -> None:
         """Pass 16 kHz audio on. Never blocks."""
         self._heard = block.end_sample
+        known = max(0, self._told_to16k - block.start16k)
+        if known >= len(block.samples16k):
+            return
         if self._stream is None:
             self._stream = self._transcriber.open(
                 emit=self._on_update, warn=self.warn, language=self._language
             )
             self._stream.patient = self._patient  # credit bounds what waits: nothing needs to be given up
             self._stream.on_settled = self._on_settled
-        self._stream.feed(block.samples16k, block.start16k)
+        self._stream.feed(block.samples16k[known:], block.start16k + known)
 
     async def flush(self) -> None:
         """Return when every word said so far has been told, in whatever language."""
@@ -128,6 +153,8 @@ class Captions:
 
     def _tell(self, update: TranscriptUpdate) -> None:
         start, end = self._client(update.start_sample16k), self._client(update.end_sample16k)
+        if update.is_final:
+            self._told_to = max(self._told_to, end)
         if self._doubtful(update, start, end):
             if not (update.is_final and self._told_interim):
                 return

@@ -1,10 +1,12 @@
 """What is there now, for the metrics: counted when somebody asks, not as it changes."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.classify.port import workers_ended_of, workers_of
 from gateway.clock import Clock
+from gateway.errors import StoreUnavailable
 from gateway.live.backends import Backends
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.model import Status
@@ -32,6 +34,20 @@ class Backlog(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """What is shared with other nodes, as far as it is counted."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that share their sessions, this one included."""
+        ...
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that the audit trail does not have yet."""
+        ...
+
+
 class Census:
     """Counts sessions in the store and readers, windows, decoders and tasks on this node."""
 
@@ -42,19 +58,23 @@ class Census:
         backends: Backends,
         tasks: Backlog,
         clock: Clock,
+        peers: Peers | None = None,
     ) -> None:
         self._service = service
         self._live = live
         self._backends = backends
         self._tasks = tasks
         self._clock = clock
+        self._peers = peers
         self._sessions: Mapping[str, int] = {}
 
     async def take(self) -> None:
         """Ask the store; what is on this node is looked up when the snapshot is made."""
-        self._sessions = {
-            status.value: await self._service.count(SessionFilter(status=status)) for status in Status
-        }
+        # Where it is away, what it said last stands.
+        with contextlib.suppress(StoreUnavailable):
+            self._sessions = {
+                status.value: await self._service.count(SessionFilter(status=status)) for status in Status
+            }
 
     def snapshot(self) -> Snapshot:
         """The present state, as far as it is known."""
@@ -81,4 +101,6 @@ class Census:
             utterances=self._backends.utterances(),
             tasks={"queued": self._tasks.waiting, "running": self._tasks.running},
             task_result_bytes=self._tasks.result_bytes,
+            nodes=self._peers.nodes if self._peers is not None else 0,
+            audit_rows_waiting=self._peers.rows_waiting if self._peers is not None else 0,
         )

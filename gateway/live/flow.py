@@ -3,7 +3,7 @@
 All of it is arithmetic on sample indices at the client's own rate, with time handed in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.events import FlowState, GapReason
@@ -57,6 +57,13 @@ class Ledger:
         """`samples` pending ones were given up."""
         self._settle(samples)
         self._gap(samples, reason)
+
+    def restore(self, sample: int, classified: int, gaps: Mapping[GapReason, int]) -> None:
+        """Go on at `sample`, before which so many were classified or given up, by reason."""
+        self.next_sample, self.classified_samples = sample, classified
+        self.gaps_by_reason = dict(gaps)
+        self.gap_samples = sum(gaps.values())
+        self.client_gap_samples = gaps.get(GapReason.CLIENT, 0)
 
     def counts(self) -> dict[str, int]:
         """The five counts of the protocol and what is still pending, by name."""

@@ -1,6 +1,7 @@
 """Where in the audio the line itself was heard: music, tones and signals that are nobody's words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from gateway.classify.port import Observation, QueueObservation, ToneObservation
 from protocol.events import QueueLabel
@@ -41,6 +42,16 @@ class Line:
         else:
             self._stretches.append([self._speechless_from, end])
             del self._stretches[:-_KEPT]
+
+    def save(self) -> dict[str, Any]:
+        """What it knows, as plain values."""
+        return {"stretches": self._stretches, "from": self._speechless_from, "on": self._on_line}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Know that; nothing where nothing was saved."""
+        self._stretches = [list(one) for one in saved.get("stretches", ())]
+        self._speechless_from = saved.get("from")
+        self._on_line = saved.get("on", False)
 
     def mostly(self, start: int, end: int) -> bool:
         """Whether more than half of samples [start, end) was the line."""

@@ -8,7 +8,7 @@ nothing more, so a reader costs the session nothing. Cursors read only what the 
 from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
-from gateway.sessions.ports import Entry, EventStore
+from gateway.sessions.ports import Entry, EventStore, Tail, UnknownSession
 from gateway.sessions.tail import BoundedTail
 from protocol.events import DurableEvent, Transcript
 
@@ -25,9 +25,19 @@ class Evicted(Exception):
 
 
 class EventLog:
-    """One session's events, numbered from 1 without holes, each encoded once per encoding."""
+    """One session's events, numbered from 1 without holes, each encoded once per encoding.
 
-    def __init__(self, session_id: str, store: EventStore, clock: Clock, tail: BoundedTail) -> None:
+    Args:
+        store: where what is said here goes; None where another node says it, and `receive` is told.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        store: EventStore | None,
+        clock: Clock,
+        tail: BoundedTail,
+    ) -> None:
         self.session_id = session_id
         self._store = store
         self._clock = clock
@@ -38,10 +48,17 @@ class EventLog:
         """Bytes of all events said here so far, in msgpack, those no longer held included."""
         self.timestamp = 0.0
         """Seconds of session audio at the newest event said here."""
-        self.epoch = store.open(session_id, self._on_commit)
+        self.epoch = ""
         """Identity of this stream of events; it changes only when the server lost history."""
-        self._committed = store.committed(session_id)
+        if store is not None:
+            self.epoch = store.open(session_id, self._on_commit)
+            self._committed = store.committed(session_id)
         self._next = self._committed + 1
+
+    @property
+    def written_here(self) -> bool:
+        """Whether this node says what is in it."""
+        return self._store is not None
 
     @property
     def next_seq(self) -> int:
@@ -65,7 +82,13 @@ class EventLog:
         return self._tail.oldest if len(self._tail) else self._next
 
     def append(self, event: DurableEvent) -> Entry:
-        """Add `event`, which must carry `next_seq` (ValueError otherwise). Synchronous."""
+        """Add `event`, which must carry `next_seq` (ValueError otherwise). Synchronous.
+
+        Raises:
+            UnknownSession: another node says what is in this log.
+        """
+        if self._store is None:
+            raise UnknownSession
         if event.seq != self._next:
             raise ValueError(f"event {event.seq} where {self._next} was due")
         now = self._clock.monotonic()
@@ -91,9 +114,60 @@ class EventLog:
         if after + 1 < oldest:
             raise Evicted(after, oldest)
         found = self._tail.since(after, limit)
-        if self._committed >= self.top:
+        if self._committed >= self._tail.top:
             return found
         return [entry for entry in found if entry.seq <= self._committed]
+
+    def adopt(self, store: EventStore, held: Tail) -> bool:
+        """What is in this log is said here from now on, after what is `held`. False as of `receive`."""
+        fits = self.receive(held)
+        self._store = store
+        self.epoch = store.open(self.session_id, self._on_commit)
+        return fits
+
+    def give_up(self) -> None:
+        """Another node says what is in this log from now on; what was not committed here was not said."""
+        self._store = None
+        self.volume -= self._tail.drop_after(self._committed)
+        self._next = self._committed + 1
+
+    def receive(self, tail: Tail) -> bool:
+        """What another node has said. False where readers can't go on from what they have: history was lost.
+
+        Raises:
+            ValueError: what is in this log is said here.
+        """
+        if self._store is not None:
+            raise ValueError("this log is written here")
+        lost = bool(self.epoch) and (tail.epoch != self.epoch or tail.top < self._committed)
+        self.epoch = tail.epoch
+        if lost:
+            self._tail.restart()
+            self._committed = 0
+        self._take(tail.entries)
+        self._committed = max(self._committed, tail.top)
+        self._next = self._committed + 1
+        for wake in tuple(self._listeners):
+            wake()
+        return not lost
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """Add entries that are committed, but for those that are there."""
+        now = self._clock.monotonic()
+        for entry in entries:
+            if len(self._tail) and entry.seq <= self._tail.top:
+                continue
+            if self._tail.top and entry.seq != self._tail.top + 1:
+                self._tail.restart()
+            self._tail.append(entry, now)
+            self.volume += entry.size
+            self.timestamp = entry.timestamp
+            self._committed = max(self._committed, entry.seq)
+
+    def held(self) -> Sequence[Entry]:
+        """All that can be replayed, what is not committed yet included."""
+        self._tail.expire(self._clock.monotonic())
+        return self._tail.since(0)
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called at each commit; returns the call that ends it."""
@@ -102,5 +176,5 @@ class EventLog:
 
     def _on_commit(self, seq: int) -> None:
         self._committed = max(self._committed, seq)
-        for wake in self._listeners:
+        for wake in tuple(self._listeners):
             wake()

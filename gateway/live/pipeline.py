@@ -8,7 +8,7 @@ back with their answers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from gateway.audio.window import Cut, WindowCutter, position
@@ -26,6 +26,8 @@ from gateway.live.announcer import Announcer
 from gateway.live.captions import Captions
 from gateway.live.flow import Credit, FloodBudget, FlowMeter, Ledger, Traffic, merged
 from gateway.live.job import WindowJob
+from gateway.live.restoration import Restoration
+from gateway.live.snapshot import Snapshot
 from gateway.telemetry.metrics import Telemetry
 from protocol.audio import AudioFormat
 from protocol.control import Configure, Delivery, SessionConfig
@@ -56,6 +58,16 @@ class Dispatcher(Protocol):
     def close(self, lane: Lane) -> list[Job]:
         """Take a lane out; returns the windows that were waiting."""
         ...
+
+
+class Nowhere:
+    """The dispatcher of a session whose windows are cut on another node."""
+
+    def submit(self, lane: Lane, job: Job) -> None:
+        raise RuntimeError("a session that another node holds has no windows here")
+
+    def close(self, lane: Lane) -> list[Job]:
+        return []
 
 
 class Pipeline:
@@ -108,6 +120,8 @@ class Pipeline:
         self._meter = FlowMeter()
         self._attached_at = clock.monotonic()
         self._trim = 0
+        self._settled = Restoration()
+        self._restoring = False
         self._held_off: int | None = None
         self._flow_due = 0.0
         self._jobs: dict[int, WindowJob] = {}
@@ -140,7 +154,7 @@ class Pipeline:
         if traffic.chunks_received == 1:
             self.cutter.refuse_container(data)
         cutter = self.cutter
-        samples = cutter.absorb(data)
+        samples = 0 if self._restoring else cutter.absorb(data)
         if samples:
             self._book(samples)
             if cutter.due:
@@ -162,21 +176,25 @@ class Pipeline:
         """
         if self._held_off is not None:
             return
-        expected = self.ledger.next_sample
+        expected = self.expected_sample
         if sample > expected + MAX_SKIP_S * self.audio.sample_rate:
             raise ProtocolError(ErrorCode.INVALID_FIELD, "more than a day ahead", param="sample")
         self._drop_dangling()
         self._trim = max(0, expected - sample) * self.audio.bytes_per_sample
         if sample > expected:
-            self.skip(sample - expected)
+            if self._restoring:
+                self._pass_over(sample)
+                self._trim = (self.expected_sample - sample) * self.audio.bytes_per_sample
+            else:
+                self.skip(sample - expected)
 
-    def skip(self, samples: int) -> None:
+    def skip(self, samples: int, reason: GapReason = GapReason.CLIENT) -> None:
         """The client's next `samples` are missing or unusable: a gap. What came before is classified."""
         self.cut_short()
         start = self.ledger.next_sample
         self.cutter.skip(start + samples)
-        self.ledger.skip(samples)
-        self.announcer.gap(start, start + samples, GapReason.CLIENT)
+        self._write_off(samples, reason)
+        self._declare(start, start + samples, reason)
         if self.credit is not None:
             # A skip may pass the limit, and nothing else would raise it.
             self.report_flow(self._clock.monotonic())
@@ -333,7 +351,7 @@ class Pipeline:
         try:
             self.announcer.observe(observations, job.cut.owned_start, job.cut.end_sample, self.config, timing)
         finally:
-            self._settled()
+            self._after_settling()
 
     def window_failed(self, job: WindowJob, error: ClassifierError) -> None:
         """The classifier has no answer to `job`."""
@@ -357,14 +375,70 @@ class Pipeline:
         self._scheduler.close(self._lane)
         spans = [(job.cut.owned_start, job.cut.end_sample) for job in self._jobs.values()]
         self._jobs.clear()
-        cut_to = self.cutter.next_sample - self.cutter.pending
+        cut_to = max(self.cutter.next_sample - self.cutter.pending, self._settled.settled_to)
         if cut_to < self.ledger.next_sample:
             spans.append((cut_to, self.ledger.next_sample))
             self.cutter.skip(self.ledger.next_sample)
         for start, end in merged(spans):
             self.ledger.lose(end - start, reason)
             self.announcer.gap(start, end, reason)
-        self._settled()
+        self._after_settling()
+
+    # Going on elsewhere --------------------------------------------------------------------------------
+
+    @property
+    def expected_sample(self) -> int:
+        """Index of the sample that the client's next byte of PCM begins."""
+        return self.cutter.next_sample
+
+    def snapshot(self) -> Snapshot:
+        """Where the session stands, between two events."""
+        settled, ledger, announcer = self._settled_to(), self.ledger, self.announcer
+        self._settled.prune(settled)
+        passed = self._settled.passed
+        gaps = dict(ledger.gaps_by_reason)
+        for start, end, reason in passed:
+            gaps[reason] -= end - start
+        traffic = self.traffic
+        return Snapshot(
+            sample=settled,
+            wanted_from=self._wanted_from(settled),
+            classified_samples=ledger.classified_samples,
+            gaps=gaps,
+            ahead=passed + self._settled.coming,
+            analysis=self.state,
+            speakers=tuple(announcer.speakers),
+            turns=announcer.turns,
+            line=announcer.line.save(),
+            counts=announcer.counts,
+            traffic=(traffic.chunks_received, traffic.chunks_processed, traffic.messages),
+            told_to=self._captions.told_to if self._captions is not None else 0,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from there, before anything was fed: audio is expected from `expected_sample` on."""
+        self.ledger.restore(snapshot.sample, snapshot.classified_samples, snapshot.gaps)
+        self.cutter.skip(snapshot.wanted_from)
+        self.state = dict(snapshot.analysis)
+        self.announcer.restore(snapshot)
+        if self._captions is not None:
+            self._captions.restore(snapshot.told_to)
+        traffic = self.traffic
+        traffic.chunks_received, traffic.chunks_processed, traffic.messages = snapshot.traffic
+        self._settled.restore(snapshot.sample, snapshot.ahead)
+        self._restoring = True
+        self._set_delivery(self.config.delivery)
+
+    def abandon(self) -> None:
+        """The session is somebody else's now: give up everything, and say nothing of it."""
+        self.ended = True
+        self._tell = _nobody  # its owner's node may be this one again, and knows better
+        self._held_off = 0
+        self._scheduler.close(self._lane)
+        self._jobs.clear()
+        self.cutter.release()
+        for listener in tuple(self._settle_listeners):
+            listener()
 
     # Inside --------------------------------------------------------------------------------------------
 
@@ -376,15 +450,87 @@ class Pipeline:
     def _take_apart(self, data: bytes) -> None:
         """Feed a frame that completes windows, or is anything but samples as they are."""
         try:
-            for piece in self.cutter.pieces(data):
-                cuts = self.cutter.feed(piece)
-                self._book(self.cutter.next_sample - self.ledger.next_sample)
-                for cut in cuts:
-                    self._submit(cut)
-                self._caption()
+            for stretch in self._restored(data) if self._restoring else (data,):
+                for piece in self.cutter.pieces(stretch):
+                    cuts = self.cutter.feed(piece)
+                    self._book(max(0, self.cutter.next_sample - self.ledger.next_sample))
+                    for cut in cuts:
+                        self._submit(cut)
+                    self._caption()
         except ProtocolError:
             self._declare_unusable(data)
             raise
+
+    def _restored(self, data: bytes) -> Iterator[bytes]:
+        """`data` in stretches of one kind, without what was said to be a gap before the session came here."""
+        cutter, size = self.cutter, self.audio.bytes_per_sample
+        cutter.check(data)
+        while data:
+            at = cutter.next_sample
+            if self._pass_said(at):
+                self._trim += (cutter.next_sample - at) * size
+            elif self._trim:
+                data = self._without_overlap(data)
+            elif self._settled.over(at):
+                self._restoring = False
+                yield data
+                return
+            else:
+                until = self._settled.boundary(at, at + self.audio.samples(len(data) + cutter.dangling))
+                # What is left is less than a sample, which stays with the decoder.
+                count = (until - at) * size - cutter.dangling if until > at else len(data)
+                yield data[:count]
+                data = data[count:]
+
+    def _pass_over(self, sample: int, reason: GapReason = GapReason.FAILOVER) -> None:
+        """The client no longer has the audio before `sample`: what of it is not settled is a gap, by default
+        one lost with the node that had heard it."""
+        cutter = self.cutter
+        while (at := cutter.next_sample) < sample:
+            if at < self._settled.settled_to:
+                self.cut_short()
+                cutter.skip(self._settled.boundary(at, sample))
+            elif not self._pass_said(at):
+                self.skip(self._settled.boundary(at, sample) - at, reason)
+
+    def _pass_said(self, at: int) -> bool:
+        """Pass over a gap that begins at sample `at` and was said before; whether there is one."""
+        span = self._settled.reached(at)
+        if span is None:
+            return False
+        self.cut_short()
+        self.cutter.skip(span[1])
+        self._write_off(span[1] - at, span[2])
+        self._settled.note(span, self._settled_to())
+        return True
+
+    def _write_off(self, samples: int, reason: GapReason) -> None:
+        """Account for the next `samples`, which are not there."""
+        if reason is GapReason.CLIENT:
+            self.ledger.skip(samples)
+        else:
+            self.ledger.receive(samples)
+            self.ledger.lose(samples, reason)
+
+    def _declare(self, start: int, end: int, reason: GapReason) -> None:
+        """Say that samples [start, end) were not classified."""
+        self.announcer.gap(start, end, reason)
+        self._settled.note((start, end, reason), self._settled_to())
+
+    def _settled_to(self) -> int:
+        """Sample before which everything is settled."""
+        oldest = next(iter(self._jobs.values()), None)
+        if oldest is not None:
+            return oldest.cut.owned_start
+        cut_to = self.cutter.next_sample - self.cutter.pending
+        return max(self._settled.settled_to, cut_to)
+
+    def _wanted_from(self, settled: int) -> int:
+        """Where audio has to come again from, for whoever goes on at sample `settled`."""
+        oldest = next(iter(self._jobs.values()), None)
+        window_from = oldest.cut.start_sample if oldest is not None else self.cutter.filling_from
+        words_from = self._captions.wanted_from(settled) if self._captions is not None else settled
+        return self.cutter.on_grid(window_from, min(settled, window_from, words_from))
 
     def _book(self, samples: int) -> None:
         """So many more are in."""
@@ -397,6 +543,11 @@ class Pipeline:
                 self._captions.feed(block)
 
     def _submit(self, cut: Cut) -> None:
+        if cut.owned_start < self._settled.settled_to:
+            unsettled = self._settled.unsettled(cut)
+            if unsettled is None:
+                return
+            cut = unsettled
         now = self._clock.monotonic()
         self._lane.bound(self._room(now))
         self._submitted += 1
@@ -412,10 +563,10 @@ class Pipeline:
         if self._settle(job):
             self.ledger.lose(job.owned_samples, reason)
             self._telemetry.windows("gap")
-            self.announcer.gap(job.cut.owned_start, job.cut.end_sample, reason)
-            self._settled()
+            self._declare(job.cut.owned_start, job.cut.end_sample, reason)
+            self._after_settling()
 
-    def _settled(self) -> None:
+    def _after_settling(self) -> None:
         for listener in tuple(self._settle_listeners):
             listener()
         self.report_flow(self._clock.monotonic())
@@ -473,7 +624,9 @@ class Pipeline:
     def _declare_unusable(self, data: bytes) -> None:
         """A frame that could not be decoded still took its time on the clock."""
         samples = self.cutter.unusable(data)
-        if samples:
+        if samples and self._restoring:
+            self._pass_over(self.cutter.next_sample + samples, GapReason.CLIENT)
+        elif samples:
             self.skip(samples)
 
     def _drop_dangling(self) -> None:
@@ -488,3 +641,7 @@ class Pipeline:
 
 def _hints_of(config: SessionConfig) -> Hints:
     return Hints(config.elcor, config.language, config.num_speakers)
+
+
+def _nobody(_: Event) -> None:
+    """Is told what concerns no owner any more."""

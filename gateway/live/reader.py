@@ -120,7 +120,8 @@ class Reader:
             Evicted: this reader fell out of the log; `skip_to` goes on from the oldest held.
         """
         self._news = False
-        until = self._replies[0].after if self._replies else None
+        # What was to come before may have been given up since.
+        until = min(self._replies[0].after, self._log.top) if self._replies else None
         if until is not None and until <= self.after:
             return (self._replies.pop(0).event,)
         entries = self._log.read(self.after, limit)
@@ -142,7 +143,9 @@ class Reader:
     @property
     def done(self) -> bool:
         """Whether everything before the farewell was taken."""
-        return self.farewell is not None and not self._replies and self.after >= self.farewell.after
+        if self.farewell is None or self._replies:
+            return False
+        return self.after >= min(self.farewell.after, self._log.top)
 
     def _taken(self, entries: Sequence[Entry]) -> None:
         if not entries:

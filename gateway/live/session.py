@@ -77,10 +77,13 @@ class Audience:
             self._seat = attach
             replaced, self.owner = self.owner, reader
         if replaced is not None:
-            replaced.end_with(
-                ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
-            )
+            replaced.end_with(_replaced())
         return self.owner is reader
+
+    def displace_owner(self) -> None:
+        """The owner is attached to another node, or another connection of it is."""
+        if self.owner is not None:
+            self.owner.end_with(_replaced())
 
     def leave(self, reader: Reader) -> bool:
         """`reader` is gone. Whether it was the owner."""
@@ -97,6 +100,10 @@ class Audience:
             if farewell.word is not None:
                 reader.reply(farewell.word, last=True)
             reader.finish(farewell.code, farewell.reason)
+
+
+def _replaced() -> ProtocolError:
+    return ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
 
 
 class LiveSession:
@@ -178,6 +185,15 @@ class LiveSession:
             await self._settle(patience_s)
         if self._ending is not None:
             await asyncio.shield(self._ending)
+
+    def abandon(self) -> None:
+        """The session is another node's now: hear no more of it, and say nothing."""
+        for task in (self._ending, self._settling):
+            if task is not None:
+                task.cancel()
+        self.pipeline.abandon()
+        if self._captions is not None:
+            self._spawn(self._captions.aclose())
 
     def hurry(self) -> None:
         """Wait no longer for answers. May be called again, and before there is anything to wait for."""

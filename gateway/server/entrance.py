@@ -17,6 +17,13 @@ class Entrance:
     listener: socket.socket
     place: Place | None = None
     """Its part in a handover, where the settings want one."""
+    own: socket.socket | None = None
+    """Where this one of several processes is reached, and no other."""
+
+    @property
+    def listeners(self) -> list[socket.socket]:
+        """All of them."""
+        return [self.listener] if self.own is None else [self.listener, self.own]
 
 
 def open_entrance(settings: Settings, environ: MutableMapping[str, str]) -> Entrance:
@@ -36,7 +43,7 @@ def open_entrance(settings: Settings, environ: MutableMapping[str, str]) -> Entr
                 inherited.close()
             return Entrance(_as_wanted(place.listener, settings), place)
         if inherited is not None:
-            return Entrance(_allowed(inherited, settings), place)
+            return Entrance(allowed(inherited, settings), place)
         return Entrance(listen(settings.host, settings.port), place)
     except CannotListen:
         if place is not None:
@@ -61,7 +68,7 @@ def _as_wanted(lent: socket.socket, settings: Settings) -> socket.socket:
     )
 
 
-def _allowed(passed: socket.socket, settings: Settings) -> socket.socket:
+def allowed(passed: socket.socket, settings: Settings) -> socket.socket:
     """systemd chose the address; who may reach it is ours to ask, as of any other."""
     if settings.allow_public_bind or not is_public(passed):
         return passed

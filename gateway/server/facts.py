@@ -5,6 +5,9 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 import uvicorn
+from uvicorn.lifespan.on import LifespanOn
+
+from gateway.server.lifespan import Lifespan
 
 
 class Cutoff(StrEnum):
@@ -41,6 +44,11 @@ class ServerConfig(uvicorn.Config):
     def __init__(self, app: Any, *, observer: Observer = nobody, **options: Any) -> None:
         super().__init__(app, **options)
         self.observer = observer
+
+    def load(self) -> None:
+        super().load()
+        if self.lifespan_class is LifespanOn:
+            self.lifespan_class = Lifespan
 
 
 def observer_of(config: uvicorn.Config) -> Observer:

@@ -31,14 +31,53 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: the address is taken, not ours, or not allowed.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return prepared(socket.create_server((host, port), family=family, backlog=BACKLOG))
+        return prepared(socket.create_server((host, port), family=_family(host), backlog=BACKLOG))
     except (OSError, OverflowError) as error:
-        # The error's own text names the address once more; a failed look-up has only its own text.
-        number = getattr(error, "errno", None) or 0
-        reason = os.strerror(number) if number > 0 else str(error)
-        raise CannotListen(f"can't listen on {host} port {port}: {reason}") from error
+        raise _refused(host, port, error) from error
+
+
+def share(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen, and keeps the address for others of this user (SO_REUSEPORT).
+
+    Port 0 takes any free one. Who listens there already is no such other.
+
+    Raises:
+        CannotListen: as `listen`.
+    """
+    listen(host, port).close()  # with SO_REUSEPORT a second gateway would get half of the connections
+    return bound(host, port)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """One more socket on an address that is kept by `share`. It gets connections from when it listens on, and
+    about as many as each other one that does: the kernel chooses by a hash of both addresses.
+
+    Raises:
+        CannotListen: as `listen`.
+    """
+    sock = socket.socket(_family(host), socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if sock.family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as create_server() has it
+        sock.bind((host, port))
+        return prepared(sock)
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise _refused(host, port, error) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _refused(host: str, port: int, error: Exception) -> CannotListen:
+    # The error's own text names the address once more; a failed look-up has only its own text.
+    number = getattr(error, "errno", None) or 0
+    reason = os.strerror(number) if number > 0 else str(error)
+    return CannotListen(f"can't listen on {host} port {port}: {reason}")
 
 
 def activated(environ: MutableMapping[str, str], pid: int) -> socket.socket | None:

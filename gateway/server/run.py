@@ -23,6 +23,7 @@ from gateway.server.facts import ServerConfig
 from gateway.server.guests import Guest
 from gateway.server.handover import HandoverError
 from gateway.server.http import HttpProtocol
+from gateway.server.lifespan import CannotStart
 from gateway.server.succession import Succession
 from gateway.server.websocket import WebSocketProtocol
 from gateway.settings import Settings
@@ -223,7 +224,11 @@ def run(
     on_ready: Callable[[], None],
     **differently: Any,
 ) -> int:
-    """Serve until told to stop by a signal; returns the exit status. See `Server`."""
+    """Serve until told to stop by a signal; returns the exit status. See `Server`.
+
+    Raises:
+        CannotStart: the application says why it can't be.
+    """
     server = Server(app, settings, entrance, log_config, on_ready, **differently)
     # A core dump would put audio and words on a disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -234,7 +239,13 @@ def run(
         signal.signal(one, lambda *_: None)
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.serve([entrance.listener]))
+            try:
+                runner.run(server.serve(entrance.listeners))
+            except SystemExit:
+                reason: Exception | None = getattr(app.state, "cannot_start", None)
+                if reason is None:
+                    raise
+                raise CannotStart(reason) from None
             if server.force_exit:  # nobody is waited for, and what is cut off now is not worth a traceback
                 logging.getLogger("uvicorn.error").disabled = True
     finally:

@@ -57,8 +57,12 @@ class Editor:
 
     async def try_advance(self, session: Session, given: Input) -> Session | None:
         """Advance `session` exactly as it was read; None where it has changed since."""
+        return await self.try_change(session, self.advance(session, given))
+
+    async def try_change(self, session: Session, changed: Session) -> Session | None:
+        """Make of `session`, exactly as it was read, what is `changed`; None where it has changed since."""
         try:
-            return await self._store.update(self.advance(session, given), session.version)
+            return await self._store.update(changed, session.version)
         except Conflict:
             return None
 

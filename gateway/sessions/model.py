@@ -118,6 +118,8 @@ class Session:
     """Moved by `lifecycle.step` only."""
     version: int = 1
     """Counts the store's updates; an update must name the version it is based on."""
+    node: str | None = None
+    """The node that holds it, or held it last; None where no owner has come, or nodes share nothing."""
     attaches: int = 0
     """Owners so far: what an earlier owner says late is told by it."""
     created_at: float

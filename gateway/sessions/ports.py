@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import msgpack  # type: ignore[import-untyped]
 import orjson
 
-from gateway.errors import NotFound
+from gateway.errors import BadDocument, NotFound
 from gateway.sessions.model import Session, Status
 from gateway.sessions.tickets import Role
 from protocol.codec import decode_event, encode_event
@@ -130,8 +130,9 @@ class Entry:
     __slots__ = ("_json", "_msgpack", "at", "final", "seq", "size", "timestamp", "type")
 
     def __init__(
-        self, seq: int, type: str, final: bool, timestamp: float, at: float, event: DurableEvent
+        self, seq: int, type: str, final: bool, timestamp: float, at: float, event: DurableEvent | bytes
     ) -> None:
+        # An event that was encoded before is bytes.
         self.seq = seq
         """From 1, +1 each, per session."""
         self.type = type
@@ -142,10 +143,24 @@ class Entry:
         """Seconds of session audio."""
         self.at = at
         """Monotonic seconds when it was made."""
-        self._msgpack = encode_event(event, Encoding.MSGPACK)
+        self._msgpack = event if isinstance(event, bytes) else encode_event(event, Encoding.MSGPACK)
         self._json: bytes | None = None
         self.size = len(self._msgpack)
         """Bytes it counts for against every bound: its length in msgpack."""
+
+    @staticmethod
+    def kept(seq: int, final: bool, at: float, packed: bytes) -> "Entry":
+        """One that a store gives back: `packed` is the event in msgpack, as it was encoded here.
+
+        Raises:
+            BadDocument: it can't be read.
+        """
+        try:
+            said = msgpack.unpackb(packed)
+            event_type, timestamp = said["type"], said["timestamp"]
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise BadDocument(f"event {seq} can't be read") from error
+        return Entry(seq, event_type, final, timestamp, at, packed)
 
     def __repr__(self) -> str:
         """Without what it says, which belongs in no log line."""
@@ -282,7 +297,7 @@ class TicketGrant:
     session_id: str
     role: Role
     expires_mono: float
-    """Monotonic seconds from which it is worth nothing."""
+    """Seconds, as the sessions' clock has it, from which it is worth nothing."""
 
 
 class TicketStore(Protocol):

@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gateway.clock import Clock
-from gateway.errors import UnknownCursor
+from gateway.errors import StoreUnavailable, UnknownCursor
 from gateway.sessions.lifecycle import Activity, Input, due, retention_over
 from gateway.sessions.model import Session, Status, Timers
 from gateway.sessions.service import ActivityOf, SessionService
+from gateway.sessions.shared import Whose
 
 __all__ = ["Action", "Activity", "Decision", "ReapReport", "Reaper", "decide", "interval"]
 
@@ -28,6 +29,7 @@ _PATIENCE_S = 30.0
 
 OnDecision: TypeAlias = Callable[[Session, Input], Awaitable[None]]
 OnPurged: TypeAlias = Callable[[str], None]
+WhoseOf: TypeAlias = Callable[[Session], Whose]
 
 _Ending: TypeAlias = tuple[Session, Input]
 
@@ -73,6 +75,8 @@ class ReapReport:
     """Idle sessions that were heard from just in time."""
     closed: int = 0
     """Draining sessions with nothing live, closed."""
+    orphaned: int = 0
+    """Sessions of nodes that are gone, looked after from now on."""
     kept: int = 0
     """Sessions whose heartbeat was noted."""
     purged: int = 0
@@ -100,7 +104,8 @@ def interval(timers: Timers) -> float:
 
 
 class Reaper:
-    """Looks at every session, time and again.
+    """Looks at every session, time and again; only at those `held` here where somebody else looks at
+    the others.
 
     `activity` tells what goes on in a session held here. `on_decision` ends one that is live here, and
     `on_purged` lets go of what is still readable of it.
@@ -115,6 +120,8 @@ class Reaper:
         activity: ActivityOf,
         on_decision: OnDecision,
         on_purged: OnPurged = lambda _: None,
+        whose: WhoseOf = lambda _: Whose.OURS,
+        held: Callable[[], Sequence[str] | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._service = service
@@ -123,6 +130,8 @@ class Reaper:
         self._activity = activity
         self._on_decision = on_decision
         self._on_purged = on_purged
+        self._whose = whose
+        self._held = held
         self._sleep = sleep
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -133,6 +142,8 @@ class Reaper:
             await self._sleep(pause)
             try:
                 report = await self.pass_once()
+            except StoreUnavailable:
+                continue  # whoever looks after the store tells it
             except Exception:
                 log.exception("a reaper's pass failed")
             else:
@@ -148,7 +159,11 @@ class Reaper:
         endings: list[_Ending] = []
         async for page in self._pages():
             tally["seen"] += len(page)
-            for decision in decide(page, self._clock.monotonic(), self._activity, self._timers):
+            whose = [(session, self._whose(session)) for session in page]
+            for orphan in (session for session, kind in whose if kind is Whose.ORPHANED):
+                await self._adopt(orphan, tally)
+            ours = [session for session, kind in whose if kind is Whose.OURS]
+            for decision in decide(ours, self._clock.monotonic(), self._activity, self._timers):
                 ending = await self._apply(decision, tally)
                 if ending is not None:
                     endings.append(ending)
@@ -158,6 +173,11 @@ class Reaper:
 
     async def _pages(self) -> AsyncIterator[Sequence[Session]]:
         """Each is read before the last one is acted upon: whoever is purged is no place to go on from."""
+        held = self._held()
+        if held is not None:
+            for start in range(0, len(held), _AT_ONCE):
+                yield await self._looked_up(held[start : start + _AT_ONCE])
+            return
         page = await self._service.overview(_PAGE)
         while page:
             following: Sequence[Session] = ()
@@ -167,6 +187,14 @@ class Reaper:
             yield page
             page = following
             await asyncio.sleep(0)
+
+    async def _looked_up(self, session_ids: Sequence[str]) -> Sequence[Session]:
+        """Those of the ids that are there; the others were deleted elsewhere."""
+        found = await asyncio.gather(*map(self._service.peek, session_ids))
+        for session_id, session in zip(session_ids, found, strict=True):
+            if session is None:
+                self._on_purged(session_id)
+        return [session for session in found if session is not None]
 
     async def _apply(self, decision: Decision, tally: Counter[str]) -> _Ending | None:
         """Do what the store has to know; returns what a live session has to be told."""
@@ -190,6 +218,19 @@ class Reaper:
                 self._on_purged(session.id)
                 tally["purged"] += 1
         return None
+
+    async def _adopt(self, session: Session, tally: Counter[str]) -> None:
+        """Its node is gone: somebody may come back to it elsewhere, or its time runs from now on."""
+        if session.over:
+            if retention_over(session, self._clock.monotonic(), self._timers):
+                await self._service.purge(session.id)
+                self._on_purged(session.id)
+                tally["purged"] += 1
+            return
+        if await self._service.orphaned(session) is None:
+            tally["conflicts"] += 1
+        else:
+            tally["orphaned"] += 1
 
     async def _expire(self, session: Session, reason: Input, tally: Counter[str]) -> _Ending | None:
         moved = await self._service.expire(session, reason)

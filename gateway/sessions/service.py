@@ -58,6 +58,7 @@ class SessionService:
         *,
         max_sessions_per_user: int | None = None,
         activity: ActivityOf = lambda _: _MAYBE_WATCHED,
+        node: str | None = None,
     ) -> None:
         # Where nobody tells who subscribes, a detached session may have observers: it is left to the reaper.
         self._store = store
@@ -69,6 +70,7 @@ class SessionService:
         self._timers = timers
         self._limits = Limits(max_sessions_per_user=max_sessions_per_user)
         self._activity = activity
+        self._node = node
         self.notes = Notes(self._editor, clock)
 
     @property
@@ -312,6 +314,30 @@ class SessionService:
         """Do to `session`, exactly as it was read, what time has brought; None where it has changed since."""
         return await self._editor.try_advance(session, found)
 
+    async def orphaned(self, session: Session) -> Session | None:
+        """Do to `session`, exactly as it was read, what its node can't any more: nobody is attached there,
+        and nothing drains it. It is nobody's then. None where it has changed since."""
+        moved = session
+        if session.status is Status.LIVE:
+            moved = passed(self._editor.advance(session, Input.LOSE), Milestone.DETACHED, self._clock.time())
+        elif session.status is Status.DRAINING:
+            moved = self._editor.advance(session, Input.FAIL)
+        return await self._editor.try_change(session, replace(moved, node=None))
+
+    async def readopt(self, session_id: str, *, owned: bool) -> None:
+        """This node holds the session after all: others had taken it for gone (`orphaned`). `owned`: its
+        owner is attached. Nothing happens where it is over, or another node's by now."""
+
+        def decide(session: Session) -> Session:
+            if session.over or session.node is not None:
+                return session
+            if not owned or session.status is not Status.DETACHED:
+                return replace(session, node=self._node)
+            now = self._clock.monotonic()
+            return replace(session, node=self._node, status=Status.LIVE, live_mono=now, seen_mono=now)
+
+        await self._editor.change_if_there(session_id, decide)
+
     async def revive(self, session_id: str, *, owned: bool) -> None:
         """Something was heard before the drain of an idle session began; `owned`: it still has its owner."""
 
@@ -352,6 +378,10 @@ class SessionService:
         """
         return await self._store.list(_ANY, limit, after)
 
+    async def peek(self, session_id: str) -> Session | None:
+        """One session, likewise."""
+        return await self._store.get(session_id)
+
     # Within -----------------------------------------------------------------------------------------------
 
     async def _create(self, session: Session, limits: Limits) -> None:
@@ -380,23 +410,24 @@ class SessionService:
 
     async def _attach_owner(self, session_id: str, resumed_with: str | None) -> Attached:
         secret = new_secret()
-        replaced = False
+        replaced, before = False, None
 
         def decide(session: Session) -> Session:
-            nonlocal replaced
+            nonlocal replaced, before
             if session.over:
                 raise SessionGone(session.status)
             if resumed_with is not None and not resumes(session, resumed_with):
                 raise Unauthorized("this resume token is not good any more")
-            replaced = session.status is Status.LIVE
+            replaced, before = session.status is Status.LIVE, session.node
             return replace(
                 attached(self._editor.advance(session, Input.ATTACH), self._clock.time()),
+                node=self._node,
                 resume_hash=digest(secret),
                 previous_resume_hash=still_good(session, resumed_with),
             )
 
         session = await self._editor.change(session_id, decide)
-        return Attached(session, secret, replaced)
+        return Attached(session, secret, replaced, before)
 
     async def _up_to_date(self, session: Session) -> Session | None:
         """The session after what time has brought; None where it can't be read any more."""

@@ -58,6 +58,19 @@ class BoundedTail:
         ):
             self._drop()
 
+    def drop_after(self, seq: int) -> int:
+        """Forget what follows number `seq`, as if it had never been there; returns its bytes."""
+        before = self._bytes
+        while self._entries and self._entries[-1].seq > seq:
+            self._bytes -= self._entries.pop().size
+        self._top = min(self._top, seq)
+        return before - self._bytes
+
+    def restart(self) -> None:
+        """Forget everything; the next entry may have any number."""
+        self._entries.clear()
+        self._bytes = self._top = 0
+
     def expire(self, now: float) -> None:
         """Drop what is older than the bound at `now`, monotonic seconds."""
         horizon = now - self._max_age_s

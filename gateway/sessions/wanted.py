@@ -42,3 +42,5 @@ class Attached:
     """The credential of the next attach; None for an observer."""
     replaced: bool
     """An earlier owner was attached, as far as is known."""
+    before: str | None = None
+    """The node that the owner before was attached to; None where there was none, or nodes share nothing."""

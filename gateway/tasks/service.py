@@ -7,15 +7,17 @@ within each to its sessions: who asks for much waits for it, and nobody else doe
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from gateway.clock import Clock
-from gateway.errors import NotFound
+from gateway.errors import NotFound, StoreUnavailable
+from gateway.tasks.held import Held, current
 from gateway.tasks.lifecycle import Input, advance
 from gateway.tasks.model import (
     Recipe,
@@ -28,6 +30,7 @@ from gateway.tasks.model import (
     new_task_id,
 )
 from gateway.tasks.results import Kept, NoRoom, Results
+from gateway.tasks.tickets import Basis
 from gateway.tasks.turns import Turns
 from gateway.tasks.worker import Cancelled, Job, Material, TooLarge
 
@@ -36,14 +39,11 @@ log = logging.getLogger(__name__)
 RETRY_S = 2.0
 """Seconds after which there may be room again: most tasks take less."""
 
-_NEARLY = 0.999
-"""The progress of a task that has no result yet, at most."""
-
 DISCARDED = "discarded"
 """What became of a task that was not over when its session went."""
 
-Read: TypeAlias = Callable[[str], Awaitable[Material]]
-"""Reads a session by id; raises NotFound where it is gone."""
+Read: TypeAlias = Callable[[str, Basis | None], Awaitable[Material]]
+"""Reads a session by id, as it was at the basis, or as it is; raises NotFound where it is gone."""
 Announce: TypeAlias = Callable[[Task], None]
 """Says in the session's event log what became of a task."""
 
@@ -73,18 +73,6 @@ class TaskBounds:
     """Bytes of all results of one namespace."""
 
 
-@dataclass(slots=True)
-class _Held:
-    task: Task
-    job: Job
-    namespace_id: str | None
-    """Whose session it is of."""
-    started: float | None = None
-    """Monotonic seconds."""
-    kept: Kept | None = None
-    """What it made."""
-
-
 class TaskService:
     """Takes tasks, has them done, keeps what they made.
 
@@ -108,9 +96,9 @@ class TaskService:
         self._bounds = bounds
         self._observer = observer
         self._executor = executor or ThreadPoolExecutor(bounds.workers, thread_name_prefix="task")
-        self._tasks: dict[str, _Held] = {}
-        self._of: dict[str, dict[str, _Held]] = {}
-        self._queue: Turns[_Held] = Turns()
+        self._tasks: dict[str, Held] = {}
+        self._of: dict[str, dict[str, Held]] = {}
+        self._queue: Turns[Held] = Turns()
         self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
         self._results = Results(bounds.results_bytes)
@@ -142,16 +130,40 @@ class TaskService:
             TaskLimit: the session has too many, or too many of its namespace wait. One that failed or was
                 cancelled makes room by itself; one that is ready has to be removed.
         """
+        self.check_queue(namespace_id)
+        self._make_room(session_id)
+        return self.take(self.draft(session_id, recipe), namespace_id)
+
+    def check_queue(self, namespace_id: str | None) -> None:
+        """Raises TaskLimit where as many of a namespace wait as may."""
         if self._queue.of(namespace_id) >= self._bounds.queue:
             raise TaskLimit("too many tasks are waiting for a worker", RETRY_S)
-        self._make_room(session_id)
+
+    def draft(self, session_id: str, recipe: Recipe) -> Task:
+        """A new task that nobody has taken on yet."""
         now = self._clock.time()
-        task = Task(id=new_task_id(), session_id=session_id, recipe=recipe, created_at=now, updated_at=now)
-        self._announce(task)  # first: what can't be told is not taken on
-        held = _Held(task, Job(recipe, self._bounds.result_bytes), namespace_id)
+        return Task(id=new_task_id(), session_id=session_id, recipe=recipe, created_at=now, updated_at=now)
+
+    def take(
+        self, task: Task, namespace_id: str | None, basis: Basis | None = None, *, copy: bool = False
+    ) -> Task:
+        """Take on a task that is queued, however many its session has.
+
+        Args:
+            basis: what it is to be made out of.
+            copy: make again what another node has made; nobody is told how that goes.
+
+        Raises:
+            TaskLimit: too many of its namespace wait.
+        """
+        self.check_queue(namespace_id)
+        if not copy:
+            self._announce(task)  # first: what can't be told is not taken on
+        job = Job(task.recipe, self._bounds.result_bytes)
+        held = Held(task, job, namespace_id, basis=basis, copy=copy)
         self._tasks[task.id] = held
-        self._of.setdefault(session_id, {})[task.id] = held
-        self._queue.add(namespace_id, session_id, held)
+        self._of.setdefault(task.session_id, {})[task.id] = held
+        self._queue.add(namespace_id, task.session_id, held)
         self._employ()
         return task
 
@@ -161,11 +173,28 @@ class TaskService:
         Raises:
             TaskNotFound: there is none.
         """
-        return _current(self._find(task_id))
+        return current(self._find(task_id))
+
+    def find(self, task_id: str) -> Task | None:
+        """The task as it is now, or None."""
+        held = self._tasks.get(task_id)
+        return None if held is None else current(held)
+
+    def held(self) -> Mapping[str, Sequence[str]]:
+        """Ids of all tasks, by session."""
+        return {session_id: tuple(tasks) for session_id, tasks in self._of.items()}
+
+    async def settled(self, task_id: str, within_s: float) -> None:
+        """Return once the task is over or gone, or after so many seconds."""
+        held = self._tasks.get(task_id)
+        if held is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await held.settled.wait()
 
     def list(self, session_id: str, state: State | None = None) -> Sequence[Task]:
         """The session's tasks in the order in which they came."""
-        tasks = [_current(held) for held in self._of.get(session_id, {}).values()]
+        tasks = [current(held) for held in self._of.get(session_id, {}).values()]
         return [task for task in tasks if state is None or task.state is state]
 
     def pending(self, session_id: str) -> int:
@@ -210,6 +239,19 @@ class TaskService:
             self._move(held, Input.CANCEL)
         return held.task
 
+    def drop(self, task_id: str) -> None:
+        """Somebody removed the task on another node: it is cancelled where it is not over, and forgotten.
+
+        Nothing happens where there is none.
+        """
+        held = self._tasks.get(task_id)
+        if held is None:
+            return
+        if not held.task.over:
+            self._stop(held)
+            self._move(held, Input.CANCEL)
+        self._forget(held)
+
     def discard(self, session_id: str) -> None:
         """The session is gone, and its tasks and results with it; who reads one is told to stop."""
         for held in tuple(self._of.get(session_id, {}).values()):
@@ -228,7 +270,7 @@ class TaskService:
 
     # Within -----------------------------------------------------------------------------------------------
 
-    def _find(self, task_id: str) -> _Held:
+    def _find(self, task_id: str) -> Held:
         held = self._tasks.get(task_id)
         if held is None:
             raise TaskNotFound
@@ -250,30 +292,33 @@ class TaskService:
             raise TaskLimit(message, RETRY_S)
         self._forget(useless)
 
-    def _stop(self, held: _Held) -> None:
+    def _stop(self, held: Held) -> None:
         held.job.cancel()
         self._queue.remove(held.namespace_id, held.task.session_id, held)
 
-    def _forget(self, held: _Held, *, stop_reading: bool = False) -> None:
+    def _forget(self, held: Held, *, stop_reading: bool = False) -> None:
         task = held.task
         del self._tasks[task.id]
         siblings = self._of[task.session_id]
         del siblings[task.id]
         if not siblings:
             del self._of[task.session_id]
+        held.settled.set()
         if held.kept is not None:
             held.kept.forget(stop=stop_reading)
 
-    def _move(self, held: _Held, given: Input, error_message: str | None = None) -> None:
-        task = advance(_current(held), given, wall=self._clock.time(), error_message=error_message)
+    def _move(self, held: Held, given: Input, error_message: str | None = None) -> None:
+        task = advance(current(held), given, wall=self._clock.time(), error_message=error_message)
         held.task = task
         if given is Input.START:
             held.started = self._clock.monotonic()
         if task.over:
+            held.settled.set()
             self._observer.task(task.state, self._took(held))
-        self._announce(task)
+        if not held.copy:
+            self._announce(task)
 
-    def _took(self, held: _Held) -> float | None:
+    def _took(self, held: Held) -> float | None:
         return None if held.started is None else self._clock.monotonic() - held.started
 
     def _employ(self) -> None:
@@ -288,7 +333,7 @@ class TaskService:
             log.error("a task's end could not be told", exc_info=error)
         self._employ()
 
-    async def _work(self, held: _Held) -> None:
+    async def _work(self, held: Held) -> None:
         """See one task through; whatever happens to it happens to nobody else."""
         if not self._wanted(held):
             return
@@ -299,6 +344,8 @@ class TaskService:
             return
         except NotFound:
             self.discard(held.task.session_id)
+        except StoreUnavailable:
+            self._fail(held, "the session could not be read: the store is away; try again later")
         except TooLarge:
             self._fail(held, f"the result is over {self._bounds.result_bytes} bytes")
         except Exception:
@@ -307,8 +354,8 @@ class TaskService:
         else:
             self._finish(held, result)
 
-    async def _make(self, held: _Held) -> Result:
-        material = await self._read(held.task.session_id)
+    async def _make(self, held: Held) -> Result:
+        material = await self._read(held.task.session_id, held.basis)
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._executor, held.job.run, material)
@@ -316,15 +363,15 @@ class TaskService:
             held.job.cancel()
             raise
 
-    def _wanted(self, held: _Held) -> bool:
+    def _wanted(self, held: Held) -> bool:
         """Whether the task is neither cancelled nor gone with its session."""
         return held.task.id in self._tasks and not held.task.over
 
-    def _fail(self, held: _Held, message: str) -> None:
+    def _fail(self, held: Held, message: str) -> None:
         if self._wanted(held):
             self._move(held, Input.FAIL, message)
 
-    def _finish(self, held: _Held, result: Result) -> None:
+    def _finish(self, held: Held, result: Result) -> None:
         if not self._wanted(held):
             return
         try:
@@ -335,11 +382,5 @@ class TaskService:
             self._move(held, Input.FINISH)
 
 
-def _current(held: _Held) -> Task:
-    if held.task.state is not State.RUNNING:
-        return held.task
-    return replace(held.task, progress=min(round(held.job.progress, 3), _NEARLY))
-
-
-def _first(held: Iterable[_Held]) -> _Held | None:
+def _first(held: Iterable[Held]) -> Held | None:
     return next(iter(held), None)

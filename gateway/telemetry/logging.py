@@ -136,6 +136,19 @@ class Redact(logging.Filter):
         return True
 
 
+class Named(logging.Filter):
+    """Says which node a record is of, where that has a name. Lets every record through."""
+
+    def __init__(self, node: str | None = None) -> None:
+        super().__init__()
+        self._node = node
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self._node is not None:
+            record.node_name = self._node
+        return True
+
+
 def extras(record: logging.LogRecord) -> dict[str, Any]:
     """What the caller gave as `extra`."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
@@ -180,12 +193,13 @@ _NEVER_BELOW_WARNING = ("httpx",)
 """At info level it writes out every address, with the ids in it."""
 
 
-def logging_config(level: str, format: str) -> dict[str, Any]:
+def logging_config(level: str, format: str, node: str | None = None) -> dict[str, Any]:
     """A `logging.config.dictConfig` for the whole process, which uvicorn takes as `log_config` too.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         format: `json`, `text`, or `auto` for text at a terminal and JSON elsewhere. All go to standard error.
+        node: what this node is called, for each line (`node_name`).
     """
     if format == "auto":
         format = "text" if sys.stderr.isatty() else "json"
@@ -193,14 +207,14 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"redact": {"()": Redact}},
+        "filters": {"redact": {"()": Redact}, "named": {"()": Named, "node": node}},
         "formatters": {"line": {"()": _FORMATTERS[format]}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "line",
-                "filters": ["redact"],
+                "filters": ["named", "redact"],
             }
         },
         "root": {"level": number, "handlers": ["stderr"]},
@@ -221,9 +235,9 @@ def _library_levels(number: int) -> dict[str, int]:
     )
 
 
-def configure(level: str, format: str) -> None:
+def configure(level: str, format: str, node: str | None = None) -> None:
     """Set up logging for this process; see `logging_config`."""
-    logging.config.dictConfig(logging_config(level, format))
+    logging.config.dictConfig(logging_config(level, format, node))
     logging.captureWarnings(True)
 
 

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from gateway import build
 from gateway.telemetry.histogram import Histogram
+from gateway.telemetry.sharing import SharingCounts
 from gateway.telemetry.sidecars import SidecarCounts
 from protocol.close import NO_CLOSE_FRAME, CloseCode
 from protocol.events import GapReason
@@ -79,6 +80,10 @@ class Snapshot:
     """Background tasks that are not over, by state."""
     task_result_bytes: int = 0
     """Bytes of the results of tasks held."""
+    nodes: int = 0
+    """Nodes that share their sessions, this one included."""
+    audit_rows_waiting: int = 0
+    """Rows that the audit trail does not have yet."""
 
 
 class Telemetry:
@@ -105,11 +110,13 @@ class Telemetry:
         "frames",
         "gaps",
         "lag_seconds",
+        "node",
         "notices",
         "queue_wait_seconds",
         "received_samples",
         "refusals",
         "resumes",
+        "sharing",
         "sidecars",
         "task_outcomes",
         "task_seconds",
@@ -117,6 +124,8 @@ class Telemetry:
     )
 
     def __init__(self) -> None:
+        self.node: str | None = None
+        """What this node is called, where it has a name."""
         self.frames = 0
         self.audio_bytes = 0
         self.received_samples = 0
@@ -138,6 +147,7 @@ class Telemetry:
         self.cutoffs: dict[str, int] = {}
         self.resumes = {"all": 0, "part": 0}
         self.task_outcomes = {"ready": 0, "failed": 0, "cancelled": 0, "discarded": 0}
+        self.sharing = SharingCounts()
         self.sidecars = SidecarCounts()
         self.batch_size = Histogram(_BATCH_BOUNDS)
         self.queue_wait_seconds = Histogram(_WAIT_BOUNDS)
@@ -346,6 +356,14 @@ FAMILIES: tuple[Family, ...] = (
         "Always 1: the version that runs, and whether it is `compiled` or `interpreted`.",
         lambda *_: _BUILD,
         "version kind",
+    ),
+    Family(
+        "undertone_node_info",
+        "gauge",
+        "Always 1, where the node has a name (`UNDERTONE_NODE_NAME`); one of several processes has a number "
+        "behind it.",
+        lambda t, _: {} if t.node is None else {t.node: 1},
+        "node",
     ),
     Family("undertone_sessions", "gauge", "Sessions held, by status.", lambda _, now: now.sessions, "state"),
     Family("undertone_frames", "counter", "Frames of audio received.", lambda t, _: t.frames),
@@ -635,6 +653,55 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Bytes of the results of tasks held in memory.",
         lambda _, now: now.task_result_bytes,
+    ),
+    Family("undertone_nodes", "gauge", "Nodes that share their sessions.", lambda _, now: now.nodes),
+    Family(
+        "undertone_store_away",
+        "gauge",
+        "1 where the store, or the audit trail, can't be reached.",
+        lambda t, _: t.sharing.away,
+        "part",
+    ),
+    Family(
+        "undertone_store_commits",
+        "counter",
+        "Round trips by which sessions were made safe in the store.",
+        lambda t, _: t.sharing.commits,
+    ),
+    Family(
+        "undertone_store_events", "counter", "Events made safe in the store.", lambda t, _: t.sharing.events
+    ),
+    Family(
+        "undertone_store_events_dropped",
+        "counter",
+        "Events that had no room while the store was away: other nodes never see them.",
+        lambda t, _: t.sharing.dropped,
+    ),
+    Family(
+        "undertone_sessions_claimed",
+        "counter",
+        "Sessions that this node made its own: new ones, and those taken from another node.",
+        lambda t, _: t.sharing.claims,
+        "from",
+    ),
+    Family(
+        "undertone_sessions_lost",
+        "counter",
+        "Sessions live here that another node claimed, or that were deleted elsewhere.",
+        lambda t, _: t.sharing.lost,
+        "how",
+    ),
+    Family(
+        "undertone_audit_rows_waiting",
+        "gauge",
+        "Rows that the audit trail does not have yet.",
+        lambda _, now: now.audit_rows_waiting,
+    ),
+    Family(
+        "undertone_audit_rows_dropped",
+        "counter",
+        "Rows that the audit trail will never have.",
+        lambda t, _: t.sharing.rows_dropped,
     ),
 )
 """Every metric of our own. `process_*` and `python_gc_*` come with the Prometheus client."""

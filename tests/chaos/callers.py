@@ -10,7 +10,7 @@ from gateway.commands.load import speech_like
 from protocol.audio import AudioFormat
 from protocol.client import Client, ClientError, SessionGone, connect
 from protocol.events import GapReason, Welcome
-from tests.chaos.history import History, begin, tapped
+from tests.chaos.history import History, Said, begin, tapped
 from tests.chaos.ledger import audit, gap_samples, missed, summary_of
 
 AUDIO = AudioFormat(sample_rate=8_000)
@@ -72,11 +72,14 @@ class Speaker:
     config: Mapping[str, Any] = field(default_factory=dict)
     audio: AudioFormat = AUDIO
     frame_s: float = FRAME_S
+    moves: bool = False
+    """Whether the session may go on at other nodes."""
 
     async def call(self, delay_s: float = 0.0) -> Call:
         """Speak and listen until the session has ended, or is gone. Only inside `tapped()`."""
         await asyncio.sleep(delay_s)
         history = begin(self.voice.pcm)
+        history.moves = self.moves
         client: Client | None = None
         try:
             async with connect(self.url, audio=self.audio, config=self.config) as client:
@@ -88,8 +91,11 @@ class Speaker:
                 return Call(history, refused=str(failure))
         return Call(history, client.resumes if client is not None else 0)
 
+    def heard(self, event: Said) -> None:
+        """An event came; each connection after the first one begins with its `welcome`."""
+
     async def _converse(self, client: Client) -> None:
-        listening = asyncio.create_task(_listen(client))
+        listening = asyncio.create_task(self._listen(client))
         try:
             await self._speak(client)
             async with asyncio.timeout(END_S):
@@ -106,11 +112,10 @@ class Speaker:
             await client.send(self.voice.pcm(start, start + step))
             await asyncio.sleep(began + (start + step) / self.audio.sample_rate - loop.time())
 
-
-async def _listen(client: Client) -> None:
-    with contextlib.suppress(ClientError):  # whoever speaks is told, too
-        async for _ in client:
-            pass
+    async def _listen(self, client: Client) -> None:
+        with contextlib.suppress(ClientError):  # whoever speaks is told, too
+            async for event in client:
+                self.heard(event)
 
 
 async def crowd(speakers: Sequence[Speaker], ramp_s: float) -> list[Call]:

@@ -142,6 +142,8 @@ class History:
     """Looks at the session's statistics."""
     gone: int | None = None
     """The code with which the client told its user that the session is out of reach."""
+    moves: bool = False
+    """Whether it may go on at other nodes, each of which takes up what is settled."""
 
     def visit(self, after: int | None = None, epoch: str | None = None) -> Visit:
         """A new socket."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeGuard
 
+from protocol.backlog import BACKLOG_S
 from protocol.close import CloseCode, Reconnect, reconnect
 from protocol.errors import ErrorCode
 from protocol.events import (
@@ -144,11 +145,13 @@ def asks_for_the_rest(history: History) -> Iterator[str]:
 
 
 def goes_on_where_it_was(history: History) -> Iterator[str]:
-    """`welcome.next_sample` never goes back behind what was confirmed, nor ahead of what was sent."""
+    """`welcome.next_sample` never goes ahead of what was sent, nor back: where the session did not `move` to
+    another node, behind what was confirmed; else so far behind it that the client can't go on from there."""
     known, said, epoch = 0, 0, None
     for number, (visit, welcome) in enumerate(_joined(history)):
         if welcome.epoch == epoch:
-            if welcome.next_sample < known:
+            width = BACKLOG_S * welcome.audio.sample_rate if history.moves else 0
+            if welcome.next_sample < known - width:
                 yield f"socket {number} goes on at {welcome.next_sample}, but {known} was reached before"
             if welcome.next_sample > said:
                 yield f"socket {number} goes on at {welcome.next_sample}, but only {said} was sent"
@@ -211,7 +214,8 @@ def lost_is_declared(history: History) -> Iterator[str]:
             for one in visit.story
             if isinstance(one, Skipped)
         ]
-    declared = _union([_span(gap) for gap in _gaps(history) if gap.reason is GapReason.CLIENT])
+    reasons = (GapReason.CLIENT, GapReason.FAILOVER) if history.moves else (GapReason.CLIENT,)
+    declared = _union([_span(gap) for gap in _gaps(history) if gap.reason in reasons])
     if declared != _union(passed):
         yield f"passed over {_union(passed)}, declared {declared}"
 
@@ -255,7 +259,8 @@ def flow_is_true(history: History) -> Iterator[str]:
         flows = [event for event in visit.events if isinstance(event, Flow)]
         for before, after in pairwise(flows):
             if after.received < before.received or after.classified < before.classified:
-                yield f"flow went back on socket {number}"
+                told = [(one.received, one.classified) for one in (before, after)]
+                yield f"flow went back on socket {number}: {told}"
         if any(flow.classified > flow.received for flow in flows):
             yield f"more was classified than received on socket {number}"
 

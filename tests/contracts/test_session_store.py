@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.clock import ManualClock
 from gateway.errors import AlreadyExists, Conflict, UnknownCursor
 from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import MAX_COUNTED, Quota, QuotaReached, SessionFilter, SessionStore
+from gateway.stores.hybrid.sessions import HybridSessionStore
 from gateway.stores.memory import MemorySessionStore
+from gateway.stores.valkey.sessions import ValkeySessionStore
+from tests.contracts import postgres
 from tests.gateway.sessions.kit import in_status, run, session
+from tests.stores import connected
 
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[SessionStore]]
 Scenario: TypeAlias = Callable[[SessionStore], Awaitable[None]]
@@ -26,7 +31,24 @@ async def memory() -> AsyncIterator[SessionStore]:
     yield MemorySessionStore()
 
 
-STORES: dict[str, Factory] = {"memory": memory}
+@asynccontextmanager
+async def valkey() -> AsyncIterator[SessionStore]:
+    async with connected() as connection:
+        yield ValkeySessionStore(connection)
+
+
+@asynccontextmanager
+async def hybrid() -> AsyncIterator[SessionStore]:
+    """Over memory, on a node that holds no session."""
+    yield HybridSessionStore(MemorySessionStore(), "a node", ManualClock())
+
+
+STORES: dict[str, Factory] = {
+    "memory": memory,
+    "valkey": valkey,
+    "postgres": postgres.sessions,
+    "hybrid": hybrid,
+}
 
 
 @pytest.fixture(params=STORES.values(), ids=list(STORES), scope="module")

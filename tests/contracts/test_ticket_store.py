@@ -10,7 +10,10 @@ import pytest
 from gateway.sessions.ports import TicketGrant, TicketStore
 from gateway.sessions.tickets import Role
 from gateway.stores.memory import MemoryTicketStore
+from gateway.stores.valkey.tickets import ValkeyTicketStore
+from tests.contracts import postgres
 from tests.gateway.sessions.kit import run
+from tests.stores import connected
 
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[TicketStore]]
 Scenario: TypeAlias = Callable[[TicketStore], Awaitable[None]]
@@ -25,7 +28,17 @@ async def memory() -> AsyncIterator[TicketStore]:
     yield MemoryTicketStore(capacity=CAPACITY, per_session=PER_SESSION)
 
 
-STORES: dict[str, Factory] = {"memory": memory}
+@asynccontextmanager
+async def valkey() -> AsyncIterator[TicketStore]:
+    async with connected() as connection:
+        yield ValkeyTicketStore(connection, capacity=CAPACITY, per_session=PER_SESSION)
+
+
+STORES: dict[str, Factory] = {
+    "memory": memory,
+    "valkey": valkey,
+    "postgres": lambda: postgres.tickets(CAPACITY, PER_SESSION),
+}
 """Each holds ten tickets, six of one session."""
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,17 +59,18 @@ SERVE = ("gateway", "serve")
 """`undertone serve`, as arguments of `python -m`."""
 
 
-def start_gateway(*command: str, **settings: str) -> GatewayProcess:
+def start_gateway(*command: str, before: Sequence[str] = (), **settings: str) -> GatewayProcess:
     """Start a gateway on a free port with `settings` (names without their prefix).
 
     Args:
         command: what to run instead of `undertone serve`, as arguments of `python -m`: a launcher with the
             options and the output of `serve`, such as `tests.chaos.slow_gateway`.
+        before: a command that runs the command after it in its own process, such as `ip netns exec NAME`.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERTONE_")}
     environment |= {f"UNDERTONE_{name}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", *(command or SERVE), "--port", "0"],
+        [*before, sys.executable, "-m", *(command or SERVE), "--port", "0"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -85,7 +86,7 @@ def start_gateway(*command: str, **settings: str) -> GatewayProcess:
     watchdog.start()
     try:
         for line in process.stdout:
-            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            found = re.search(r"http://[\d.]+:\d+", line)
             if found:
                 gateway.url = found.group()
                 break

@@ -19,6 +19,7 @@ from gateway.clock import ManualClock
 from gateway.fastlane import EXTENSION
 from gateway.sessions.reaper import Reaper, ReapReport
 from gateway.settings import Settings
+from gateway.stores import configured
 from gateway.stores.memory import MemoryTicketStore
 from protocol.codec import decode_event
 from protocol.events import DurableEvent, Error, Event, UnknownEvent, Welcome
@@ -238,13 +239,15 @@ def node(**settings: Any) -> Node:
         gateways.append(gateway)
         return build(gateway, *given)
 
-    with patch.multiple(
-        app,
-        SystemClock=lambda: clock,
-        Scheduler=lambda *_, **__: scheduler,
-        MemoryTicketStore=lambda: tickets,
-        Reaper=reaper,
-        build=built,
+    with (
+        patch.multiple(
+            app,
+            SystemClock=lambda: clock,
+            Scheduler=lambda *_, **__: scheduler,
+            Reaper=reaper,
+            build=built,
+        ),
+        patch.object(configured, "MemoryTicketStore", lambda: tickets),
     ):
         application = app.create_app(Settings(**{"transcriber": "none", **settings}))
     return Node(application, gateways[0], clock, scheduler, reapers[0], tickets)

@@ -196,12 +196,19 @@ def test_variables_that_kubernetes_adds_are_recognised() -> None:
     assert ["enableServiceLinks" in problem.hint for problem in problems_of(environ)] == [True] * 3
 
 
+_SEVERAL = {"PROCESSES": "4", "STORE": "valkey://127.0.0.1:6379"}
+
+
 @pytest.mark.parametrize(
     ("environ", "blamed"),
     [
         ({"HOST": "0.0.0.0"}, "HOST"),
         ({"HOST": "::"}, "HOST"),
         ({"PROCESSES": "4"}, "PROCESSES"),
+        ({"HANDOVER": "/run/h", **_SEVERAL}, "HANDOVER"),
+        ({"METRICS_PORT": "9101"}, "METRICS_PORT"),
+        ({"METRICS_PORT": "8520", **_SEVERAL}, "METRICS_PORT"),
+        ({"METRICS_PORT": "65533", **_SEVERAL}, "METRICS_PORT"),
         ({"CLASSIFY_QUEUE": "8", "CLASSIFY_BATCH": "9"}, "CLASSIFY_QUEUE"),
         ({"HEARTBEAT_S": "300"}, "HEARTBEAT_S"),
         ({"SESSION_IDLE_TTL_S": "7200", "SESSION_TTL_HOURS": "1"}, "SESSION_IDLE_TTL_S"),
@@ -247,6 +254,9 @@ def test_each_rule_has_its_way_out() -> None:
     )
     assert Settings.load({"UNDERTONE_MAX_SESSIONS_PER_USER": "5000"}).max_sessions_per_user == 5_000
     assert Settings.load({"UNDERTONE_CLASSIFY_QUEUE": "32"}).classify_queue == 32
+    several = {f"UNDERTONE_{name}": text for name, text in _SEVERAL.items()}
+    for first in (8_523, 8_518, 65_532):
+        assert Settings.load({**several, "UNDERTONE_METRICS_PORT": f"{first}"}).metrics_port == first
 
 
 def test_a_rule_waits_for_the_values_it_concerns() -> None:

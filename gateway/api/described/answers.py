@@ -8,6 +8,7 @@ from gateway.sessions.model import Status
 from gateway.sessions.tickets import Role
 from gateway.tasks.model import State
 from gateway.tasks.recipes import TYPES
+from protocol.control import MAX_SPEAKERS
 
 _OPTIONAL_NAME = s.nullable(s.STRING)
 
@@ -55,7 +56,7 @@ def _problem() -> Schema:
 
 
 def _session() -> Schema:
-    config = {**bodies.CONFIG}
+    config = {**bodies.CONFIG, "num_speakers": s.whole(1, MAX_SPEAKERS)}
     for name in ("language", "num_speakers"):
         config[name] = s.nullable(config[name])
     return s.record(

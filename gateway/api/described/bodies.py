@@ -60,7 +60,7 @@ CONFIG: dict[str, Schema] = {
     "window_ms": s.whole(MIN_WINDOW_MS, MAX_WINDOW_MS),
     "elcor": s.BOOLEAN,
     "language": s.matching(_LANGUAGE, MAX_LANGUAGE_CHARS),
-    "num_speakers": s.whole(1, MAX_SPEAKERS),
+    "num_speakers": s.whole(0, MAX_SPEAKERS),
     "min_confidence": s.number(0, 1),
     "features": s.array(s.one_of(Feature)),
     "delivery": s.one_of(Delivery),

@@ -291,7 +291,12 @@ _TASKS = (
         answers={
             HTTPStatus.OK: Answer("The file.", {}, _RESULT_TYPES, ("content-disposition",)),
         },
-        refusals={**_NO_TASK, **_INVALID, HTTPStatus.CONFLICT: ("task_not_ready",)},
+        refusals={
+            **_NO_TASK,
+            **_INVALID,
+            HTTPStatus.CONFLICT: ("task_not_ready",),
+            HTTPStatus.TOO_MANY_REQUESTS: ("task_limit",),
+        },
     ),
 )
 
@@ -355,6 +360,7 @@ _RUNNING = (
         name="showMetrics",
         summary="Read the metrics",
         answers={HTTPStatus.OK: Answer("Prometheus text format.", _PLAIN, ("text/plain",))},
+        refusals={HTTPStatus.MISDIRECTED_REQUEST: ("metrics_of_each",)},
     ),
 )
 

@@ -41,7 +41,7 @@ class Node:
     service: Slow = field(default_factory=Slow)
 
     def gateway(self) -> Gateway:
-        parts = {"clock", "events", "tasks", "telemetry", "origins", "readiness", "census"}
+        parts = {"clock", "events", "tasks", "desk", "telemetry", "origins", "readiness", "census"}
         return Gateway(
             **cast(Any, dict.fromkeys(parts)),
             settings=Settings(),

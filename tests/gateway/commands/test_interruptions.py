@@ -65,6 +65,8 @@ def test_what_was_missed_is_told_with_each_return() -> None:
         (Line(), 0, None, "cut 0 times on purpose, reconnected 0 times"),
         (Line(resumes=1), None, 0, "lost on the way, reconnected once; nothing missed"),
         (Line(resumes=3), None, None, "lost on the way, reconnected 3 times"),
+        (Line(lost_samples=24_000), None, 24_000, "held up on the way; 1.5 s of audio missed"),
+        (Line(lost_samples=24_000), None, None, "held up on the way; 1.5 s of audio missed"),
         (Line(resumes=1), None, 124_800, "lost on the way, reconnected once; 7.8 s of audio missed"),
         (Line(resumes=7, missed=1), 8, 0, "cut 8 times on purpose, reconnected 7 times; 1 event missed"),
         (

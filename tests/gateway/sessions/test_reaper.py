@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.errors import NotFound
+from gateway.errors import NotFound, StoreUnavailable
 from gateway.sessions import reaper as reaper_module
 from gateway.sessions.lifecycle import Input
 from gateway.sessions.model import Session, Status, Timers
@@ -389,17 +389,22 @@ class Stop(Exception):
 
 
 class TestRunning:
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [(ConnectionError("away"), "a reaper's pass failed"), (StoreUnavailable("away"), None)],
+        ids=["defect", "away"],
+    )
     def test_it_passes_at_its_interval_and_survives_a_pass_that_fails(
-        self, caplog: pytest.LogCaptureFixture
+        self, error: Exception, told: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A store that is away for a moment does not end the reaper."""
+        """A store that is away for a moment does not end the reaper; that it is, is told elsewhere."""
         caplog.set_level(logging.ERROR)
 
         class Away(MemorySessionStore):
             async def list(
                 self, wanted: SessionFilter = _ANY, limit: int = 100, after: str | None = None
             ) -> Sequence[Session]:
-                raise ConnectionError("away")
+                raise error
 
         async def scenario() -> None:
             slept: list[float] = []
@@ -423,7 +428,7 @@ class TestRunning:
             assert slept == [15.0, 15.0, 15.0]
 
         run(scenario())
-        assert [record.message for record in caplog.records] == ["a reaper's pass failed"] * 2
+        assert [record.message for record in caplog.records] == [told] * 2 * bool(told)
 
     def test_cancelling_it_ends_it(self) -> None:
         """The application's lifespan owns the loop."""

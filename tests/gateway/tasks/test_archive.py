@@ -6,9 +6,10 @@ import pytest
 
 from gateway.errors import NotFound
 from gateway.sessions.service import NewSession
-from gateway.tasks.archive import Archive
+from gateway.tasks.archive import Archive, basis_of
 from gateway.tasks.recipes import recipe
 from gateway.tasks.story import Story
+from gateway.tasks.tickets import Basis
 from protocol.events import Summary, Task
 from tests.gateway.inprocess import Node, Peer, node, settle
 from tests.gateway.sessions.kit import run
@@ -17,6 +18,12 @@ from tests.gateway.sessions.kit import run
 def archive(one: Node) -> Archive:
     """As the gateway has it."""
     return Archive(one.gateway.service, one.gateway.events, one.gateway.live.counts)
+
+
+async def basis(one: Node, session_id: str) -> Basis:
+    """What a task would be made out of that is taken on now."""
+    session = await one.gateway.service.get(session_id)
+    return await basis_of(session, one.gateway.events, one.gateway.live.counts_now)
 
 
 async def create(one: Node) -> str:
@@ -54,6 +61,37 @@ def test_a_live_session_is_read_as_it_stands() -> None:
         assert [entry.seq for entry in material.record] == list(range(1, 2_101))
         assert material.counts["next_sample"] == 21_160
         assert material.counts["pending_samples"] == 160
+        await one.aclose()
+
+    run(main())
+
+
+def test_a_basis_is_the_session_as_it_was() -> None:
+    """Whatever happens since: events, counts, configuration, its end. One that nobody came to has one."""
+
+    async def main() -> None:
+        one = node()
+        session_id = await create(one)
+        empty = await basis(one, session_id)
+        peer = await one.connect(Peer(f"session_id={session_id}"))
+        for n in range(10, 15_010, 10):
+            peer.lane.sink(json.dumps({"type": "position", "sample": n}))
+            if n % 1_000 == 0:
+                await settle()
+        then = await basis(one, session_id)
+        as_it_is = await archive(one).read(session_id)
+        await peer.speak(json.dumps({"type": "position", "sample": 16_000}))
+        await peer.speak(json.dumps({"type": "configure", "min_confidence": 0.5}))
+        await peer.speak('{"type": "end"}')
+        await settle()
+        assert len((await archive(one).read(session_id)).record) > 1_500
+        again = await archive(one).read(session_id, then)
+        assert (again.record, again.counts) == (as_it_is.record, as_it_is.counts)
+        assert (then.upto, again.truncated, len(again.record)) == (1_500, False, 1_500)
+        assert again.session.config == as_it_is.session.config
+        assert (again.session.status, again.session.id) == (as_it_is.session.status, session_id)
+        nothing = await archive(one).read(session_id, empty)
+        assert (nothing.record, nothing.session.status) == ((), "created")
         await one.aclose()
 
     run(main())

@@ -14,6 +14,7 @@ from gateway.tasks.model import Recipe, State, Task, TaskLimit, TaskNotFound, Ta
 from gateway.tasks.recipes import recipe
 from gateway.tasks.service import TaskBounds, TaskService
 from gateway.tasks.story import Story
+from gateway.tasks.tickets import Basis
 from gateway.tasks.worker import Material
 from tests.gateway.sessions.kit import run, session
 
@@ -60,7 +61,7 @@ class Bench:
             self.read, self.announce, self.clock, self.bounds, self, executor=self.executor
         )
 
-    async def read(self, session_id: str) -> Material:
+    async def read(self, session_id: str, basis: Basis | None = None) -> Material:
         if session_id in self.gone:
             raise NotFound
         return Material(session(id=session_id), (), {}, False)

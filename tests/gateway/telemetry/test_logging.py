@@ -29,11 +29,11 @@ Emit = Callable[..., str]
 
 
 @pytest.fixture
-def emit(restored: None) -> Callable[[str], Emit]:
+def emit(restored: None) -> Callable[..., Emit]:
     """Logs through the real configuration and returns what came out."""
 
-    def with_format(format: str, level: str = "info") -> Emit:
-        config = logging_config(level, format)
+    def with_format(format: str, level: str = "info", node: str | None = None) -> Emit:
+        config = logging_config(level, format, node)
         stream = io.StringIO()
         config["handlers"]["stderr"]["stream"] = stream
         logging.config.dictConfig(config)
@@ -63,6 +63,14 @@ def test_a_json_line_has_the_fields_that_tools_expect(emit: Callable[[str], Emit
         "session_id": "a1b2c3d4",
         "tries": 2,
     }
+
+
+def test_each_line_names_the_node_that_has_a_name(emit: Callable[..., Emit]) -> None:
+    """What nodes of one machine write to one place can be told apart; another's name is left alone."""
+    line = emit("json", node="web-2")("attached", extra={"node": "another"})
+    found = json.loads(line)
+    assert (found["node_name"], found["node"]) == ("web-2", "another")
+    assert "node_name" not in json.loads(emit("json")("attached"))
 
 
 def test_the_text_format_is_one_line_for_people(emit: Callable[[str], Emit]) -> None:

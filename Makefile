@@ -48,11 +48,12 @@ fast: $(FAST)/run.stamp
 	@exec $(FAST)/bin/undertone serve
 
 # Where nothing can be compiled, the tests that want it skip, or fail where CI is set (tests/needs.py).
+# Two files at a time: most tests wait for real time to pass. For one test, $(BIN)/pytest itself is quicker.
 test: $(VENV)/dev.stamp
 	@scripts/peers.sh
 	@scripts/web.sh
 	-@$(MAKE) --no-print-directory $(FAST)/test.stamp
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 # The tests that are busy rather than waiting take two thirds longer so.
 coverage:

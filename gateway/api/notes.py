@@ -65,9 +65,6 @@ class NoteRoutes:
         session = await auth.session(self._gateway, request)
         refuse_unknown(await read_json_object(request), ())
         session = await self._gateway.service.notes.beat(session.id)
-        live = self._gateway.live.get(session.id)
-        if live is not None:
-            live.pipeline.note_message()
         assert session.beat_at is not None
         return json_answer(
             {

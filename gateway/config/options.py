@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.kinds import Kind
-from gateway.config.problems import HIDDEN, Problem, Refused, did_you_mean, shown
+from gateway.config.problems import HIDDEN, Problem, Refused, did_you_mean, shown, whole
 
 PREFIX = "UNDERTONE_"
 CONFIG = f"{PREFIX}CONFIG"
@@ -32,7 +32,7 @@ class Option:
 
     def show(self, value: object) -> str:
         """`value` fit for people and logs."""
-        return HIDDEN if self.secret else shown(value)
+        return HIDDEN if self.secret else whole(value)
 
 
 def setting(default: Any, kind: Kind, group: str, help: str, **more: Any) -> Any:
@@ -146,7 +146,7 @@ class Schema:
                 values[name] = default_of(self.fields[name]) if found is None else _read(option, found)
             except Refused as refused:
                 assert found is not None
-                value = option.show(found.value)
+                value = shown(option.show(found.value))
                 problems.append(Problem(found.name, value, refused.message, refused.hint))
         problems.extend(
             self._broken(rule, given, values)
@@ -160,7 +160,7 @@ class Schema:
         blamed = rule.names[0]
         option = self.options[blamed]
         told = given[blamed].name if blamed in given else variable(blamed)
-        return Problem(told, option.show(option.kind.write(values[blamed])), rule.message, rule.hint)
+        return Problem(told, shown(option.show(option.kind.write(values[blamed]))), rule.message, rule.hint)
 
 
 _KUBERNETES = re.compile(PREFIX + r"(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")

@@ -44,10 +44,15 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def shown(value: object) -> str:
-    """`value` as one short line without credentials or control characters."""
+def whole(value: object) -> str:
+    """`value` as one line without credentials or control characters."""
     line = "".join(char if char.isprintable() else "·" for char in str(value))
-    line = _CREDENTIALS.sub("//…@", line)
+    return _CREDENTIALS.sub("//…@", line)
+
+
+def shown(value: object) -> str:
+    """The same, of bounded length: for what may be anything."""
+    line = whole(value)
     return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"
 
 

@@ -175,7 +175,7 @@ def due(
         since = _latest(session, session.detached_mono)
         return Input.DETACHED_EXPIRED if now - since >= timers.detached_ttl_s else None
     if session.status is Status.LIVE:
-        since = _latest(session, session.live_mono, last_activity)
+        since = _latest(session, session.live_mono, session.beat_mono, last_activity)
         return Input.IDLE if now - since >= timers.idle_ttl_s else None
     return None
 

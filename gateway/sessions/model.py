@@ -132,6 +132,8 @@ class Session:
     """Monotonic seconds: the last heartbeat of the node that holds it."""
     live_mono: float | None = None
     """Monotonic seconds: the last attach of an owner."""
+    beat_mono: float | None = None
+    """Monotonic seconds: the last heartbeat of the client's application, which any node may be told."""
     detached_mono: float | None = None
     """Monotonic seconds: since when it has no owner, or since an observer last came or went."""
     ended_mono: float | None = None

@@ -97,6 +97,7 @@ class Notes:
         def decide(session: Session) -> Session:
             if session.over:
                 raise SessionGone(session.status)
-            return replace(session, beat_at=self._clock.time(), seen_mono=self._clock.monotonic())
+            now = self._clock.monotonic()
+            return replace(session, beat_at=self._clock.time(), beat_mono=now, seen_mono=now)
 
         return await self._editor.change(session_id, decide)

@@ -33,11 +33,11 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def kept(path: str) -> bool:
-    """Whether the last rule of `.containerignore` about `path`, or about a folder of it, lets it in."""
+    """Whether the last rule of `.dockerignore` about `path`, or about a folder of it, lets it in."""
     parts = path.split("/")
     above = ["/".join(parts[: end + 1]) for end in range(len(parts))]
     inside = True
-    for rule in lines((ROOT / ".containerignore").read_text(encoding="utf-8")):
+    for rule in lines((ROOT / ".dockerignore").read_text(encoding="utf-8")):
         pattern = rule.removeprefix("!")
         names = (*above, *parts) if pattern.startswith("**/") else above
         if any(fnmatch.fnmatchcase(name, pattern.removeprefix("**/")) for name in names):
@@ -46,7 +46,7 @@ def kept(path: str) -> bool:
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:
-    """Everything that COPY names, and nothing private beside it. Both tools read the same list."""
+    """Everything that COPY names, and nothing private beside it."""
     copied = [line.split()[1:-1] for line in lines(TEXT) if line.startswith("COPY ") and "--from" not in line]
     sources = [source for group in copied for source in group]
     assert {"gateway", "protocol", "pyproject.toml", "scripts/wheel.sh"} <= set(sources)
@@ -63,7 +63,6 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         "scripts/web.py",
     ):
         assert not kept(private)
-    assert (ROOT / ".dockerignore").resolve() == (ROOT / ".containerignore").resolve()
 
 
 def test_it_has_what_nodes_need_to_share() -> None:

@@ -212,7 +212,9 @@ def expected(kind: str, method: str, path: str) -> int:
     return 401
 
 
-@pytest.mark.parametrize(("method", "path"), [*PUBLIC, *OLDER, *SESSION_ROUTES, *TASK_ROUTES, EVENTS, *WHOLE])
+@pytest.mark.parametrize(
+    ("method", "path"), [*sorted(PUBLIC), *sorted(OLDER), *SESSION_ROUTES, *TASK_ROUTES, EVENTS, *WHOLE]
+)
 def test_over_http(keyed: Keyed, held: Held, method: str, path: str) -> None:
     """Each kind of credential gets what the table says, and a foreign page 403 whatever it holds."""
     wrong: dict[tuple[str, str], int] = {}

@@ -39,8 +39,13 @@ def page(chromium: Browser, gateway: GatewayProcess) -> Iterator[LivePage]:
 
 
 def violations(page: LivePage) -> list[str]:
-    """What axe has against the page as it is now."""
+    """What axe has against the page as it is now, once nothing fades: half-way, colours are neither."""
     page.tab.console(axe() + "; 0")
+    page.tab.console(
+        """(await Promise.allSettled(document.getAnimations()
+              .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+              .map((one) => one.finished)), 0)"""
+    )
     found = page.tab.console(
         f"""(await axe.run(document, {{ runOnly: {json.dumps(TAGS)} }})).violations.map(({{ id, nodes }}) =>
               `${{id}}: ${{nodes.map((node) => node.target + " " + node.failureSummary).join("; ")}}`)"""

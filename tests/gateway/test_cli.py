@@ -319,10 +319,10 @@ def test_check_config(
 def test_check_config_looks_at_the_keys_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What `serve` would not start with is told, and how to make it good."""
+    """What `serve` would not start with is told, and how to make it good; what is in force is told whole."""
     for name in [name for name in os.environ if name.startswith("UNDERTONE_")]:
         monkeypatch.delenv(name)
-    path = tmp_path / "namespaces.toml"
+    path = tmp_path / f"{'long' * 25}.toml"
     monkeypatch.setenv("UNDERTONE_NAMESPACES_FILE", str(path))
     assert cli.main(["check-config"]) == ExitCode.USAGE
     assert "undertone keys create" in capsys.readouterr().err

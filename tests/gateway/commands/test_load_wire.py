@@ -56,7 +56,7 @@ def test_byte_by_byte() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (ready_made(b"x"), "a masked frame came"),
+        pytest.param(ready_made(b"x"), "a masked frame came", id="masked"),
         (Frame(Opcode.BINARY, b"x", fin=False).serialize(mask=False), "begins with 0x02"),
         (Frame(Opcode.CONT, b"x").serialize(mask=False), "begins with 0x80"),
         (b"\xc2\x01x", "begins with 0xc2"),

@@ -42,7 +42,8 @@ MEMBER = """
     entrance = member.entrance()
     name = os.environ["UNDERTONE_NODE_NAME"]
     def told(*words):
-        print(name, os.getpid(), *words, flush=True)
+        # one write: print() makes several where Python is told not to buffer, and three share the pipe
+        os.write(1, f"{name} {os.getpid()} {' '.join(words)}\\n".encode())
     {body}
 """
 SERVING = """
@@ -95,7 +96,7 @@ class Group:
             found = [line for line in tuple(self.lines) if re.search(pattern, line)]
             if len(found) >= count:
                 return found
-            assert time.monotonic() < deadline, (pattern, self.lines)
+            assert time.monotonic() < deadline, "\n".join([pattern, *self.lines])
             time.sleep(0.02)
 
     def pids(self) -> list[int]:

@@ -43,6 +43,7 @@ sessions = st.builds(
     context=objects,
     checkpoints=st.lists(checkpoints, max_size=2).map(tuple),
     beat_at=st.none() | number,
+    beat_mono=st.none() | number,
     status=st.sampled_from(Status),
     version=st.integers(1, 2**50),
     node=st.none() | text,

@@ -158,6 +158,14 @@ def test_the_idle_timer_counts_from_the_last_thing_heard() -> None:
     assert what_is_due(attached_later, 599.0, heard_after_s=0.0) is None
 
 
+def test_the_applications_heartbeat_counts_whichever_node_was_told() -> None:
+    """The session itself says so, not the node where its socket is; without a socket it keeps nothing."""
+    beaten = in_status(Status.LIVE, beat_mono=1_300.0)
+    assert what_is_due(beaten, 599.0, heard_after_s=0.0) is None
+    assert what_is_due(beaten, 600.0, heard_after_s=0.0) is Input.IDLE
+    assert what_is_due(in_status(Status.DETACHED, beat_mono=1_080.0), 90.0) is Input.DETACHED_EXPIRED
+
+
 @pytest.mark.parametrize("status", [Status.LIVE, Status.DETACHED])
 def test_after_a_day_a_session_is_over_however_lively(status: Status) -> None:
     """24 h in total, with subscribers and audio up to the last moment."""

@@ -85,6 +85,6 @@ def test_a_heartbeat_is_a_sign_of_life() -> None:
         node.clock.advance(20)
         beaten = await node.service.notes.beat(made.id)
         assert beaten.beat_at == made.created_at + 20
-        assert beaten.seen_mono == made.seen_mono + 20
+        assert beaten.seen_mono == beaten.beat_mono == made.seen_mono + 20
 
     run(main())

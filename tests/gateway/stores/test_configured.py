@@ -30,6 +30,8 @@ def test_a_trail_that_is_away_keeps_nobody_from_beginning() -> None:
             event_history=False,
             event_log_events=512,
             event_log_bytes=2**18,
+            event_log_seconds=120.0,
+            record_bytes=2**22,
             node_name="a",
         )
         behind = SimpleNamespace(

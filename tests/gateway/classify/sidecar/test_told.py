@@ -115,7 +115,16 @@ def test_our_keys_win() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), 2**64, object(), b"bytes", {1: 2}, "\ud800", [[[[[[[[1]]]]]]]]],
+    [
+        float("nan"),
+        float("inf"),
+        2**64,
+        pytest.param(object(), id="object"),
+        b"bytes",
+        {1: 2},
+        "\ud800",
+        [[[[[[[[1]]]]]]]],
+    ],
     ids=repr,
 )
 def test_what_nobody_could_read_is_not_told(value: Any) -> None:

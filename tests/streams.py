@@ -60,6 +60,11 @@ class FakeStreamStore:
         self._forgotten.clear()
         self._wake()
 
+    def lose_claim(self, session_id: str, node_id: str) -> None:
+        """The last claim never reached the replica that is asked now: that node's before it stands."""
+        stream = self._streams[session_id]
+        stream.gen, stream.node = stream.gen - 1, node_id
+
     def lose_last(self, session_id: str, events: int) -> None:
         """As a replica that had not got the last writes when it became the primary."""
         stream = self._streams[session_id]
@@ -174,7 +179,11 @@ class FakeStreamStore:
             forgotten = self._forgotten.get(commit.session_id)
             mourned = forgotten is not None and self._clock.monotonic() - forgotten < _MOURNED_S
             return Committed.GONE if mourned else Committed.UNKNOWN
-        if stream.node is None or commit.gen != stream.gen or commit.epoch not in (None, stream.epoch):
+        if commit.epoch not in (None, stream.epoch):
+            return Committed.FENCED
+        if stream.gen < commit.gen:
+            return Committed.REVERTED
+        if stream.node is None or commit.gen != stream.gen or commit.node not in (None, stream.node):
             return Committed.FENCED
         entries = commit.entries
         if entries:

@@ -15,7 +15,7 @@ from gateway.live.captions import Spawn
 from gateway.live.session import ENDED, Farewell, LiveSession
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry, Tail
-from gateway.sessions.shared import Held, SharedEvents
+from gateway.sessions.shared import Held, Loss, SharedEvents
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.events import Summary
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 GONE = Farewell.of(ProtocolError(ErrorCode.SESSION_NOT_FOUND, "the session was deleted", fatal=True))
 """The end of a session that somebody deleted on another node."""
 HISTORY_LOST = Farewell.of(
-    ProtocolError(ErrorCode.STORE_UNAVAILABLE, "what was said last was lost with its node", fatal=True)
+    ProtocolError(ErrorCode.STORE_UNAVAILABLE, "what was said last was lost", fatal=True)
 )
 """Readers have seen what no other node knows of: they come back, and are told."""
 
@@ -64,8 +64,8 @@ class _Writer:
     def history(self) -> Sequence[Entry]:
         return self.live.log.held()
 
-    def lost(self, *, gone: bool, unseen: bool) -> None:
-        self.sharing.lost(self.live.session_id, gone=gone, unseen=unseen)
+    def lost(self, loss: Loss, *, unseen: bool) -> None:
+        self.sharing.lost(self.live.session_id, loss, unseen=unseen)
 
 
 class Sharing:
@@ -168,19 +168,19 @@ class Sharing:
             found.live.audience.dismiss(GONE)
             self._end(found)
 
-    def lost(self, session_id: str, *, gone: bool, unseen: bool) -> None:
-        """Another node has claimed a session that was live here, or it was deleted there; see `Writer.lost`.
+    def lost(self, session_id: str, loss: Loss, *, unseen: bool) -> None:
+        """A session that was live here is so no longer; see `Writer.lost`.
 
-        Its owner is told that it was replaced. Who observes it here goes on, unless what was read here is
-        `unseen` elsewhere.
+        Where another node has taken it, its owner is told that it was replaced, and who observes it here goes
+        on, unless what was read here is `unseen` elsewhere. Where the claim is lost, all may come back.
         """
         live = self._builder.drop(session_id)
         if live is None:
             return
-        if gone:
+        if loss is not Loss.TAKEN:
             live.abandon()
             live.log.give_up()
-            live.audience.dismiss(GONE)
+            live.audience.dismiss(GONE if loss is Loss.DELETED else HISTORY_LOST)
             return
         self._let_go(live, unseen=unseen)
         if not unseen and live.audience.count:

@@ -60,6 +60,9 @@ class Commit:
     epoch: str | None = None
     """The stream's, as claimed: the writer of another one is fenced even if a store that lost everything has
     come to the same `gen` again. None is any."""
+    node: str | None = None
+    """The writer's, as it claimed: where a store has lost a claim and counts anew, two may have come to the
+    same `gen`, and the later one is the writer. None is any."""
     after_hole: bool = False
     """Events between what is there and `entries` are lost (they were said while the store was away): what is
     held before them goes, the first may have any later number, and the record counts as truncated."""
@@ -71,6 +74,8 @@ class Committed(StrEnum):
     DONE = "done"
     FENCED = "fenced"
     """Somebody else has claimed the stream since, or gave it back. Nothing was written."""
+    REVERTED = "reverted"
+    """The store knows of earlier claims only: it has lost this one. Nothing was written."""
     GONE = "gone"
     """The stream was forgotten, within the last hour. Nothing was written."""
     UNKNOWN = "unknown"
@@ -101,6 +106,17 @@ Sink: TypeAlias = Callable[[Tail | None], None]
 """Takes what another node has committed; None where the stream is gone."""
 
 
+class Loss(StrEnum):
+    """How a node ceases to be the writer of a stream."""
+
+    TAKEN = "claimed"
+    """Another node has claimed it."""
+    DELETED = "deleted"
+    """The session is no more."""
+    REVERTED = "reverted"
+    """The store has lost the claim: whoever comes next claims anew."""
+
+
 class Writer(Protocol):
     """What a shared store asks of whoever writes a stream, between two events."""
 
@@ -112,11 +128,10 @@ class Writer(Protocol):
         """All that is still held of what was said, for a store that has lost it."""
         ...
 
-    def lost(self, *, gone: bool, unseen: bool) -> None:
+    def lost(self, loss: Loss, *, unseen: bool) -> None:
         """This node is no longer the writer; told once.
 
         Args:
-            gone: the stream is deleted altogether.
             unseen: events were read here that nobody else can see.
         """
         ...

@@ -687,7 +687,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "undertone_sessions_lost",
         "counter",
-        "Sessions live here that another node claimed, or that were deleted elsewhere.",
+        "Sessions live here that were claimed or deleted elsewhere, or whose claim the store lost.",
         lambda t, _: t.sharing.lost,
         "how",
     ),

@@ -21,7 +21,7 @@ class SharingCounts:
         """1 where it can't be reached."""
         self.claims = {"new": 0, "taken": 0}
         """Sessions that nobody had, and those that another node had."""
-        self.lost = {"claimed": 0, "deleted": 0}
+        self.lost = {"claimed": 0, "deleted": 0, "reverted": 0}
         self.dropped = 0
         self.rows_dropped = 0
 
@@ -42,9 +42,9 @@ class SharingCounts:
         """A session was claimed here."""
         self.claims["taken" if taken else "new"] += 1
 
-    def lost_session(self, gone: bool) -> None:
-        """A session that was live here is another node's, or deleted."""
-        self.lost["deleted" if gone else "claimed"] += 1
+    def lost_session(self, how: str) -> None:
+        """A session that was live here is so no longer."""
+        self.lost[how] += 1
 
     def dropped_events(self, events: int) -> None:
         """So many had no room while the store was away: other nodes will never see them."""

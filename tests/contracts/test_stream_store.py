@@ -223,6 +223,24 @@ class TestCommitting:
 
         play(scenario)
 
+    def test_a_claim_that_the_store_has_lost_is_told(self, play: Play) -> None:
+        """Its count is behind the writer's. Of two with one count that one writes whom the store names."""
+
+        async def scenario(store: StreamStore, _: ManualClock) -> None:
+            claim = await store.claim("s", "b")
+            commits = [
+                Commit("s", claim.gen + 1, [entry(1)], b"later", claim.epoch, "a"),
+                Commit("s", claim.gen + 1, [entry(1)], b"later", "another", "a"),
+                Commit("s", claim.gen, [entry(1)], b"other", claim.epoch, "a"),
+            ]
+            refused = [Committed.REVERTED, Committed.FENCED, Committed.FENCED]
+            assert list(await store.commit(commits)) == refused
+            assert (seqs(await store.tail("s", 0)), await store.snapshot("s")) == ([], None)
+            commit = Commit("s", claim.gen, [entry(1)], b"mine", claim.epoch, "b")
+            assert list(await store.commit([commit])) == [Committed.DONE]
+
+        play(scenario)
+
     def test_a_snapshot_goes_with_its_events_or_alone(self, play: Play) -> None:
         """None leaves the one before; an empty one is one."""
 

@@ -20,6 +20,7 @@ from gateway.sessions.shared import (
     Commit,
     Committed,
     Held,
+    Loss,
     Sink,
     StreamBounds,
     StreamStore,
@@ -56,7 +57,7 @@ class Observer(Protocol):
     def store_away(self, away: bool) -> None: ...
     def dropped_events(self, events: int) -> None: ...
     def claimed(self, taken: bool) -> None: ...
-    def lost_session(self, gone: bool) -> None: ...
+    def lost_session(self, how: str) -> None: ...
 
 
 async def _nothing_there(_: str) -> bool:
@@ -143,7 +144,9 @@ class HybridEventStore:
         if claim.previous is not None:
             self.tell(session_id, claim.previous)
         self._dirty.pop(session_id, None)
-        self._own[session_id] = Own(session_id, claim.epoch, claim.gen, turn, tail.top, self._bounds)
+        self._own[session_id] = Own(
+            session_id, self._node_id, claim.epoch, claim.gen, turn, tail.top, self._bounds
+        )
         snapshot = claim.snapshot
         if snapshot is None and not tail.top:
             snapshot = await self.recall(session_id)
@@ -308,10 +311,15 @@ class HybridEventStore:
                 await self._place(own)
             case Committed.UNKNOWN:
                 await self._begin_again(own)
-            case Committed.FENCED if own.restarting:  # maybe by its own claim, whose answer got lost
-                await self._begin_again(own)
+            case Committed.FENCED | Committed.REVERTED if own.restarting:
+                await self._begin_again(own)  # maybe by its own claim, whose answer got lost
+            case Committed.REVERTED:
+                log.warning("the store has lost a claim", extra={"session_id": own.session_id[:8]})
+                self._lost(own, Loss.REVERTED)
+            case Committed.GONE:
+                self._lost(own, Loss.DELETED)
             case _:
-                self._lost(own, gone=outcome is Committed.GONE)
+                self._lost(own, Loss.TAKEN)
 
     async def _place(self, own: Own) -> None:
         """The store has another top than was thought: the answer to an earlier commit got lost, or events
@@ -323,7 +331,7 @@ class HybridEventStore:
             return
         if top > own.top:  # nobody but this node can have written that, and it has not
             log.error("a stream is ahead of its writer", extra={"session_id": own.session_id[:8]})
-            self._lost(own, gone=False)
+            self._lost(own, Loss.TAKEN)
             return
         if top < own.stored:
             log.warning("the store has lost events", extra={"session_id": own.session_id[:8]})
@@ -336,16 +344,16 @@ class HybridEventStore:
         """The store has lost the stream: it is begun anew with what is still held here, in the same epoch."""
         log.warning("the store has lost a session", extra={"session_id": own.session_id[:8]})
         if self._own.get(own.session_id) is not own or not await self.restore(own.session_id):
-            self._lost(own, gone=True)
+            self._lost(own, Loss.DELETED)
             return
         own.restarting = True
         try:
             claim = await self._streams.claim(own.session_id, self._node_id, own.turn, own.epoch)
         except Superseded:
-            self._lost(own, gone=False)
+            self._lost(own, Loss.TAKEN)
             return
         if claim.tail.top or claim.epoch != own.epoch:  # another node was quicker
-            self._lost(own, gone=False)
+            self._lost(own, Loss.TAKEN)
             return
         own.begin_again(claim.gen)
         self._again(own)
@@ -370,15 +378,15 @@ class HybridEventStore:
         self._idle.clear()
         self._news.set()
 
-    def _lost(self, own: Own, *, gone: bool) -> None:
+    def _lost(self, own: Own, loss: Loss) -> None:
         if self._own.get(own.session_id) is not own:
             return
         del self._own[own.session_id]
         self._dirty.pop(own.session_id, None)
-        self._observer.lost_session(gone)
-        log.info("lost a session to another node", extra={"session_id": own.session_id, "gone": gone})
+        self._observer.lost_session(loss.value)
+        log.info("lost a session", extra={"session_id": own.session_id[:8], "how": loss.value})
         if own.writer is not None:
-            own.writer.lost(gone=gone, unseen=own.committed > own.stored)
+            own.writer.lost(loss, unseen=own.committed > own.stored)
 
     def _note_away(self, error: StoreUnavailable) -> None:
         if self.is_away:

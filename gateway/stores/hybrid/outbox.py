@@ -14,6 +14,8 @@ class Own:
     """A stream that this node writes."""
 
     session_id: str
+    node: str
+    """This one, as it claimed."""
     epoch: str
     gen: int
     turn: int
@@ -80,7 +82,7 @@ class Own:
         snapshot = None
         if standing and self.writer is not None and len(entries) == len(self._waiting):
             snapshot = self.writer.snapshot()
-        return Commit(self.session_id, self.gen, entries, snapshot, self.epoch, self.holed)
+        return Commit(self.session_id, self.gen, entries, snapshot, self.epoch, self.node, self.holed)
 
     def done(self, to: int) -> Sequence[Entry]:
         """The store has everything up to number `to`; returns what waited of that."""

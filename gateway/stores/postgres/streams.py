@@ -18,6 +18,7 @@ _OUTCOMES = (
     Committed.GONE,
     Committed.MISPLACED,
     Committed.UNKNOWN,
+    Committed.REVERTED,
 )
 _BOUNDS = StreamBounds()
 _AT_ONCE = 250
@@ -38,9 +39,7 @@ class PostgresStreamStore:
         self._release_sql = (
             f"UPDATE {schema}.streams SET node = NULL WHERE session_id = $1 AND gen = $2 AND node IS NOT NULL"
         )
-        self._commit_sql = (
-            f"SELECT {schema}.commit_streams($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        )
+        self._commit_sql = f"SELECT {schema}.commit_streams({', '.join(f'${n}' for n in range(1, 16))})"
         self._tail_sql = f"SELECT * FROM {schema}.tail_of($1, $2, $3)"
         self._newer_sql = (
             "SELECT c.id, s.epoch AS known, t.*"
@@ -94,6 +93,7 @@ class PostgresStreamStore:
     async def _commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         ids: list[str] = []
         epochs: list[str | None] = []
+        nodes: list[str | None] = []
         gens: list[int] = []
         snapshots: list[bytes | None] = []
         firsts: list[int] = []
@@ -106,6 +106,7 @@ class PostgresStreamStore:
             entries = one.entries
             ids.append(column(one.session_id))
             epochs.append(one.epoch)
+            nodes.append(None if one.node is None else column(one.node))
             gens.append(whole(one.gen))
             snapshots.append(one.snapshot)
             firsts.append(_first(entries))
@@ -118,7 +119,7 @@ class PostgresStreamStore:
         bounds = self._bounds
         results = await self._database.fetchval(
             self._commit_sql,
-            *(ids, epochs, gens, snapshots, firsts, counts, holes, finals, ats, datas),
+            *(ids, epochs, nodes, gens, snapshots, firsts, counts, holes, finals, ats, datas),
             *(bounds.events, bounds.bytes, self._horizon, bounds.record_bytes),
         )
         return [_OUTCOMES[one] for one in results]

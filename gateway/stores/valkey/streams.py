@@ -131,6 +131,7 @@ class ValkeyStreamStore:
             rows.commit_head(commit, now, self._ttl_ms, self._bounds),
             commit.snapshot or b"",
             (commit.epoch or "").encode(),
+            (commit.node or "").encode(),
             *map(rows.packed, commit.entries),
         )
 

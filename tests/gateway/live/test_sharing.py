@@ -263,6 +263,26 @@ def test_whoever_read_what_nobody_else_saw_is_told() -> None:
     play(scenario)
 
 
+def test_whose_claim_the_store_has_lost_comes_back() -> None:
+    """The owner is not told that somebody else has it: nobody has. Nor is who observes it left alone."""
+
+    async def scenario(a: Station, b: Station, streams: FakeStreamStore, one: Session) -> None:
+        await b.take(one, 1, None)
+        first = await a.take(one, 2, "b")
+        owner = Reader(first.log, 0)
+        first.audience.seat_owner(owner, 2)
+        watching = (await a.observe(one))[1]
+        streams.lose_claim(one.id, "b")
+        a.hear(first, RATE)
+        await rest()
+        for reader in (owner, watching):
+            assert reader.farewell is not None
+            assert reader.farewell.code is CloseCode.STORE_UNAVAILABLE
+        assert a.registry.get(one.id) is None
+
+    play(scenario)
+
+
 def test_a_session_deleted_elsewhere_ends_here() -> None:
     """For who reads what is live here, and who follows it."""
 

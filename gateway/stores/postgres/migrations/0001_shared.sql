@@ -232,9 +232,9 @@ BEGIN
     previous := kept.node;
 END $$;
 
--- For each: 0 done, 1 fenced, 2 gone, 3 misplaced, 4 unknown. Entries lie one after the other, p_counts for each session.
+-- For each: 0 done, 1 fenced, 2 gone, 3 misplaced, 4 unknown, 5 reverted. Entries lie one after the other, p_counts for each session.
 CREATE FUNCTION @schema@.commit_streams(
-    p_sessions text[], p_epochs text[], p_gens bigint[], p_snapshots bytea[], p_firsts bigint[], p_counts integer[],
+    p_sessions text[], p_epochs text[], p_nodes text[], p_gens bigint[], p_snapshots bytea[], p_firsts bigint[], p_counts integer[],
     p_holes boolean[], p_finals boolean[], p_ats double precision[], p_datas bytea[],
     p_events bigint, p_bytes bigint, p_horizon double precision, p_record bigint
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
@@ -256,7 +256,13 @@ BEGIN
             PERFORM FROM @schema@.forgotten WHERE session_id = p_sessions[i];
             results := results || CASE WHEN FOUND THEN 2 ELSE 4 END;
             CONTINUE;
-        ELSIF s.gen <> p_gens[i] OR s.node IS NULL OR s.epoch <> p_epochs[i] THEN  -- no epoch is any
+        ELSIF s.epoch <> p_epochs[i] THEN  -- none is any, as below
+            results := results || 1;
+            CONTINUE;
+        ELSIF s.gen < p_gens[i] THEN
+            results := results || 5;
+            CONTINUE;
+        ELSIF s.gen <> p_gens[i] OR s.node IS NULL OR s.node <> p_nodes[i] THEN
             results := results || 1;
             CONTINUE;
         ELSIF p_counts[i] > 0 AND p_firsts[i] <> s.top + 1

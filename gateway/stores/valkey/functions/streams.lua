@@ -160,7 +160,7 @@ register('forget', function(keys, args)
   return 1
 end, FREES)
 
--- log, meta, record; head, snapshot, epoch or nothing, events. The head: gen, first number, milliseconds to live, now, bounds of
+-- log, meta, record; head, snapshot, epoch or nothing, node or nothing, events. The head: gen, first number, milliseconds to live, now, bounds of
 -- events, bytes, seconds and record's bytes, whether there is a snapshot, whether events before these are lost.
 register('commit', function(keys, args)
   local log, meta, record = keys[1], keys[2], keys[3]
@@ -170,12 +170,16 @@ register('commit', function(keys, args)
   if not kept[1] then
     return redis.call('EXISTS', meta) == 1 and 'gone' or 'unknown'
   end
-  if tonumber(kept[1]) ~= gen or kept[2] == '' or (args[3] ~= '' and args[3] ~= kept[10]) then
+  if args[3] ~= '' and args[3] ~= kept[10] then
+    return 'fenced'
+  elseif tonumber(kept[1]) < gen then
+    return 'reverted'
+  elseif tonumber(kept[1]) ~= gen or kept[2] == '' or (args[4] ~= '' and args[4] ~= kept[2]) then
     return 'fenced'
   end
   local top, old, held, runs = tonumber(kept[3]), tonumber(kept[4]), tonumber(kept[5]), kept[6]
   local rtop, rbytes, full = kept[7], tonumber(kept[8]), kept[9]
-  local count = #args - 3
+  local count = #args - 4
   if count > 0 and first ~= top + 1 and (hole == 0 or first <= top) then
     return 'misplaced'
   end
@@ -196,12 +200,12 @@ register('commit', function(keys, args)
       old, held, runs = top + 1, 0, ''
       renew = true
     end
-    for place = 4, #args do
+    for place = 5, #args do
       local event = args[place]
       local size, number = #event - HEAD, whole(top + 1)
       local added = redis.pcall('XADD', log, gen .. '-' .. number, 'e', event)
       if type(added) == 'table' and added.err then
-        if place == 4 and string.find(added.err, 'equal or smaller', 1, true) then
+        if place == 5 and string.find(added.err, 'equal or smaller', 1, true) then
           return 'fenced'
         end
         return added

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.live.log import EventLog
 from gateway.sessions.ports import Entry, Tail
-from gateway.sessions.shared import StreamBounds
+from gateway.sessions.shared import Loss, StreamBounds
 from gateway.sessions.tail import BoundedTail
 from gateway.stores.hybrid.events import HybridEventStore
 from gateway.stores.hybrid.outbox import Own
@@ -25,8 +25,8 @@ class Scribe:
 
     log: EventLog
     broken: bool = False
-    told: list[tuple[bool, bool]] = field(default_factory=list)
-    """How it was lost: `gone` and `unseen`."""
+    told: list[tuple[Loss, bool]] = field(default_factory=list)
+    """How it was lost, and whether `unseen`."""
 
     def snapshot(self) -> bytes:
         if self.broken:
@@ -36,8 +36,8 @@ class Scribe:
     def history(self) -> Sequence[Entry]:
         return self.log.held()
 
-    def lost(self, *, gone: bool, unseen: bool) -> None:
-        self.told.append((gone, unseen))
+    def lost(self, loss: Loss, *, unseen: bool) -> None:
+        self.told.append((loss, unseen))
         self.log.give_up()
 
     def say(self, times: int = 1, detail: str = "") -> None:

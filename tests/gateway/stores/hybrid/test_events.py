@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import BadDocument, StoreUnavailable
 from gateway.sessions.ports import UnknownSession
-from gateway.sessions.shared import Commit, StreamBounds, Superseded
+from gateway.sessions.shared import Commit, Loss, StreamBounds, Superseded
 from gateway.stores.hybrid.events import AT_ONCE, EVENTS
 from tests.gateway.sessions.kit import entry
 from tests.gateway.stores.hybrid.kit import ROOMY, Node, numbers, rest
@@ -140,7 +140,7 @@ class TestCommitting:
         async def scenario(streams: FakeStreamStore, _: VirtualLoop, node: Node) -> None:
             broken, well = await node.claim("broken"), await node.claim("well")
 
-            def lost(*, gone: bool, unseen: bool) -> None:
+            def lost(loss: Loss, *, unseen: bool) -> None:
                 raise RuntimeError("by hand")
 
             broken.lost = lost  # type: ignore[method-assign]
@@ -274,9 +274,9 @@ class TestAway:
             for session_id in ("seen", "unseen"):
                 await streams.claim(session_id, "b", 2)
             await rest(5.0)
-            assert (seen.told, unseen.told) == ([(False, False)], [(False, True)])
+            assert (seen.told, unseen.told) == ([(Loss.TAKEN, False)], [(Loss.TAKEN, True)])
             assert not node.events.owns("seen")
-            assert node.counts.lost == {"claimed": 2, "deleted": 0}
+            assert node.counts.lost == {"claimed": 2, "deleted": 0, "reverted": 0}
 
         play(scenario)
 
@@ -407,7 +407,7 @@ class TestLosses:
             other.say()
             await rest()
             assert streams.calls.count("claim") > waiting
-            assert scribe.told == [(False, False)]
+            assert scribe.told == [(Loss.TAKEN, False)]
             assert (streams.seqs("other"), other.told) == ([1], [])
 
         play(scenario)
@@ -448,7 +448,26 @@ class TestLosses:
             lost.say()
             deleted.say()
             await rest()
-            assert lost.told == deleted.told == [(True, False)]
+            assert lost.told == deleted.told == [(Loss.DELETED, False)]
+
+        play(scenario)
+
+    def test_a_lost_claim_is_told_as_lost(self) -> None:
+        """Nobody else has it: its owner may come back. Where somebody claims it first, it is that one's,
+        though the count is the same."""
+
+        async def scenario(streams: FakeStreamStore, _: VirtualLoop, node: Node) -> None:
+            for name in ("back", "taken"):
+                await streams.claim(name, "b")
+            back, taken = await node.claim("back"), await node.claim("taken")
+            for name in ("back", "taken"):
+                streams.lose_claim(name, "b")
+            await streams.claim("taken", "c", 2)
+            back.say()
+            taken.say()
+            await rest()
+            assert (back.told, taken.told) == ([(Loss.REVERTED, False)], [(Loss.TAKEN, False)])
+            assert streams.seqs("taken") == []
 
         play(scenario)
 
@@ -464,7 +483,7 @@ class TestLosses:
             assert streams.calls.count("commit") == commits
             node.events.recheck()
             await rest()
-            assert quiet.told == [(True, False)]
+            assert quiet.told == [(Loss.DELETED, False)]
 
         play(scenario)
 
@@ -487,7 +506,7 @@ class TestClaiming:
             assert node.events.owns("s")  # as far as it knows
             node.events.lose(["s", "nobody's"])
             await rest()
-            assert scribe.told == [(False, False)]
+            assert scribe.told == [(Loss.TAKEN, False)]
 
         play(scenario)
 

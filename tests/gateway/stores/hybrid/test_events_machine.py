@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.errors import StoreUnavailable
 from gateway.live.log import EventLog
 from gateway.sessions.ports import Entry, Tail
-from gateway.sessions.shared import Held
+from gateway.sessions.shared import Held, Loss
 from protocol.events import Service
 from tests.gateway.stores.hybrid.kit import ROOMY, Node, Scribe, rest
 from tests.streams import FakeStreamStore
@@ -54,12 +54,12 @@ class Place:
         self.reader = Reader(node.new_log())
         self.stop: Callable[[], None] = lambda: None
 
-    def lost(self, gone: bool, unseen: bool) -> None:
+    def lost(self, loss: Loss, unseen: bool) -> None:
         assert self.scribe is not None
         self.scribe.log.give_up()
         self.scribe = None
         self.reader.read()
-        if gone or unseen:
+        if loss is not Loss.TAKEN or unseen:
             self.leave()
 
     def leave(self) -> None:
@@ -139,7 +139,7 @@ class SharedSession(RuleBasedStateMachine):
             place.reader = Reader(scribe.log)
             self.readers.append(place.reader)
         place.scribe = scribe
-        scribe.lost = lambda *, gone, unseen: place.lost(gone, unseen)  # type: ignore[method-assign]
+        scribe.lost = lambda loss, *, unseen: place.lost(loss, unseen)  # type: ignore[method-assign]
         place.node.events.attend("s", scribe)
 
     @rule(at=st.integers(0, 2))

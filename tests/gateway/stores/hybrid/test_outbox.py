@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sessions.ports import Entry
-from gateway.sessions.shared import StreamBounds
+from gateway.sessions.shared import Loss, StreamBounds
 from gateway.stores.hybrid.outbox import Own
 from tests.gateway.sessions.kit import entry
 
@@ -26,11 +26,11 @@ class Standing:
     def history(self) -> Sequence[Entry]:
         return self.held
 
-    def lost(self, *, gone: bool, unseen: bool) -> None: ...
+    def lost(self, loss: Loss, *, unseen: bool) -> None: ...
 
 
 def own(stored: int = 0, events: int = 512, size: int = 2**20) -> Own:
-    return Own("s", "e", 1, 1, stored, StreamBounds(events, size), writer=Standing())
+    return Own("s", "a", "e", 1, 1, stored, StreamBounds(events, size), writer=Standing())
 
 
 def test_numbers_must_follow() -> None:

@@ -136,7 +136,7 @@ def test_each_commit_of_a_call_is_for_itself() -> None:
             many.insert(301, Commit("x", 1, [entry(1)]))
             many.insert(302, Commit("s", 2, [entry(301)]))
             outcomes = list(await store.commit(many))
-            assert outcomes[300:303] == [Committed.MISPLACED, Committed.UNKNOWN, Committed.FENCED]
+            assert outcomes[300:303] == [Committed.MISPLACED, Committed.UNKNOWN, Committed.REVERTED]
             assert outcomes.count(Committed.DONE) == 600
             assert await store.snapshot("s") == b"600"
             assert await store.commit([]) == []

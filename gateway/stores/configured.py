@@ -26,6 +26,7 @@ from gateway.sessions.shared import (
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.stores.hybrid.events import HybridEventStore
 from gateway.stores.hybrid.outbox import Own
+from gateway.stores.hybrid.prompt import PromptAudit
 from gateway.stores.hybrid.sessions import HybridSessionStore
 from gateway.stores.hybrid.tickets import HybridTicketStore
 from gateway.stores.hybrid.trail import Trail
@@ -130,6 +131,7 @@ def _hybrid(
     trail = Trail(audit, on_dropped=counts.dropped_rows) if audit is not None else None
     # Where the database is the store itself, it has the sessions already.
     beside = trail if settings.store != POSTGRES else None
+    prompt = PromptAudit(audit, clock) if audit is not None and beside is not None else None
 
     def stored(own: Own, entries: Sequence[Entry], snapshot: bytes | None) -> None:
         if trail is None:
@@ -155,15 +157,15 @@ def _hybrid(
         behind.sessions,
         node_id,
         clock,
-        audit=audit if beside is not None else None,
+        audit=prompt,
         record=beside.record if beside is not None else lambda _: None,
     )
 
     async def recall(session_id: str) -> bytes | None:
-        if audit is None or beside is None:
+        if prompt is None:
             return None
         try:
-            found = await audit.recover(session_id)
+            found = await prompt.recover(session_id)
         except StoreUnavailable:
             return None  # a trail that is away keeps nobody from beginning
         return None if found is None or found.snapshot is None else found.snapshot.snapshot

@@ -12,7 +12,8 @@ from gateway.clock import Clock
 from gateway.errors import AlreadyExists, Conflict, StoreUnavailable
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Quota, SessionFilter, SessionStore
-from gateway.sessions.shared import AuditRow, AuditStore, DeletedRow, SessionRow
+from gateway.sessions.shared import AuditRow, DeletedRow, SessionRow
+from gateway.stores.hybrid.prompt import PromptAudit
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class HybridSessionStore:
         node_id: str,
         clock: Clock,
         *,
-        audit: AuditStore | None = None,
+        audit: PromptAudit | None = None,
         record: Callable[[AuditRow], None] = lambda _: None,
         copies: int = 100_000,
     ) -> None:

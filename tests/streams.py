@@ -100,15 +100,6 @@ class FakeStreamStore:
         await self._answer()
         return found
 
-    async def release(self, session_id: str, gen: int) -> bool:
-        await self._ask("release")
-        stream = self._streams.get(session_id)
-        if stream is None or stream.node is None or stream.gen != gen:
-            return False
-        stream.node = None
-        await self._answer()
-        return True
-
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         await self._ask("commit")
         done = [self._commit(one) for one in commits]
@@ -183,7 +174,7 @@ class FakeStreamStore:
             return Committed.FENCED
         if stream.gen < commit.gen:
             return Committed.REVERTED
-        if stream.node is None or commit.gen != stream.gen or commit.node not in (None, stream.node):
+        if commit.gen != stream.gen or commit.node not in (None, stream.node):
             return Committed.FENCED
         entries = commit.entries
         if entries:

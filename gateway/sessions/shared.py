@@ -44,7 +44,7 @@ class Claim:
     snapshot: bytes | None = field(repr=False)
     """What the writer before committed with its last events; None where there is nothing yet."""
     previous: str | None
-    """The node that had it before, unless it gave it back; maybe the same one."""
+    """The node that had it before, maybe the same one; None where the stream is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Committed(StrEnum):
 
     DONE = "done"
     FENCED = "fenced"
-    """Somebody else has claimed the stream since, or gave it back. Nothing was written."""
+    """Somebody else has claimed the stream since. Nothing was written."""
     REVERTED = "reverted"
     """The store knows of earlier claims only: it has lost this one. Nothing was written."""
     GONE = "gone"
@@ -201,10 +201,6 @@ class StreamStore(Protocol):
         Raises:
             Superseded: the stream was claimed with a greater turn. Nothing has changed.
         """
-        ...
-
-    async def release(self, session_id: str, gen: int) -> bool:
-        """Give a stream back; it stays readable. The next `Claim.previous` is None. Whether `gen` had it."""
         ...
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:

@@ -121,23 +121,6 @@ class TestClaiming:
 
         play(scenario)
 
-    def test_a_stream_given_back_can_be_read_and_not_written(self, play: Play) -> None:
-        """The next writer hears of no previous one. Only who has it can give it back, once."""
-
-        async def scenario(store: StreamStore, _: ManualClock) -> None:
-            old = await store.claim("s", "a")
-            claim = await store.claim("s", "b")
-            await write(store, claim, 1)
-            assert not await store.release("s", old.gen)
-            assert await store.release("s", claim.gen)
-            assert not await store.release("s", claim.gen)
-            assert not await store.release("nobody", 1)
-            assert await write(store, claim, 2) is Committed.FENCED
-            assert seqs(await store.tail("s", 0)) == [1]
-            assert (await store.claim("s", "c")).previous is None
-
-        play(scenario)
-
     def test_a_later_attach_keeps_the_stream(self, play: Play) -> None:
         """Claims in the other order are told so and change nothing; the same turn may come again."""
 
@@ -150,7 +133,6 @@ class TestClaiming:
             assert await write(store, claim, 1) is Committed.DONE
             again = await store.claim("s", "b", 5)
             assert (again.gen, again.previous) == (3, "b")
-            await store.release("s", again.gen)
             with pytest.raises(Superseded):
                 await store.claim("s", "c", 4)
             assert (await store.claim("s", "c", 6)).gen == 4
@@ -397,7 +379,6 @@ class TestReading:
                     with pytest.raises(UnknownSession):
                         await call
                 assert await store.snapshot(session_id) is None
-                assert not await store.release(session_id, 1)
                 assert await store.commit([Commit(session_id, 1, [entry(1)])]) == [Committed.UNKNOWN]
                 assert await store.newer({session_id: 0}, 5.0) == {session_id: None}
                 await store.forget(session_id)
@@ -591,13 +572,13 @@ class TestRecord:
 
 class TestFencing:
     @settings(max_examples=60, deadline=None)
-    @given(steps=st.lists(st.tuples(st.sampled_from("acbr"), st.integers(0, 2)), min_size=5, max_size=40))
+    @given(steps=st.lists(st.tuples(st.sampled_from("acb"), st.integers(0, 2)), min_size=5, max_size=40))
     def test_whoever_lost_the_stream_writes_nothing(
         self, play: Play, steps: Sequence[tuple[str, int]]
     ) -> None:
         """Three nodes in any order: no number twice, no hole, and only the last to claim gets anything in.
 
-        `c` claims, `a` commits one event, `b` two, `r` gives it back.
+        `c` claims, `a` commits one event, `b` two.
         """
 
         async def scenario(store: StreamStore, _: ManualClock) -> None:
@@ -612,9 +593,6 @@ class TestFencing:
                     assert claim.previous == (None if owner is None else f"n{owner}")
                     assert claim.snapshot == (f"{len(kept)}".encode() if kept else None)
                     claims[node], owner = (claim.gen, claim.tail.top + 1), node
-                elif step == "r":
-                    assert await store.release("s", gen) == (owner == node)
-                    owner = None if owner == node else owner
                 else:
                     count = 1 if step == "a" else 2
                     label = f"n{node}"

@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 128
 """Sessions in one commit."""
-EVENTS: Final = 128
-"""Events of one session in one commit."""
+EVENTS: Final = 2_000
+"""Events in one commit. All that one session has to say goes along, though it were more: whatever is
+committed without the standing after it is said again by whoever takes the session over just then."""
 _PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0)
 """Between tries to reach a store that is away; the last one from then on."""
 _PATIENCE_S: Final = 3.0
@@ -260,7 +261,7 @@ class HybridEventStore:
         await self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
 
     async def _commit_some(self) -> None:
-        batch = [self._dirty.pop(one) for one in tuple(islice(self._dirty, AT_ONCE))]
+        batch = self._next_batch()
         commits = [self._commit_of(own) for own in batch]
         silent = asyncio.get_running_loop().call_later(_PATIENCE_S, self._note_away, _SILENT)
         try:
@@ -290,13 +291,26 @@ class HybridEventStore:
             await self._streams.forget(session_id)
             self._to_forget.pop(session_id, None)
 
+    def _next_batch(self) -> Sequence[Own]:
+        """Those that go along now, the longest waiting first."""
+        batch: list[Own] = []
+        events = 0
+        for own in islice(self._dirty.values(), AT_ONCE):
+            events += own.waiting
+            if batch and events > EVENTS:
+                break
+            batch.append(own)
+        for own in batch:
+            del self._dirty[own.session_id]
+        return batch
+
     def _commit_of(self, own: Own) -> Commit:
         """What is to be made safe of a session; its events also where its standing can't be had."""
         try:
-            return own.commit(EVENTS)
+            return own.commit()
         except Exception:
             log.exception("a session's standing can't be kept", extra={"session_id": own.session_id[:8]})
-            return own.commit(EVENTS, standing=False)
+            return own.commit(standing=False)
 
     async def _take(self, own: Own, commit: Commit, outcome: Committed) -> None:
         own.heard_of = True

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from gateway.sessions.ports import Entry, OnCommit
 from gateway.sessions.shared import Commit, StreamBounds, Writer
@@ -75,13 +74,10 @@ class Own:
             lost += 1
         return lost
 
-    def commit(self, at_most: int, *, standing: bool = True) -> Commit:
-        """What is to be made safe now: with the snapshot only where all that was said goes along, and where
-        the `standing` is asked for."""
-        entries: Sequence[Entry] = tuple(islice(self._waiting, at_most))
-        snapshot = None
-        if standing and self.writer is not None and len(entries) == len(self._waiting):
-            snapshot = self.writer.snapshot()
+    def commit(self, *, standing: bool = True) -> Commit:
+        """What is to be made safe now: all that waits, and where things stand after it, if that is asked for."""
+        entries = tuple(self._waiting)
+        snapshot = self.writer.snapshot() if standing and self.writer is not None else None
         return Commit(self.session_id, self.gen, entries, snapshot, self.epoch, self.node, self.holed)
 
     def done(self, to: int) -> Sequence[Entry]:

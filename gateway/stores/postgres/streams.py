@@ -36,9 +36,6 @@ class PostgresStreamStore:
         self._epochs: dict[str, str | None] = {}  # of those that were looked at last
         schema = database.schema
         self._claim_sql = f"SELECT * FROM {schema}.claim_stream($1, $2, $3, $4, $5)"
-        self._release_sql = (
-            f"UPDATE {schema}.streams SET node = NULL WHERE session_id = $1 AND gen = $2 AND node IS NOT NULL"
-        )
         self._commit_sql = f"SELECT {schema}.commit_streams({', '.join(f'${n}' for n in range(1, 16))})"
         self._tail_sql = f"SELECT * FROM {schema}.tail_of($1, $2, $3)"
         self._newer_sql = (
@@ -80,9 +77,6 @@ class PostgresStreamStore:
             row["snapshot"],
             None if previous is None else original(previous),
         )
-
-    async def release(self, session_id: str, gen: int) -> bool:
-        return await self._database.execute(self._release_sql, column(session_id), whole(gen)) > 0
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         outcomes: list[Committed] = []

@@ -63,12 +63,6 @@ class ValkeyStreamStore:
         tail = (await self._reader.whole(session_id, 0, said)).tail
         return Claim(tail.epoch, gen, tail, snapshot, node.decode() or None)
 
-    async def release(self, session_id: str, gen: int) -> bool:
-        if not safe(session_id):
-            return False
-        _, meta, _ = self._keys.stream(session_id)
-        return bool(await self._connection.call("release", [meta], b"%d" % gen))
-
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """As the port says, with one round trip for each `_COMMITS` of them."""
         now = self._clock.monotonic()

@@ -153,7 +153,7 @@ CREATE TABLE @schema@.streams (
     epoch text NOT NULL,
     gen bigint NOT NULL,
     turn bigint NOT NULL DEFAULT 0,  -- of the attach that it was claimed for
-    node text,  -- none: it was given back
+    node text,  -- none: nobody yet
     top bigint NOT NULL DEFAULT 0,
     oldest bigint NOT NULL DEFAULT 1,
     oldest_at double precision,  -- the cluster's time, as all here
@@ -262,7 +262,7 @@ BEGIN
         ELSIF s.gen < p_gens[i] THEN
             results := results || 5;
             CONTINUE;
-        ELSIF s.gen <> p_gens[i] OR s.node IS NULL OR s.node <> p_nodes[i] THEN
+        ELSIF s.gen <> p_gens[i] OR s.node <> p_nodes[i] THEN
             results := results || 1;
             CONTINUE;
         ELSIF p_counts[i] > 0 AND p_firsts[i] <> s.top + 1

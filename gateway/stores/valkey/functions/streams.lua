@@ -1,7 +1,7 @@
 -- Streams
 --
 -- `log` has the events, with ids <gen>-<seq>, and a marker <gen>-0 for each claim. An event is 9 bytes (when it
--- was made, a double; whether it is final) and the event itself. `meta`: epoch, gen, node (empty: nobody), top,
+-- was made, a double; whether it is final) and the event itself. `meta`: epoch, gen, node (empty: nobody yet), top,
 -- old (the oldest held), bytes, runs (gen:first of each writer's stretch), turn, snap, and of the record rtop,
 -- rbytes, full. `record` has the final events alone, with ids <seq>-0.
 
@@ -112,16 +112,6 @@ register('claim', function(keys, args)
   return {gen, kept[1], kept[2], stretch(keys[1], keys[2], 0, args[5], tonumber(args[6]))}
 end)
 
--- meta; gen: whether it had it
-register('release', function(keys, args)
-  local kept = redis.call('HMGET', keys[1], 'gen', 'node')
-  if kept[1] ~= args[1] or kept[2] == '' then
-    return 0
-  end
-  redis.call('HSET', keys[1], 'node', '')
-  return 1
-end)
-
 -- Drops what passes a bound; the newest event stays. Returns the oldest held and the bytes held.
 local function trim(log, old, top, held, bounds, rows)
   local cut
@@ -174,7 +164,7 @@ register('commit', function(keys, args)
     return 'fenced'
   elseif tonumber(kept[1]) < gen then
     return 'reverted'
-  elseif tonumber(kept[1]) ~= gen or kept[2] == '' or (args[4] ~= '' and args[4] ~= kept[2]) then
+  elseif tonumber(kept[1]) ~= gen or (args[4] ~= '' and args[4] ~= kept[2]) then
     return 'fenced'
   end
   local top, old, held, runs = tonumber(kept[3]), tonumber(kept[4]), tonumber(kept[5]), kept[6]

@@ -46,19 +46,20 @@ def test_the_newest_stays_however_big_it_is() -> None:
     one = own(size=2 * SIZE)
     assert one.add(entry(1)) == 0
     assert one.add(entry(2, label="x" * 10 * SIZE)) == 1
-    assert [it.seq for it in one.commit(10).entries] == [2]
+    assert [it.seq for it in one.commit().entries] == [2]
 
 
 def test_what_it_commits_names_its_claim() -> None:
-    """And a standing where all that was said goes along."""
+    """And where things stand, if somebody can tell and it is asked for."""
     one = own()
     for seq in (1, 2, 3):
         one.add(entry(seq))
-    part, whole, without = one.commit(2), one.commit(3), one.commit(3, standing=False)
-    assert (part.session_id, part.gen, part.epoch, part.after_hole) == ("s", 1, "e", False)
-    assert (part.snapshot, whole.snapshot, without.snapshot) == (None, b"now", None)
+    whole, without = one.commit(), one.commit(standing=False)
+    assert (whole.session_id, whole.node, whole.gen, whole.epoch) == ("s", "a", 1, "e")
+    assert ([it.seq for it in whole.entries], whole.after_hole) == ([1, 2, 3], False)
+    assert (whole.snapshot, without.snapshot) == (b"now", None)
     one.writer = None
-    assert one.commit(3).snapshot is None
+    assert one.commit().snapshot is None
 
 
 def test_readers_hear_of_each_event_once() -> None:
@@ -103,20 +104,20 @@ def test_nothing_is_left_out_unless_a_hole_is_declared(
             if (stored[-1] if stored else 0) < one.stored:
                 one.fall_back(stored[-1] if stored else 0)
         else:
-            commit_once(one, stored, count, answered=step == "commit")
+            commit_once(one, stored, answered=step == "commit")
         assert one.top == said
         assert one.waiting <= bound or remembers
     while one.waiting:
-        commit_once(one, stored, bound, answered=True)
+        commit_once(one, stored, answered=True)
     assert stored == sorted(set(stored))
     assert one.stored == (stored[-1] if stored else 0) or not said
     if said and one.stored == said:
         assert not one.holed
 
 
-def commit_once(one: Own, stored: list[int], count: int, *, answered: bool) -> None:
+def commit_once(one: Own, stored: list[int], *, answered: bool) -> None:
     """As the store and its caller do it."""
-    commit = one.commit(count)
+    commit = one.commit()
     top = stored[-1] if stored else 0
     if commit.entries:
         first = commit.entries[0].seq

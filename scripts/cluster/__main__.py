@@ -76,7 +76,8 @@ class Cluster:
         self.proxy = None if proxy == "own" else parts.nginx(folder, self.port, (first, second))
         if self.proxy is None and proxy == "nginx":
             raise Missing("nginx is missing; --proxy own does without")
-        self.balancer = None if self.proxy is not None else Balancer(self.port, (first, second))
+        nodes = [("127.0.0.1", port) for port in (first, second)]
+        self.balancer = None if self.proxy is not None else Balancer(lambda: nodes, self.port)
         for part in self:
             stack.callback(part.stop)
 
@@ -171,25 +172,19 @@ async def play(cluster: Cluster, show: Show, sessions: int, *, short: bool) -> l
     over, url = asyncio.Event(), f"ws://127.0.0.1:{cluster.port}/ws/voice"
     ledgers = [Ledger(number + 1, show) for number in range(sessions)]
     opened = [asyncio.Event() for _ in ledgers]
-    if cluster.balancer is not None:
-        await cluster.balancer.start()
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            running = [
-                asyncio.create_task(attend(url, ledger, over, one))
-                for ledger, one in zip(ledgers, opened, strict=True)
-            ]
-            for one in opened:
-                await one.wait()
-            show(f"{sessions} sessions speak")
-            await asyncio.sleep(CALM_S)
-            for step in story(cluster, show, short=short):
-                await step()
-            over.set()
-            failed = await asyncio.gather(*running)
-    finally:
-        if cluster.balancer is not None:
-            await cluster.balancer.aclose()
+    async with cluster.balancer or contextlib.nullcontext(), asyncio.timeout(LIMIT_S):
+        running = [
+            asyncio.create_task(attend(url, ledger, over, one))
+            for ledger, one in zip(ledgers, opened, strict=True)
+        ]
+        for one in opened:
+            await one.wait()
+        show(f"{sessions} sessions speak")
+        await asyncio.sleep(CALM_S)
+        for step in story(cluster, show, short=short):
+            await step()
+        over.set()
+        failed = await asyncio.gather(*running)
     for ledger in ledgers:
         show(ledger.row())
     wrong = [f"session {ledger.number}: {one}" for ledger in ledgers for one in ledger.wrong()]

@@ -11,20 +11,20 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from protocol.client import Client, connect
 from protocol.events import DurableEvent, Summary, Welcome
+from scripts.cluster.balancer import Address
 from tests import postgres, stores
 from tests.chaos.callers import Account, Call, Speaker
 from tests.chaos.history import Said
@@ -38,9 +38,6 @@ AT_LENGTH = os.environ.get("UNDERTONE_TEST_LONG") == "1"
 """Whether there is time for more of the same."""
 KINDS = (VALKEY, POSTGRES, BOTH) if AT_LENGTH else (VALKEY, POSTGRES)
 
-Address = tuple[str, int]
-_OPEN_S = 1.0
-"""Until the balancer takes a node for gone that answers nothing."""
 _schemas = count(1)
 
 
@@ -216,82 +213,6 @@ def cluster(kind: str, nodes: int, *before: str, **settings: str) -> Iterator[Cl
 
 
 # The way there ---------------------------------------------------------------------------------------------
-
-
-class Balancer:
-    """Listens on a free port and passes each connection on to the next node that takes it."""
-
-    def __init__(self, addresses: Callable[[], Sequence[Address]]) -> None:
-        self._addresses = addresses
-        self._next = 0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        """The gateways' address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def ws_url(self) -> str:
-        """The voice endpoint."""
-        return f"ws://127.0.0.1:{self.port}/ws/voice"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            opened = await self._open()
-            if opened is not None:
-                try:
-                    await asyncio.gather(_pass_on(reader, opened[1]), _pass_on(opened[0], writer))
-                finally:
-                    opened[1].transport.abort()
-        finally:
-            writer.transport.abort()
-
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        for _ in range(len(self._addresses())):
-            addresses = self._addresses()
-            self._next += 1
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_OPEN_S):
-                    return await asyncio.open_connection(*addresses[self._next % len(addresses)])
-        return None
-
-
-async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65_536):
-            target.write(data)
-            await target.drain()
-        if target.can_write_eof():
-            target.write_eof()
-        return
-    target.transport.abort()
 
 
 # Who uses them ---------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.cluster.balancer import Balancer
 from tests.chaos.callers import Voice, crowd
 from tests.clocks import SteppingClock
-from tests.e2e.cluster import VALKEY, Balancer, Cluster, Mover, asked, check, cluster
+from tests.e2e.cluster import VALKEY, Cluster, Mover, asked, check, cluster
 from tests.e2e.wire import dial, run, welcomed
 
 STEPS = (3_600, -3_600, 0)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from scripts.cluster.balancer import Balancer
 from tests.chaos.callers import Account, Voice, crowd
 from tests.e2e.cluster import (
     KINDS,
     VALKEY,
-    Balancer,
     Cluster,
     Mover,
     Watcher,

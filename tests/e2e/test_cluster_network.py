@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.events import Service, ServiceStatus
+from scripts.cluster.balancer import Balancer
 from tests.chaos.callers import Account, Voice, crowd
-from tests.e2e.cluster import PLAIN, Balancer, Mover, Watcher, address, check, in_background, scale
+from tests.e2e.cluster import PLAIN, Mover, Watcher, address, check, in_background, scale
 from tests.e2e.conftest import GatewayProcess, start_gateway
 from tests.e2e.wire import run
 from tests.namespaces import Cable, Machine, network

@@ -9,13 +9,13 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from protocol.events import Service, ServiceStatus
+from scripts.cluster.balancer import Balancer
 from tests.chaos.callers import Voice, crowd
 from tests.e2e.cluster import (
     AT_LENGTH,
     BOTH,
     KINDS,
     VALKEY,
-    Balancer,
     Cluster,
     Mover,
     Watcher,

@@ -10,12 +10,12 @@ import pytest
 
 from protocol.client import connect
 from protocol.close import NO_CLOSE_FRAME
+from scripts.cluster.balancer import Balancer
 from tests.chaos.callers import AUDIO, Voice, crowd
 from tests.e2e.cluster import (
     AT_LENGTH,
     BOTH,
     KINDS,
-    Balancer,
     Cluster,
     Mover,
     Watcher,

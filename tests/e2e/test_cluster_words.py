@@ -8,8 +8,9 @@ import numpy as np
 
 from protocol.client import connect
 from protocol.events import DurableEvent, Gap, Summary, Transcript
+from scripts.cluster.balancer import Balancer
 from tests.e2e.audio import LIBRIVOX, pcm, recording
-from tests.e2e.cluster import VALKEY, Balancer, cluster
+from tests.e2e.cluster import VALKEY, cluster
 from tests.e2e.wire import run
 from tests.needs import need_module
 

@@ -75,7 +75,7 @@ class Own:
         return lost
 
     def commit(self, *, standing: bool = True) -> Commit:
-        """What is to be made safe now: all that waits, and where things stand after it, if that is asked for."""
+        """What is to be made safe now: all that waits, and where things stand after it, if asked for."""
         entries = tuple(self._waiting)
         snapshot = self.writer.snapshot() if standing and self.writer is not None else None
         return Commit(self.session_id, self.gen, entries, snapshot, self.epoch, self.node, self.holed)

@@ -116,14 +116,15 @@ class Served:
         assert peer.welcome is not None
         return peer, peer.welcome["session_id"]
 
-    def outcome(self, sends: Sequence[bytes], lives: bool) -> Outcome:
-        """What becomes of a connection over which `sends` go; one that `lives` is closed in the end."""
+    def outcome(self, sends: Sequence[bytes], lives: bool, lingers: bool = False) -> Outcome:
+        """What becomes of a connection over which `sends` go; one that `lives` is closed in the end. One that
+        `lingers` need not end after its close frame."""
         peer, session = self.dial()
         with peer:
             peer.send(*sends)
             if lives:
                 peer.send(text(json.dumps({"type": "ping", "t": _SENTINEL})))
-            code, pongs, said = _listen(peer)
+            code, pongs, said = _listen(peer, lingers)
             heard = self.stats(session)["received_samples"]
             if code is None and lives:
                 peer.send(close(1000))
@@ -137,7 +138,7 @@ class Served:
         return found
 
 
-def _listen(peer: RawPeer) -> tuple[int | None, tuple[bytes, ...], tuple[str, ...]]:
+def _listen(peer: RawPeer, lingers: bool) -> tuple[int | None, tuple[bytes, ...], tuple[str, ...]]:
     """Up to the sentinel's answer, or to the end of the connection: its code, and what was said."""
     peer.socket.settimeout(QUIET_S)
     code: int | None = None
@@ -158,7 +159,7 @@ def _listen(peer: RawPeer) -> tuple[int | None, tuple[bytes, ...], tuple[str, ..
         else:
             code = NO_CLOSE_FRAME if code is None else code
     except TimeoutError:
-        assert code is None, f"closed with {code}, but the connection has not ended"
+        assert code is None or lingers, f"closed with {code}, but the connection has not ended"
     return code, tuple(pongs), tuple(said)
 
 

@@ -180,7 +180,7 @@ class Settings:
         Choice(WorkerKind),
         _CLASSIFY,
         "Where the embedded classifier works: in processes of its own, or in threads of this one; `auto` is "
-        "processes where there is more than one usable CPU core.",
+        "processes where this one has more than one usable CPU core (`UNDERTONE_PROCESSES` share them).",
     )
     classify_workers: int | None = setting(
         None,
@@ -639,9 +639,14 @@ class Settings:
         return ClassifierKind.REMOTE if sidecars else ClassifierKind.ACOUSTIC
 
     @property
+    def cores(self) -> int:
+        """CPU cores for this process, at least one: its share, where several serve side by side."""
+        return max(1, usable_cores() // self.processes)
+
+    @property
     def side_by_side(self) -> int:
         """Batches of a local classifier at the same time, where nothing was measured."""
-        return self.classify_workers or usable_cores()
+        return self.classify_workers or self.cores
 
     @property
     def most_in_a_batch(self) -> int:

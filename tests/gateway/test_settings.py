@@ -61,6 +61,14 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.transcribe_decoders >= 1
 
 
+def test_processes_share_the_cores() -> None:
+    """Side by side they don't start workers for more cores than there are."""
+    alone = Settings().cores
+    several = Settings(processes=2, store="valkey://127.0.0.1")
+    assert (several.cores, several.side_by_side) == (max(1, alone // 2), max(1, alone // 2))
+    assert Settings(processes=256, store="valkey://127.0.0.1").cores == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_can_be_set_either_way(name: str, toml: Path) -> None:
     """Each default, written into the environment or into TOML, is read back as it was."""

@@ -3,13 +3,12 @@
 from gateway.classify.acoustic.embedded import EmbeddedClassifier
 from gateway.classify.acoustic.sizing import Where, Wish
 from gateway.clock import Clock
-from gateway.config.cores import usable_cores
 from gateway.settings import Settings, WorkerKind
 
 
 def configured_acoustic(settings: Settings, clock: Clock) -> EmbeddedClassifier:
     """Not started; what the settings leave open is measured when it is."""
-    return EmbeddedClassifier(wish(settings), clock, cores=usable_cores())
+    return EmbeddedClassifier(wish(settings), clock, cores=settings.cores)
 
 
 def wish(settings: Settings) -> Wish:

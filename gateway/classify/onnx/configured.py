@@ -10,7 +10,6 @@ from gateway.classify.onnx.errors import ModelError
 from gateway.classify.onnx.model import load
 from gateway.classify.onnx.spec import ModelSpec, read_spec
 from gateway.clock import Clock
-from gateway.config.cores import usable_cores
 from gateway.config.options import variable
 from gateway.eventloop import on_event_loop
 from gateway.settings import Problem, Settings, SettingsError
@@ -57,7 +56,7 @@ def _spec(file: str) -> ModelSpec:
 
 def _threads(settings: Settings) -> int:
     """The cores, shared among the workers."""
-    return max(1, usable_cores() // settings.side_by_side)
+    return max(1, settings.cores // settings.side_by_side)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Part of the composition root, which alone makes one; where sessions are in one p
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from gateway.sessions.service import SessionService
 from gateway.sessions.shared import Node
 from gateway.settings import DAY_S, Settings
 from gateway.stores.configured import Shared
+from gateway.stores.hybrid.trail import Trail
 from gateway.tasks.archive import basis_of
 from gateway.tasks.service import TaskService
 from gateway.tasks.sharing import SharedDesk
@@ -27,8 +28,8 @@ from gateway.telemetry.sharing import SharingCounts
 
 log = logging.getLogger(__name__)
 
-_JOIN_AGAIN_S = 2.0
-"""Before a node that started without its store looks for it again."""
+_AGAIN_S = 2.0
+"""Before a node that started without its store, or without the audit trail, looks for it again."""
 _AWAY = Health(HealthStatus.WARNING, "the store is away: what is said is kept on this node only, for now")
 _BACK = Health(HealthStatus.READY, "the store is back")
 
@@ -44,8 +45,9 @@ class Cluster:
     desk: SharedDesk
     """Tasks that other nodes can be asked for, too."""
     teller: Teller
+    counts: SharingCounts
     required: bool
-    """Don't start without the store."""
+    """Don't start without the store and the audit trail."""
 
     @classmethod
     def of(
@@ -87,7 +89,7 @@ class Cluster:
             shared.clock,
             per_session=settings.tasks_per_session,
         )
-        return cls(shared, presence, upkeep, live, desk, teller, settings.store_required)
+        return cls(shared, presence, upkeep, live, desk, teller, counts, settings.store_required)
 
     @property
     def nodes(self) -> int:
@@ -109,30 +111,51 @@ class Cluster:
         Raises:
             StoreUnavailable, StoreUnsuitable: it can't be done.
         """
-        try:
-            await self._join()
-        except StoreUnavailable as error:
-            if self.required:
-                raise
-            log.warning("starting without the store", extra={"reason": str(error)})
+        joined = await self._tried("the store", self.shared.start)
+        trailed = await self._tried("the audit trail", self.shared.start_trail)
+        joined = joined and await self._tried("the store", self.presence.start)
         self.shared.events.start()
-        run("presence", self._stay())
+        run("presence", self._stay(joined))
         run("upkeep", self.upkeep.run())
         if self.shared.trail is not None:
-            run("trail", self.shared.trail.run())
+            run("trail", self._record(self.shared.trail, trailed))
         run("tasks", self.desk.run())
         run("teller", self.teller.run())
 
-    async def _join(self) -> None:
-        await self.shared.start()
-        await self.presence.start()
+    async def _tried(self, what: str, start: Callable[[], Awaitable[None]] | None) -> bool:
+        """Whether it is there, or there is nothing to start."""
+        try:
+            if start is not None:
+                await start()
+        except StoreUnavailable as error:
+            if self.required:
+                raise
+            log.warning("starting without %s", what, extra={"reason": str(error)})
+            return False
+        return True
 
-    async def _stay(self) -> None:
-        while not self.presence.nodes:
-            await asyncio.sleep(_JOIN_AGAIN_S)
+    async def _stay(self, joined: bool) -> None:
+        self.counts.store_away(not joined)
+        while not joined:
+            await asyncio.sleep(_AGAIN_S)
             with contextlib.suppress(StoreUnavailable):
-                await self._join()
+                await self.shared.start()
+                await self.presence.start()
+                joined = True
+        self.counts.store_away(self.shared.events.is_away)
         await self.presence.run()
+
+    async def _record(self, trail: Trail, started: bool) -> None:
+        """Rows wait until the trail is there; sessions don't."""
+        start = self.shared.start_trail
+        trail.note(away=not started)
+        while start is not None and not started:
+            await asyncio.sleep(_AGAIN_S)
+            with contextlib.suppress(StoreUnavailable):
+                await start()
+                started = True
+        trail.note(away=False)
+        await trail.run()
 
     def checks(self) -> dict[str, str]:
         """How the stores are. A node whose store is away is ready: who comes back to it must find it."""

@@ -55,11 +55,13 @@ class Shared:
     streams: StreamStore
     tasks: TaskTickets
     start: Callable[[], Awaitable[None]]
-    """Connect, and check what is there.
+    """Connect to the store, and check whether it will do.
 
     Raises:
         StoreUnavailable, StoreUnsuitable: see `gateway.errors`.
     """
+    start_trail: Callable[[], Awaitable[None]] | None
+    """The same for the audit trail; None where there is none, or it is where the store is."""
     close: Callable[[], Awaitable[None]]
 
 
@@ -174,11 +176,6 @@ def _hybrid(
     sessions.is_writer, sessions.on_missing = events.owns, events.progress
     events.restore, events.recall = sessions.restore, recall
 
-    async def start() -> None:
-        await behind.start()
-        if database is not None:
-            await database.start()
-
     async def close() -> None:
         await behind.close()
         if database is not None:
@@ -195,7 +192,8 @@ def _hybrid(
         sessions=sessions,
         streams=behind.streams,
         tasks=behind.tasks,
-        start=start,
+        start=behind.start,
+        start_trail=database.start if database is not None and beside is not None else None,
         close=close,
     )
     tickets = HybridTicketStore(behind.tickets, MemoryTicketStore())
@@ -227,9 +225,6 @@ class _Database:
         from gateway.stores.postgres.tasks import PostgresTaskTickets
         from gateway.stores.postgres.tickets import PostgresTicketStore
 
-        async def nothing() -> None:
-            """It is connected as the database it is."""
-
         streams = PostgresStreamStore(self._database, clock, bounds=bounds)
         return _Behind(
             sessions=PostgresSessionStore(self._database),
@@ -237,7 +232,7 @@ class _Database:
             streams=streams,
             nodes=PostgresNodeStore(self._database, self._settings.node_lease_s),
             tasks=PostgresTaskTickets(self._database),
-            start=nothing,
+            start=self._database.start,
             close=streams.close,
         )
 

@@ -12,6 +12,7 @@ from gateway.sessions.ports import SessionFilter, SessionStore, TicketStore
 from gateway.sessions.shared import AuditStore, StreamStore
 from gateway.settings import Settings
 from gateway.stores.configured import configured_stores
+from gateway.tasks.tickets import TaskTickets
 from gateway.telemetry.sharing import SharingCounts
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Eraser:
     sessions: SessionStore
     tickets: TicketStore
     streams: StreamStore
+    tasks: TaskTickets
     audit: AuditStore | None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _erased: set[str] = field(default_factory=set)
@@ -84,11 +86,15 @@ class Eraser:
     async def _forget(self, session_id: str) -> None:
         # Before the session, or nobody would know of what is left where the store goes away in between; and
         # after it, when nobody can enter any more.
-        await self.streams.forget(session_id)
+        await self._empty(session_id)
         await self.sessions.delete(session_id)
         await self.tickets.revoke(session_id)
-        await self.streams.forget(session_id)
+        await self._empty(session_id)
         self._erased.add(session_id)
+
+    async def _empty(self, session_id: str) -> None:
+        await self.streams.forget(session_id)
+        await self.tasks.discard(session_id)
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +110,9 @@ async def connected(settings: Settings) -> AsyncIterator[Eraser]:
     assert shared is not None  # callers have looked
     try:
         await shared.start()
-        yield Eraser(stores.sessions, stores.tickets, shared.streams, shared.audit)
+        if shared.start_trail is not None:
+            await shared.start_trail()
+        yield Eraser(stores.sessions, stores.tickets, shared.streams, shared.tasks, shared.audit)
     finally:
         await shared.close()
 

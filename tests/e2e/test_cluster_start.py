@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import stores
+from tests import postgres, stores
 from tests.e2e.cluster import PLAIN, asked, eventually
 from tests.e2e.conftest import ROOT, start_gateway
 from tests.e2e.wire import dial, errors, rest, run, welcomed
@@ -77,3 +77,51 @@ def test_a_store_that_comes_later(tmp_path: Path) -> None:
     finally:
         node.stop()
     assert not [line for line in node.log if "Traceback" in line]
+
+
+def test_an_audit_trail_that_comes_later(tmp_path: Path) -> None:
+    """Where only the audit trail is away, a node that starts joins the others and serves like those that were
+    there when it went: nobody takes its sessions for a lost node's. Once it comes it is given what waited."""
+    behind = postgres.Server()
+    behind.stop()
+    valkey = stores.start(tmp_path)
+    node = start_gateway(
+        **PLAIN,
+        STORE=valkey.url,
+        DATABASE_URL=behind.url(),
+        STORE_REQUIRED="false",
+        AUDIT_RETENTION_DAYS="1",
+    )
+
+    async def facts() -> tuple[int, str, float, float]:
+        answer = await asked(f"{node.url}/readyz")
+        told = (await asked(f"{node.url}/metrics")).text
+        away = value(told, 'undertone_store_away{part="trail"}')
+        return answer.status_code, answer.json()["checks"]["trail"], value(told, "undertone_nodes"), away
+
+    async def joined() -> bool:
+        return await facts() == (200, "away", 1.0, 1.0)
+
+    async def found() -> bool:
+        return await facts() == (200, "ok", 1.0, 0.0)
+
+    async def scenario() -> None:
+        await eventually(joined, 10, "having joined")
+        async with dial(node) as opened:
+            await welcomed(opened)
+        behind.start()
+        await eventually(found, 20, "having found the trail")
+
+    try:
+        run(scenario())
+    finally:
+        node.stop()
+        valkey.stop()
+        behind.close()
+    assert not [line for line in node.log if "Traceback" in line]
+
+
+def value(told: str, name: str) -> float:
+    """Of a metric without further labels."""
+    (found,) = [line.rpartition(" ")[2] for line in told.splitlines() if line.startswith(f"{name} ")]
+    return float(found)

@@ -82,7 +82,7 @@ class Trail:
             await self._store.write([row for _, row in batch])
         except StoreUnavailable as error:
             self._put_back(batch)
-            self._note(True, str(error))
+            self.note(away=True, reason=str(error))
             await self._sleep(_PAUSE_S)
             return False
         except asyncio.CancelledError:
@@ -93,7 +93,7 @@ class Trail:
             log.exception("the audit trail refused rows", extra={"rows": len(batch)})
             self._on_dropped(len(batch))
             return True
-        self._note(False, "")
+        self.note(away=False)
         return True
 
     def _put_back(self, batch: Sequence[tuple[_Key, AuditRow]]) -> None:
@@ -103,12 +103,13 @@ class Trail:
                 self._rows[key] = row
                 self._rows.move_to_end(key, last=False)
 
-    def _note(self, away: bool, reason: str) -> None:
+    def note(self, *, away: bool, reason: str = "") -> None:
+        """Whether the store can be reached, as far as is known."""
         if away is not self.is_away:
             self.is_away = away
             log.warning(
                 "the audit trail is away; rows wait" if away else "the audit trail is back",
-                extra={"reason": reason} if away else {},
+                extra={"reason": reason} if reason else {},
             )
             self.on_away(away)
 

@@ -40,13 +40,14 @@ def test_a_trail_that_is_away_keeps_nobody_from_beginning() -> None:
             tasks=None,
             streams=FakeStreamStore(clock),
             nodes=None,
+            start=None,
         )
         stores = configured._hybrid(
             cast("Any", settings),
             ClusterClock(clock),
             SharingCounts(),
             cast("Any", behind),
-            cast("Any", SimpleNamespace(audit=Away())),
+            cast("Any", SimpleNamespace(audit=Away(), start=None)),
         )
         assert stores.shared is not None
         held = await stores.shared.events.claim("s", 1)

@@ -30,6 +30,17 @@ class Streams:
 
 
 @dataclass
+class Tasks:
+    """Sessions that have tickets of tasks."""
+
+    there: set[str] = field(default_factory=set)
+
+    async def discard(self, session_id: str) -> None:
+        """Forget all of one."""
+        self.there.discard(session_id)
+
+
+@dataclass
 class Trail:
     """Rows of the audit trail; `late` come when it was asked for the first time."""
 
@@ -57,6 +68,7 @@ class Stage:
         self.sessions = MemorySessionStore()
         self.tickets = MemoryTicketStore()
         self.streams = Streams(set())
+        self.tasks = Tasks()
         self.trail = Trail({})
         self.slept: list[float] = []
 
@@ -66,6 +78,7 @@ class Stage:
         await self.sessions.create(one)
         await self.tickets.issue(f"ticket-{one.id}", TicketGrant(one.id, Role.OWNER, 2_000.0))
         self.streams.there.add(one.id)
+        self.tasks.there.add(one.id)
         self.trail.rows[one.id] = one
         return one
 
@@ -76,12 +89,19 @@ class Stage:
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
 
-        return Eraser(self.sessions, self.tickets, self.streams, self.trail, sleep)  # type: ignore[arg-type]
+        return Eraser(
+            self.sessions,
+            self.tickets,
+            self.streams,  # type: ignore[arg-type]
+            self.tasks,  # type: ignore[arg-type]
+            self.trail,  # type: ignore[arg-type]
+            sleep,
+        )
 
     async def left(self) -> set[str]:
         """The ids of which anything is there."""
         kept = {one.id for one in await self.sessions.list(SessionFilter(), 100)}
-        return kept | self.streams.there | set(self.trail.rows)
+        return kept | self.streams.there | self.tasks.there | set(self.trail.rows)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable
+from gateway.errors import BadDocument, StoreUnavailable
 from gateway.sessions.ports import Entry, Recorded, RecordPage, Tail, UnknownSession
 from gateway.sessions.shared import Claim, Commit, Committed, StreamBounds, Superseded
 from protocol.version import Encoding
@@ -41,6 +41,8 @@ class FakeStreamStore:
         self._changed = asyncio.Event()
         self.away = False
         """Nothing can be reached."""
+        self.damaged: set[str] = set()
+        """Streams with which nothing can be done but to forget them."""
         self.unanswered = 0
         """So many writes are done, and their answers get lost."""
         self.calls: list[str] = []
@@ -87,6 +89,7 @@ class FakeStreamStore:
 
     async def claim(self, session_id: str, node_id: str, turn: int = 0, epoch: str | None = None) -> Claim:
         await self._ask("claim")
+        self._look(session_id)
         stream = self._streams.get(session_id)
         if stream is None:
             self._forgotten.pop(session_id, None)
@@ -102,17 +105,21 @@ class FakeStreamStore:
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         await self._ask("commit")
-        done = [self._commit(one) for one in commits]
+        well = [one for one in commits if one.session_id not in self.damaged]
+        done = [self._commit(one) for one in well]
         self._wake()
+        self._look(*(one.session_id for one in commits))
         await self._answer()
         return done
 
     async def tail(self, session_id: str, after: int) -> Tail:
         await self._reach()
+        self._look(session_id)
         return self._tail(self._stream(session_id), after)
 
     async def newer(self, cursors: Mapping[str, int], wait_s: float) -> Mapping[str, Tail | None]:
         await self._reach()
+        self._look(*cursors)
         try:
             async with asyncio.timeout(wait_s):
                 while not (found := self._news(cursors)):
@@ -135,6 +142,7 @@ class FakeStreamStore:
 
     async def forget(self, session_id: str) -> None:
         await self._ask("forget")
+        self.damaged.discard(session_id)
         if self._streams.pop(session_id, None) is not None:
             self._forgotten[session_id] = self._clock.monotonic()
         self._wake()
@@ -146,6 +154,10 @@ class FakeStreamStore:
         self.calls.append(name)
         await self._reach()
         await self.gate.wait()
+
+    def _look(self, *session_ids: str) -> None:
+        if self.damaged.intersection(session_ids):
+            raise BadDocument("by hand")
 
     async def _reach(self) -> None:
         await asyncio.sleep(0)

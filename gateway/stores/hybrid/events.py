@@ -41,6 +41,8 @@ _PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0)
 """Between tries to reach a store that is away; the last one from then on."""
 _PATIENCE_S: Final = 3.0
 """Seconds without an answer after which a store counts as away, however long its driver waits."""
+_MENDED_S: Final = 60.0
+"""A stream that was begun anew and can't be written to within that time again is beyond help."""
 _FAREWELL_S: Final = 5.0
 """How long a node that goes waits for the store to take what is left."""
 _SILENT: Final = StoreUnavailable("it doesn't answer")
@@ -240,13 +242,11 @@ class HybridEventStore:
             await self._news.wait()
             try:
                 await self._commit_some()
-            except StoreUnavailable as error:
+            except Exception as error:
+                # A store that refuses everything helps no more than one that is away.
+                if not isinstance(error, StoreUnavailable):
+                    log.exception("the store can't be written to")
                 self._note_away(error)
-                await self._pause(tries)
-                tries += 1
-            except Exception:
-                # What it was about is tried again; everybody else's goes on.
-                log.exception("a commit failed")
                 await self._pause(tries)
                 tries += 1
             else:
@@ -267,7 +267,7 @@ class HybridEventStore:
         try:
             if self.is_away and not commits:
                 await self._streams.snapshot(_NOBODY)
-            outcomes = await self._streams.commit(commits) if commits else ()
+            outcomes = await self._outcomes(commits)
         except Exception:
             for own in batch:
                 self._again(own)
@@ -277,7 +277,10 @@ class HybridEventStore:
         away: StoreUnavailable | None = None
         for own, commit, outcome in zip(batch, commits, outcomes, strict=True):
             try:
-                await self._take(own, commit, outcome)
+                if isinstance(outcome, Exception):
+                    await self._mend(own, outcome, alone=len(commits) == 1)
+                else:
+                    await self._take(own, commit, outcome)
             except StoreUnavailable as error:
                 self._again(own)
                 away = error
@@ -290,6 +293,63 @@ class HybridEventStore:
         for session_id in tuple(self._to_forget):
             await self._streams.forget(session_id)
             self._to_forget.pop(session_id, None)
+
+    async def _outcomes(self, commits: Sequence[Commit]) -> Sequence[Committed | Exception]:
+        """What became of each, or why it can't be done: where all at once can't, they are tried one by one.
+
+        Raises:
+            Exception: nobody's can be done.
+        """
+        if not commits:
+            return ()
+        try:
+            return await self._streams.commit(commits)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            outcomes: list[Committed | Exception] = [error] if len(commits) == 1 else []
+        if outcomes:
+            return outcomes
+        for commit in commits:
+            try:
+                outcomes += await self._streams.commit([commit])
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                outcomes.append(error)
+        failed = [one for one in outcomes if isinstance(one, Exception)]
+        if len(failed) == len(outcomes):
+            raise failed[0]
+        return outcomes
+
+    async def _mend(self, own: Own, error: Exception, *, alone: bool) -> None:
+        """The store has something that keeps this session's events out: its stream is begun anew with what is
+        held here. Where that is of no use it goes to nobody, and whoever comes back finds out.
+
+        Args:
+            alone: nobody else's could be tried: it may be the store that takes nothing.
+
+        Raises:
+            StoreUnavailable: as it seems.
+        """
+        now = asyncio.get_running_loop().time()
+        if own.mended is None or now - own.mended >= _MENDED_S:
+            own.mended = now
+            log.error(
+                "a stream can't be written to", exc_info=error, extra={"session_id": own.session_id[:8]}
+            )
+            try:
+                if await self.restore(own.session_id):
+                    await self._streams.forget(own.session_id)
+                    await self._begin_again(own)
+                    return
+            except StoreUnavailable:
+                raise
+            except Exception as other:
+                error = other
+        if alone:
+            raise StoreUnavailable("it takes nothing") from error
+        self._lost(own, Loss.REVERTED)
 
     def _next_batch(self) -> Sequence[Own]:
         """Those that go along now, the longest waiting first."""
@@ -402,7 +462,7 @@ class HybridEventStore:
         if own.writer is not None:
             own.writer.lost(loss, unseen=own.committed > own.stored)
 
-    def _note_away(self, error: StoreUnavailable) -> None:
+    def _note_away(self, error: Exception) -> None:
         if self.is_away:
             return
         self.is_away = True

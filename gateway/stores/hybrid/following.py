@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,12 +86,10 @@ class Followers:
                 await self._any.wait()
             cursors = {session_id: one.cursor for session_id, one in self._followed.items()}
             try:
-                news = await self._streams.newer(cursors, WAIT_S)
-            except StoreUnavailable:
-                await self._sleep(_PAUSE_S)
-                continue
-            except Exception:
-                log.exception("asking for news failed")
+                news = await self._news(cursors)
+            except Exception as error:
+                if not isinstance(error, StoreUnavailable):
+                    log.exception("asking for news failed")
                 await self._sleep(_PAUSE_S)
                 continue
             for session_id in cursors:
@@ -104,6 +102,30 @@ class Followers:
                     followed.gone_at = None  # it is there, and quiet
             if news and all(tail is None for tail in news.values()):
                 await self._sleep(WAIT_S)  # those that have not begun don't make anybody wait
+
+    async def _news(self, cursors: Mapping[str, int]) -> Mapping[str, Tail | None]:
+        """Of all at once, or, where that can't be told, of each: one that is damaged is as good as gone."""
+        try:
+            return await self._streams.newer(cursors, WAIT_S)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(cursors) == 1:
+                raise
+        news: dict[str, Tail | None] = {}
+        failed: list[Exception] = []
+        for session_id, cursor in cursors.items():
+            try:
+                news |= await self._streams.newer({session_id: cursor}, 0.0)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                failed.append(error)
+                news[session_id] = None
+        if len(failed) == len(cursors):
+            raise failed[0]
+        await self._sleep(WAIT_S)
+        return news
 
     def _tell(self, session_id: str, followed: _Followed, tail: Tail | None) -> None:
         try:

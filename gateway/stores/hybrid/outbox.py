@@ -32,6 +32,8 @@ class Own:
     """Number of the newest event that readers here may see."""
     restarting: bool = False
     """The store has lost it, and whether it was begun anew is not known yet."""
+    mended: float | None = None
+    """When it was begun anew because it could not be written to; the loop's time."""
     heard_of: bool = True
     """Something of it was committed since that was last asked."""
     _waiting: deque[Entry] = field(default_factory=deque)

@@ -205,9 +205,14 @@ register('commit', function(keys, args)
         if rbytes + size > most then
           full = '1'
         else
-          redis.call('XADD', record, number .. '-0', 'e', string.sub(event, HEAD + 1))
-          renew = renew or rtop == '0'
-          rtop, rbytes = number, rbytes + size
+          local noted = redis.pcall('XADD', record, number .. '-0', 'e', string.sub(event, HEAD + 1))
+          if type(noted) == 'table' and noted.err then  -- it is damaged: what it had is lost
+            redis.call('UNLINK', record)
+            full = '1'
+          else
+            renew = renew or rtop == '0'
+            rtop, rbytes = number, rbytes + size
+          end
         end
       end
     end

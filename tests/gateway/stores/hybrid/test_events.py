@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BadDocument, StoreUnavailable
+from gateway.errors import BadDocument, StoreUnavailable, StoreUnsuitable
 from gateway.sessions.ports import UnknownSession
 from gateway.sessions.shared import Commit, Loss, StreamBounds, Superseded
 from gateway.stores.hybrid.events import AT_ONCE, EVENTS
@@ -131,10 +131,85 @@ class TestCommitting:
             scribe = await node.claim()
             scribe.say(2)
             await rest()
-            assert not node.events.is_away
+            assert node.events.is_away
             streams.commit = right  # type: ignore[method-assign]
             await rest(5.0)
             assert streams.seqs("s") == numbers(scribe.log) == [1, 2]
+
+        with caplog.at_level(logging.CRITICAL + 1):
+            play(scenario)
+
+    def test_a_damaged_stream_harms_nobody_else(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It is begun anew with what is held here; all others are committed as ever."""
+
+        async def scenario(streams: FakeStreamStore, _: VirtualLoop, node: Node) -> None:
+            node.events.restore = _yes
+            broken, *others = [await node.claim(name) for name in ("broken", "one", "two")]
+            for scribe in (broken, *others):
+                scribe.say()
+            await rest()
+            streams.damaged.add("broken")
+            for scribe in (broken, *others):
+                scribe.say(2)
+            await rest()
+            assert not node.events.is_away
+            for scribe in (broken, *others):
+                assert streams.seqs(scribe.log.session_id) == numbers(scribe.log) == [1, 2, 3]
+                assert scribe.told == []
+            assert streams.snapshot_now("broken") == b"3"
+
+        with caplog.at_level(logging.CRITICAL + 1):
+            play(scenario)
+
+    def test_one_that_is_damaged_again_and_again_is_given_up(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Where others are well; alone it could be the store, which is taken for away then."""
+
+        async def scenario(streams: FakeStreamStore, loop: VirtualLoop, node: Node) -> None:
+            node.events.restore = _yes
+            broken, well = await node.claim("broken"), await node.claim("well")
+            forget = streams.forget
+
+            async def in_vain(session_id: str) -> None:
+                await forget(session_id)
+                streams.damaged.add(session_id)
+
+            streams.forget = in_vain  # type: ignore[method-assign]
+            streams.damaged.add("broken")
+            broken.say()
+            await rest()
+            assert (node.events.is_away, broken.told, numbers(broken.log)) == (True, [], [1])
+            well.say()
+            await rest(5.0)
+            assert broken.told == [(Loss.REVERTED, True)]
+            assert (node.events.is_away, streams.seqs("well")) == (False, [1])
+
+        with caplog.at_level(logging.CRITICAL + 1):
+            play(scenario)
+
+    def test_a_store_that_takes_nothing_counts_as_away(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Whatever it says: sessions go on in memory, their streams are left alone, and all is given to it
+        once it takes it."""
+
+        async def scenario(streams: FakeStreamStore, _: VirtualLoop, node: Node) -> None:
+            scribes = [await node.claim(name) for name in ("one", "two")]
+            for scribe in scribes:
+                scribe.say()
+            await rest()
+            right = streams.commit
+
+            async def wrong(commits: object) -> Any:
+                raise StoreUnsuitable("by hand")
+
+            streams.commit = wrong  # type: ignore[method-assign]
+            for scribe in scribes:
+                scribe.say()
+            await rest()
+            assert node.events.is_away
+            assert [numbers(scribe.log) for scribe in scribes] == [[1, 2]] * 2
+            assert "forget" not in streams.calls
+            streams.commit = right  # type: ignore[method-assign]
+            await rest(5.0)
+            assert (node.events.is_away, streams.seqs("one"), streams.seqs("two")) == (False, [1, 2], [1, 2])
 
         with caplog.at_level(logging.CRITICAL + 1):
             play(scenario)
@@ -619,6 +694,30 @@ class TestFarewell:
 
 
 class TestFollowing:
+    def test_a_damaged_stream_keeps_nobody_else_from_news(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Who follows it is told, if it stays so."""
+
+        async def scenario(streams: FakeStreamStore, loop: VirtualLoop, node: Node) -> None:
+            other = Node(streams, loop, "b")
+            other.events.start()
+            scribes = {name: await node.claim(name) for name in ("broken", "well")}
+            for scribe in scribes.values():
+                scribe.say()
+            await rest()
+            _, told = await other.follow("broken")
+            log, _ = await other.follow("well")
+            streams.damaged.add("broken")
+            scribes["well"].say()
+            await rest(1.0)
+            assert numbers(log) == [1, 2]
+            assert None not in told
+            await rest(10.0)
+            assert told[-1] is None
+            await other.events.aclose()
+
+        with caplog.at_level(logging.CRITICAL + 1):
+            play(scenario)
+
     def test_what_is_said_elsewhere_is_read_here(self) -> None:
         """All of it, in order, once, whoever writes; nothing more once that was ended."""
 

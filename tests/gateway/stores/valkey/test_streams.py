@@ -96,6 +96,26 @@ def test_the_log_itself_refuses_an_older_writer() -> None:
     run(scenario())
 
 
+def test_a_damaged_record_is_cut_short() -> None:
+    """The events go on; the record says that it lacks something."""
+
+    async def scenario() -> None:
+        async with connected() as connection:
+            streams = store_on(connection)
+            claim = await streams.claim("s", "a")
+            await streams.commit([Commit("s", claim.gen, [entry(1)])])
+            record = connection.keys.stream("s")[2]
+            await command(connection, b"SET", record, b"nonsense")
+            for seq in (2, 3):
+                commit = Commit("s", claim.gen, [entry(seq)])
+                assert await streams.commit([commit]) == [Committed.DONE]
+            page = await streams.record("s")
+            assert (page.entries, page.truncated) == ([], True)
+            assert (await streams.tail("s", 0)).top == 3
+
+    run(scenario())
+
+
 def test_what_passes_a_bound_leaves_the_memory() -> None:
     """Not only the readers' sight: the log has what is held, and the last writer's mark."""
 

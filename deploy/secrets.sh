@@ -3,7 +3,8 @@
 #
 #   deploy/secrets.sh [DIRECTORY]      (deploy/secrets, where nothing is said)
 #
-#   postgres_password    what PostgreSQL makes its user with, when it starts for the first time
+#   postgres_password    of the gateways' user, whom PostgreSQL makes when it starts for the first time
+#   postgres_admin_password    of PostgreSQL's superuser, as whom nobody connects
 #   valkey_password      for Valkey's healthcheck
 #   valkey.conf          Valkey's settings, the password among them
 #   sidecar.token        what gateways show to the classify nodes
@@ -32,6 +33,7 @@ make() {
 }
 
 random | make postgres_password
+random | make postgres_admin_password
 random | make valkey_password
 random | make sidecar.token
 postgres=$(cat "$directory/postgres_password")
@@ -44,6 +46,7 @@ dir /data
 appendonly yes
 appendfsync everysec
 # Sessions are not a cache. Full is an error, which gateways tell, and never a session that is silently gone.
+# The container may have twice as much and some (deploy/compose.yaml).
 maxmemory 768mb
 maxmemory-policy noeviction
 END

@@ -1,5 +1,7 @@
 """The composition of containers: sound by Docker's own check, and with settings that the gateway takes."""
 
+import asyncio
+import os
 import re
 import stat
 import subprocess
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import Settings
+from tests import postgres
 from tests.deploy.files import COMPOSE, DEPLOY, Document, command_of, load, seconds, settle
 from tests.needs import need_command
 
@@ -66,11 +69,46 @@ def test_its_settings_are_settings(name: str, secrets: Path) -> None:
 def test_the_stores_are_where_the_gateways_look(secrets: Path) -> None:
     """Names, ports, users and passwords of both sides are the same."""
     told = tomllib.loads((secrets / "undertone.toml").read_text(encoding="utf-8"))
-    postgres, valkey = ((secrets / f"{name}_password").read_text() for name in ("postgres", "valkey"))
-    user, database = (SERVICES["postgres"]["environment"][f"POSTGRES_{one}"] for one in ("USER", "DB"))
-    assert told["store"] == f"valkey://:{valkey}@valkey:6379/0"
-    assert told["database_url"] == f"postgresql://{user}:{postgres}@postgres:5432/{database}"
-    assert f"requirepass {valkey}\n" in (secrets / "valkey.conf").read_text()
+    passwords = {name: (secrets / f"{name}_password").read_text() for name in ("postgres", "valkey")}
+    made = (DEPLOY / "postgres" / "user.sh").read_text(encoding="utf-8")
+    user, database = (
+        re.findall(rf"^CREATE {one} (\w+)", made, re.MULTILINE)[0] for one in ("ROLE", "DATABASE")
+    )
+    assert told["store"] == f"valkey://:{passwords['valkey']}@valkey:6379/0"
+    assert told["database_url"] == f"postgresql://{user}:{passwords['postgres']}@postgres:5432/{database}"
+    assert f"requirepass {passwords['valkey']}\n" in (secrets / "valkey.conf").read_text()
+
+
+def test_the_database_has_a_user_who_owns_no_more(secrets: Path, tmp_path: Path) -> None:
+    """PostgreSQL runs the script that its image would; the user makes the tables, and is no superuser."""
+    made = (DEPLOY / "postgres" / "user.sh").read_text(encoding="utf-8")
+    script = tmp_path / "user.sh"
+    script.write_text(made.replace("/run/secrets/", f"{secrets}/"))
+    need_command("psql")
+    server = postgres.Server()
+    try:
+        server.start()
+        environment = {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(server.port)}
+        subprocess.run(["sh", str(script)], env=environment, check=True, capture_output=True)
+        url = server.url("undertone", user="undertone")
+
+        async def looked() -> list[Any]:
+            async with postgres.database("undertone", url) as one:
+                return [
+                    await one.fetchval(f"SELECT {what} FROM pg_roles WHERE rolname = current_user")
+                    for what in ("rolsuper", "rolcreatedb", "rolcreaterole", "rolpassword IS NOT NULL")
+                ]
+
+        assert asyncio.run(looked()) == [False, False, False, True]
+    finally:
+        server.close()
+
+
+def test_valkey_has_room_to_rewrite_its_log(secrets: Path) -> None:
+    """Its container may have all that it keeps twice."""
+    (megabytes,) = re.findall(r"^maxmemory (\d+)mb$", (secrets / "valkey.conf").read_text(), re.MULTILINE)
+    limit = SERVICES["valkey"]["deploy"]["resources"]["limits"]["memory"]
+    assert int(limit.removesuffix("G")) * 1024 >= 2 * int(megabytes) + 256
 
 
 def test_valkeys_settings_are_valid(secrets: Path, tmp_path: Path) -> None:
@@ -119,15 +157,27 @@ def test_a_drain_has_the_time_that_it_takes(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_nobody_has_more_than_it_needs(name: str) -> None:
-    """Limits for all; for what we build or configure no rights and a root that can't be written."""
+    """Limits for all, no rights, and for what we build or configure a root that can't be written.
+
+    A gateway has no limit on CPU, which would make its event loop late.
+    """
     service = SERVICES[name]
-    assert {"cpus", "memory"} == set(service["deploy"]["resources"]["limits"])
+    bounded = {"memory"} if name.startswith("gateway") else {"cpus", "memory"}
+    assert set(service["deploy"]["resources"]["limits"]) == bounded
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
     if name not in ("valkey", "postgres"):
         assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
     published = [str(one) for one in service.get("ports", ())]
     assert not published or name in ("proxy", "caddy")
+
+
+@pytest.mark.parametrize("name", ["proxy", "caddy"])
+def test_what_isnt_encrypted_stays_on_this_machine(name: str) -> None:
+    """Unless somebody says otherwise; with TLS, too."""
+    text = "${UNDERTONE_HTTP_ADDRESS:-127.0.0.1}:${UNDERTONE_HTTP_PORT:-8080}:8080"
+    assert [one for one in SERVICES[name]["ports"] if "8080" in one] == [text]
+    assert load(DEPLOY / "compose.tls.yaml")["services"]["proxy"]["ports"] == ["443:8443"]
 
 
 @pytest.mark.parametrize("name", OTHERS)

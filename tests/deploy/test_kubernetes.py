@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ import yaml
 from gateway.api.views import PREFIX
 from gateway.settings import SettingsError
 from gateway.stores.keyfile import load as load_keys
-from tests.deploy.files import KUBERNETES, Document, command_of, load, load_all, settle
+from tests.deploy.files import DEPLOY, KUBERNETES, Document, command_of, load, load_all, settle
 from tests.needs import need_module
 
 VERSIONS = ("1.30", "1.34")
@@ -94,6 +96,16 @@ def test_its_settings_are_settings(name: str, tmp_path: Path) -> None:
         assert (found.store[:10], found.database_url is None) == ("valkeys://", False)
     if name == GATEWAY:
         assert found.classifier_url == (f"http://{CLASSIFY}:8523",)
+
+
+def test_certificates_are_checked_against_files_that_are_there() -> None:
+    """Where none are named the driver looks in a home directory, which the pods don't have."""
+    (store,) = (one for one in EXAMPLES if "undertone.toml" in one["stringData"])
+    told = tomllib.loads(store["stringData"]["undertone.toml"])
+    options = dict(parse_qsl(urlsplit(told["database_url"]).query))
+    assert options == {"sslmode": "verify-full", "sslrootcert": "/etc/ssl/certs/ca-certificates.crt"}
+    image = (DEPLOY / "container" / "Containerfile").read_text(encoding="utf-8").rpartition("FROM ")[2]
+    assert re.search(r"apt-get install .* ca-certificates", image)
 
 
 def variables(container: Document) -> Iterator[tuple[str, str]]:

@@ -23,3 +23,10 @@ def test_a_process_is_a_command(name: str) -> None:
     assert found is not None
     said = re.sub(r'"\$\{\w+:-(\d+)\}"', r"\1", found[1]).split()
     assert command_of(said) == {"web": "serve", "classify": "classify", "release": "migrate"}[name]
+
+
+def test_what_the_readme_starts_goes_on() -> None:
+    """A process manager ends all of them as soon as one ends, as `release` does at once."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    started = re.findall(r"honcho start (.+?)(?:`| +#|$)", readme, re.MULTILINE)
+    assert [set(one.split()) for one in started] == [set(PROCESSES) - {"release"}]

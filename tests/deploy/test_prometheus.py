@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.stores.hybrid.trail import CAPACITY
-from tests.deploy.files import COMPOSE, DEPLOY, Document, load
+from tests.deploy.files import COMPOSE, DEPLOY, KUBERNETES, Document, load, load_all
 from tests.deploy.promql import problems
 from tests.needs import need_command
 
@@ -16,12 +16,18 @@ RULES: list[Document] = [rule for group in load(FOLDER / "alerts.yaml")["groups"
 
 
 @pytest.mark.parametrize(
-    ("what", "file"), [("config", "prometheus.yaml"), ("rules", "alerts.yaml")], ids=lambda one: str(one)
+    ("what", "file"),
+    [("config", "prometheus.yaml"), ("config", "kubernetes.yaml"), ("rules", "alerts.yaml")],
+    ids=lambda one: str(one),
 )
-def test_promtool_finds_nothing_wrong(what: str, file: str) -> None:
-    """In the configuration and in the rules."""
+def test_promtool_finds_nothing_wrong(what: str, file: str, tmp_path: Path) -> None:
+    """In the configurations and in the rules. Debian's promtool knows no discovery by Kubernetes."""
+    for name in {file, "alerts.yaml"}:
+        text = (FOLDER / name).read_text(encoding="utf-8")
+        text = re.sub(r"kubernetes_sd_configs: .*", 'static_configs: [{targets: ["pod:1"]}]', text)
+        (tmp_path / name).write_text(text)
     command = [need_command("promtool"), "check", what, "--lint-fatal", file]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -55,6 +61,44 @@ def test_every_node_of_the_composition_is_asked() -> None:
     services = load(COMPOSE)["services"]
     ports = {"gateway": 8522, "classify": 8523}
     assert asked == {f"{name}:{ports[name[:-2]]}" for name in services if name.rpartition("-")[0] in ports}
+
+
+@pytest.mark.parametrize(
+    "job", load(FOLDER / "kubernetes.yaml")["scrape_configs"], ids=lambda job: job["job_name"]
+)
+def test_every_pod_of_the_manifests_is_asked(job: Document) -> None:
+    """Of each job its own and no other's, at the port and path of its annotations, under the usual names."""
+    assert job["job_name"] in {one["job_name"] for one in load(FOLDER / "prometheus.yaml")["scrape_configs"]}
+    (found,) = job["kubernetes_sd_configs"]
+    assert found["namespaces"]["names"] == [load(KUBERNETES / "kustomization.yaml")["namespace"]]
+    asked = {}
+    for file in ("gateway.yaml", "classify.yaml", "migrate.yaml"):
+        pod = load_all(KUBERNETES / file)[0]["spec"]["template"]
+        target = relabelled(pod["metadata"], job["relabel_configs"])
+        if target is not None:
+            asked[file] = target
+            (port,) = pod["spec"]["containers"][0]["ports"]
+            assert target["__address__"] == f"10.0.0.1:{port['containerPort']}"
+            assert (target["__metrics_path__"], target["instance"]) == ("/metrics", "pod-1")
+    assert list(asked) == [{"undertone": "gateway.yaml"}.get(job["job_name"], "classify.yaml")]
+
+
+def relabelled(metadata: Document, rules: list[Document]) -> dict[str, str] | None:
+    """The labels that Prometheus gives to a pod, or None where it leaves it out."""
+    pod = "__meta_kubernetes_pod_"
+    labels = {f"{pod}ip": "10.0.0.1", f"{pod}name": "pod-1", f"{pod}phase": "Running"}
+    for kind, key in (("label", "labels"), ("annotation", "annotations")):
+        for name, value in metadata.get(key, {}).items():
+            labels[f"{pod}{kind}_{re.sub(r'[^a-zA-Z0-9_]', '_', name)}"] = value
+    for rule in rules:
+        value = rule.get("separator", ";").join(labels.get(one, "") for one in rule["source_labels"])
+        matches = re.fullmatch(rule.get("regex", "(.*)"), value) is not None
+        match rule.get("action", "replace"):
+            case "replace":
+                labels[rule["target_label"]] = value
+            case "keep" | "drop" as action if matches != (action == "keep"):
+                return None
+    return labels
 
 
 def test_wrong_names_are_noticed(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ from tests.e2e.conftest import GatewayProcess, start_gateway
 from tests.needs import need_command
 
 SESSIONS = "/api/v1/sessions"
+HANDSHAKE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 Runs = Callable[[Sequence[str], Path], AbstractContextManager[str]]
 Before = Callable[[Sequence[Upstream]], AbstractContextManager[str]]
 RUNS: dict[str, Runs] = {"nginx": proxies.nginx, "caddy": proxies.caddy}
@@ -124,6 +130,26 @@ def test_bodies_that_say_no_length_have_a_bound(through: str) -> None:
             body = iter([b" " * size] * 10)
             headers = {"content-type": "application/json"}
             assert http.post(SESSIONS, content=body, headers=headers).status_code in (413, 502)
+            assert http.get("/healthz").status_code == 200
+
+
+@pytest.fixture
+def full() -> Iterator[GatewayProcess]:
+    """A gateway that takes one session, and has it."""
+    running = start_gateway(TRANSCRIBER="none", TRUSTED_PROXIES="127.0.0.1", MAX_SESSIONS="1")
+    with client(running.url) as http:
+        assert http.post(SESSIONS, json={}).status_code == 201
+    yield running
+    running.stop()
+
+
+def test_newcomers_at_full_gateways_shut_none_out(run: Before, full: GatewayProcess) -> None:
+    """Their handshakes are refused with the gateway's own 503; what others ask for is served."""
+    both = [Upstream(port=full.port)] * 2
+    with run(both) as url, client(url) as http:
+        for _ in range(12):
+            refused = http.get("/ws/voice?sample_rate=16000", headers=HANDSHAKE)
+            assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
             assert http.get("/healthz").status_code == 200
 
 

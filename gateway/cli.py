@@ -253,11 +253,14 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from gateway.classify.onnx.configured import check_model
     from gateway.clock import SystemClock
     from gateway.commands.check_config import check_config
+    from gateway.stores.configured import configured_stores
     from gateway.stores.keyfile import configured_keys
+    from gateway.telemetry.sharing import SharingCounts
     from gateway.transcribe.whisper.configured import check_whisper
 
     def also(settings: "Settings") -> None:
         configured_keys(settings, SystemClock())
+        configured_stores(settings, SystemClock(), SharingCounts())  # connects to nothing
         check_model(settings)
         check_whisper(settings)
         if settings.kserve_model_file is not None:

@@ -56,7 +56,7 @@ def settle_in() -> None:
     leaves no core file: its memory is somebody's voice. And it gives way to the gateway's own threads, as to
     everybody else's: where cores are short, its work waits and not the event loop.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(_NICENESS)

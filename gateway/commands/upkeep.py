@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TextIO, TypeVar
 
 from gateway.commands.exits import CommandError, ExitCode
-from gateway.config.stores import MEMORY
+from gateway.config.options import variable
+from gateway.config.stores import MEMORY, POSTGRES
 from gateway.errors import StoreUnavailable, StoreUnsuitable
 from gateway.settings import Settings, SettingsError, explain
 from gateway.stores.upkeep import Eraser, Whom
@@ -39,8 +40,11 @@ def run_migrate(
     arguments: argparse.Namespace, environ: Mapping[str, str], migrate: Migrate, out: TextIO
 ) -> ExitCode:
     """Do it, and say from where to where. Raises CommandError."""
-    settings = loaded(arguments, environ)
+    settings = _of_the_database(arguments, environ)
     if settings.database_url is None:
+        if settings.store != MEMORY:
+            out.write("there is nothing to migrate: no database, and Valkey has no schema\n")
+            return ExitCode.OK
         raise CommandError(
             "there is no database to bring up to date",
             hint="Name it: UNDERTONE_DATABASE_URL=postgresql://undertone@127.0.0.1/undertone",
@@ -125,6 +129,14 @@ def loaded(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Setting
         return Settings.load(environ, arguments.config)
     except SettingsError as error:
         raise CommandError("the settings can't be used:\n" + explain(error.problems)) from None
+
+
+def _of_the_database(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+    """The settings, wherever else they keep sessions: only the database matters here. Raises CommandError."""
+    try:
+        return Settings.load({**environ, variable("store"): POSTGRES}, arguments.config)
+    except SettingsError:  # where there is no database, what was given says whether one is wanted
+        return loaded(arguments, environ)
 
 
 def _run(work: Callable[[], Awaitable[T]]) -> T:

@@ -5,8 +5,9 @@ import argparse
 MIGRATE_ABOUT = """\
 Bring the schema of UNDERTONE_DATABASE_URL up to date, and say from which
 version to which. `serve` does so itself where it may; this is for a release
-that changes the schema first, or as another user of the database. Where
-nothing is missing, nothing is done. Nodes that run go on."""
+that changes the schema first, or as another user of the database. No setting
+but the database's matters; where there is Valkey alone, or nothing is missing,
+nothing is done. Nodes that run go on."""
 
 ERASE_ABOUT = """\
 Delete for good all that is kept of a namespace, or of one of its users: the

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
+_CREDENTIALS = re.compile(r"(:/*|//).*@")
+"""Up to the last `@`, as a password may hold anything that should have been escaped"""
+_PASSWORD = re.compile(r"(?P<name>password[^=&?@/]*=).*", re.IGNORECASE)
+"""As the value of a parameter, with all that follows for the same reason"""
 _MAX_SHOWN = 80
 _CLOSE = 0.75
 """Share of letters in common (`difflib`) from which on one word may be a slip for another"""
@@ -47,7 +50,13 @@ class SettingsError(Exception):
 def whole(value: object) -> str:
     """`value` as one line without credentials or control characters."""
     line = "".join(char if char.isprintable() else "·" for char in str(value))
-    return _CREDENTIALS.sub("//…@", line)
+    found = _PASSWORD.search(line)
+    if found is None:
+        return _CREDENTIALS.sub(r"\1…@", line)
+    end = found.end("name")
+    if "@" in line[end:]:  # that is one within the other, and it isn't known which within which
+        return re.sub(r"(:/*|//).*|password.*", r"\1…", line, count=1, flags=re.IGNORECASE)
+    return _CREDENTIALS.sub(r"\1…@", line[:end]) + HIDDEN
 
 
 def shown(value: object) -> str:

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from gateway.server.guests import Guest
 from gateway.server.handover import HandoverError
 from gateway.server.http import HttpProtocol
 from gateway.server.lifespan import CannotStart
+from gateway.server.signals import ending_signals
 from gateway.server.succession import Succession
 from gateway.server.websocket import WebSocketProtocol
 from gateway.settings import Settings
@@ -125,6 +126,20 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._hurry.set)
         else:
             self.force_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn knows nothing of SIGHUP."""
+        with super().capture_signals():
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = {one: signal.signal(one, self.handle_exit) for one in ending_signals()}
+            try:
+                yield
+            finally:
+                for one, handler in before.items():
+                    signal.signal(one, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -235,7 +250,7 @@ def run(
     # A classifier's thread hands the interpreter back after this long, and sockets don't wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn raises the signals again once all is closed; by then they have been obeyed.
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in ending_signals():
         signal.signal(one, lambda *_: None)
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
@@ -269,7 +284,7 @@ def _is_busy(connection: object) -> bool:
 def _leave_no_thread_behind(grace_s: float) -> None:
     """Wait for worker threads; one that never comes back must not keep the process from ending, and a signal
     ends the waiting."""
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in ending_signals():
         signal.signal(one, lambda *_: os._exit(1))
     deadline = time.monotonic() + grace_s
     for thread in threading.enumerate():

@@ -22,6 +22,7 @@ from typing import Final
 from gateway.server.listening import BACKLOG, bound
 from gateway.server.member import Member
 from gateway.server.restarts import Restarts
+from gateway.server.signals import ending_signals
 from gateway.spawn import findable
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ LATE_S: Final = 10.0
 """Seconds past its grace that a process may take to be gone."""
 IMPATIENT_S: Final = 2.0
 """The same after the third signal."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class Supervisor:
         """None was started so far."""
         self._complete = False
         """All of them have served."""
+        self._ending = ending_signals()
         self._signals = 0
         self._status = 0
         self._patience: float | None = None
@@ -163,7 +164,9 @@ class Supervisor:
     def _hear(self, place: _Place) -> None:
         """A process serves, or has closed its side."""
         self._hang_up(place)
-        if place.serves and not self._complete and not self._signals:
+        if place.serves and self._patience is not None and place.process is not None:
+            place.process.terminate()  # it may have been told before it listened to that
+        elif place.serves and not self._complete:
             for other in self._places:
                 if other.process is None:
                     self._start(other)
@@ -193,8 +196,9 @@ class Supervisor:
 
     def _ended(self, place: _Place, status: int) -> None:
         code = status if status > 0 else int(status < 0)
-        if self._signals or self._patience is not None:
-            self._status = self._status or code
+        if self._patience is not None:
+            if place.serves or status == -signal.SIGKILL:  # one that was still starting had nothing to finish
+                self._status = self._status or code
         elif not self._complete:
             # It has said why.
             self._status = code or 1
@@ -226,7 +230,7 @@ class Supervisor:
     def _obey(self) -> None:
         """Signals have come."""
         for number in self._wakeup.recv(4_096):
-            if number in _SIGNALS:
+            if number in self._ending:
                 self._signals += 1
                 self._stop(signal.Signals(number))
 
@@ -235,7 +239,10 @@ class Supervisor:
         for place in self._places:
             place.due = None
             if place.process is not None:
-                place.process.send_signal(number)
+                # Python writes a traceback of a SIGINT until the program sees to it. And a terminal that
+                # closes is not theirs.
+                told = number if place.serves and number is signal.SIGINT else signal.SIGTERM
+                place.process.send_signal(told)
         late = IMPATIENT_S if self._signals > 2 else self._grace_s + LATE_S
         deadline = time.monotonic() + late
         self._patience = deadline if self._patience is None else min(self._patience, deadline)
@@ -261,7 +268,7 @@ class Supervisor:
         self._waker.setblocking(False)
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        handlers = {one: signal.signal(one, lambda *_: None) for one in (*_SIGNALS, signal.SIGCHLD)}
+        handlers = {one: signal.signal(one, lambda *_: None) for one in (*self._ending, signal.SIGCHLD)}
         try:
             yield
         finally:

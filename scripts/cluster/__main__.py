@@ -191,15 +191,29 @@ async def play(cluster: Cluster, show: Show, sessions: int, *, short: bool) -> l
     return [*filter(None, failed), *wrong]
 
 
-def main() -> int:
-    """Start, play, clean up."""
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start, play, clean up. Ctrl-C ends it, and a second one the waiting for parts."""
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.cluster", description=__doc__.partition("\n")[0])
     parser.add_argument("--short", action="store_true", help="a part of the story, in half a minute")
     parser.add_argument(
-        "--sessions", type=int, default=4, metavar="N", help="sessions that speak (default 4)"
+        "--sessions", type=_at_least_one, default=4, metavar="N", help="sessions that speak (default 4)"
     )
     parser.add_argument("--proxy", choices=("nginx", "own"), help="default: nginx where it is installed")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     show = Show()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="undertone-cluster-")))
@@ -213,8 +227,6 @@ def main() -> int:
             return 2
         except TimeoutError:
             wrong = [f"it was not done within {LIMIT_S:.0f} s"]
-        except KeyboardInterrupt:
-            return 130
     for one in wrong:
         print(f"WRONG  {one}")
     print("nothing was lost silently, nothing came twice" if not wrong else f"{len(wrong)} things are wrong")

@@ -100,7 +100,7 @@ class Part:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """In good order; what doesn't end in time is killed."""
+        """In good order; what doesn't end in time is killed, and so it is by Ctrl-C meanwhile."""
         self._end(self._politely)
 
     def _end(self, how: signal.Signals) -> None:
@@ -113,6 +113,9 @@ class Part:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        except KeyboardInterrupt:
+            process.kill()
+            raise
 
 
 def store(folder: Path, port: int) -> Part:

@@ -120,8 +120,12 @@ def test_everybody_is_told_and_nothing_is_lost(launch: Callable[..., GatewayProc
     assert not [line for line in running.log if "Traceback" in line]
 
 
-def test_all_audio_taken_in_is_accounted_for(launch: Callable[..., GatewayProcess]) -> None:
-    """The events reach exactly to the sample from which the client would go on, in a shortened window."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_all_audio_taken_in_is_accounted_for(
+    launch: Callable[..., GatewayProcess], number: signal.Signals
+) -> None:
+    """The events reach exactly to the sample from which the client would go on, in a shortened window;
+    also where a terminal closes."""
     running = launch(TRANSCRIBER="none")
 
     async def main() -> None:
@@ -130,7 +134,7 @@ def test_all_audio_taken_in_is_accounted_for(launch: Callable[..., GatewayProces
             await socket.send(voice(1.3) + b"\0")  # and half a sample, which counts for nothing
             await say(socket, "ping", t=1)
             heard = await until(socket, Pong)
-            running.process.send_signal(signal.SIGTERM)
+            running.process.send_signal(number)
             more, code = await rest(socket)
             assert code == 1012
             assert covered([*heard, *more]) == 20_800

@@ -64,7 +64,8 @@ def test_a_node_may_wait_for_its_store(launch: Callable[..., GatewayProcess]) ->
 
 def test_migrating_says_from_where_to_where(stores: dict[str, str]) -> None:
     """The first time the schema is made, the second time nothing is left to do."""
-    first = undertone("migrate", UNDERTONE_DATABASE_SCHEMA="once", **stores)
+    database = {"UNDERTONE_DATABASE_URL": stores["UNDERTONE_DATABASE_URL"]}
+    first = undertone("migrate", UNDERTONE_DATABASE_SCHEMA="once", **database)
     assert (first.returncode, first.stderr) == (0, "")
     assert re.fullmatch(r"the schema once was made: version \d+\n", first.stdout)
     again = undertone("migrate", UNDERTONE_DATABASE_SCHEMA="once", **stores)
@@ -77,6 +78,8 @@ def test_migrating_needs_a_database() -> None:
     none = undertone("migrate")
     assert none.returncode == 2
     assert none.stderr.startswith("undertone: there is no database to bring up to date\n")
+    valkey_alone = undertone("migrate", UNDERTONE_STORE="valkey://127.0.0.1")
+    assert (valkey_alone.returncode, valkey_alone.stderr) == (0, "")
     url = f"postgresql://undertone@127.0.0.1:{free_port()}/postgres"
     away = undertone("migrate", UNDERTONE_STORE="postgres", UNDERTONE_DATABASE_URL=url)
     assert away.returncode == 3
@@ -92,6 +95,9 @@ def test_stores_can_be_tried(stores: dict[str, str]) -> None:
     away = undertone("check-config", "--connect", UNDERTONE_STORE=f"valkey://127.0.0.1:{free_port()}")
     assert away.returncode == 3
     assert "can't be reached" in away.stderr
+    missing = undertone("check-config", "--connect", UNDERTONE_STORE="valkeys://127.0.0.1?ca_file=/none")
+    assert missing.returncode == 2
+    assert "ca_file" in missing.stderr
 
 
 def test_erasing_leaves_nothing_of_a_user(

@@ -331,6 +331,23 @@ def test_check_config_looks_at_the_keys_too(
     assert f"UNDERTONE_NAMESPACES_FILE={path}\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "store", ["valkey://a?bogus=1", "valkey://a/abc", "valkey+sentinel://a", "valkey://:s3cr3t/p@ss@a"]
+)
+def test_check_config_looks_at_the_store_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: str
+) -> None:
+    """As far as it can be seen without asking it."""
+    for name in [name for name in os.environ if name.startswith("UNDERTONE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UNDERTONE_STORE", store)
+    assert cli.main(["check-config"]) == ExitCode.USAGE
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("UNDERTONE_STORE = valkey")
+    assert "s3cr3t" not in printed.err
+
+
 def test_errors_are_told_in_lines() -> None:
     """An error is its message and, below it, what to do."""
     assert CommandError("a\nb", hint="c").lines() == ["undertone: a", "b", "  c"]

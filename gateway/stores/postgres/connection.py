@@ -12,10 +12,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
 from gateway.errors import StoreUnavailable, StoreUnsuitable
+from gateway.stores.pem import check_pem
 from gateway.stores.postgres.failures import AGAIN, DRIVER_ERRORS, demoted, translated
 from gateway.stores.postgres.migrate import migrate_on
 
@@ -110,7 +112,7 @@ class Database:
             StoreUnavailable: it can't be reached, or takes no writes.
             StoreUnsuitable: its version, its encoding, the user's rights, or its schema.
         """
-        with _edge():
+        with self._connecting():
             pool = asyncpg.create_pool(
                 self._url,
                 min_size=1,
@@ -118,12 +120,7 @@ class Database:
                 reset=_leave_as_it_is,
                 **self._options(),
             )
-            try:
-                await pool
-            except DRIVER_ERRORS:
-                raise
-            except ValueError:  # the URL can't be read; what the error says may quote a password
-                raise StoreUnsuitable("the URL of PostgreSQL can't be used") from None
+            await pool
         self._pool = pool
         try:
             await self.run(self._prepare)
@@ -180,8 +177,17 @@ class Database:
 
     async def alone(self) -> Any:
         """A connection of the driver's own beside the pool, whose end is the caller's business."""
-        with _edge():
+        with self._connecting():
             return await asyncpg.connect(self._url, **self._options())
+
+    @contextlib.contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Nothing of the driver's gets past, and what is wrong with the URL is told as that."""
+        _check_files(self._url)
+        try:
+            yield
+        except (*DRIVER_ERRORS, ValueError) as error:
+            raise translated(error, connecting=True) from None
 
     def _options(self) -> dict[str, Any]:
         settings = {"application_name": "undertone"}
@@ -241,6 +247,19 @@ async def migrate(url: str, *, schema: str = "undertone") -> None:
 
 async def _leave_as_it_is(_: object) -> None:
     """Nothing that lasts is ever set on a pooled connection, so nothing has to be reset by a round trip."""
+
+
+def _check_files(url: str) -> None:
+    with contextlib.suppress(ValueError):  # the driver will say that it can't read it
+        given = {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
+        if given.get("sslmode", "").replace("_", "-") in ("require", "verify-ca", "verify-full"):
+            check_pem(
+                "the URL of PostgreSQL",
+                ("sslrootcert", given.get("sslrootcert")),
+                ("sslcert", given.get("sslcert")),
+                ("sslkey", given.get("sslkey")),
+                given.get("sslpassword", ""),
+            )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What the driver raises, in the gateway's terms and words: its own may quote values."""
 
+import re
 import ssl
 
 import asyncpg  # type: ignore[import-untyped]
@@ -32,18 +33,32 @@ _LASTING = {
     "3F": "there is no such schema",
     "42": "the schema is not this gateway's, or the user lacks rights to it",
 }
+_OPTIONS = {
+    "22023": "the URL has an option with a value that the server doesn't take",
+    "42704": "the URL has an option that neither driver nor server knows",
+    "55P02": "the URL has an option that only the server itself may set",
+}
+"""While connecting; the driver passes what it doesn't know on to the server."""
+_TELLABLE = re.compile(r"root certificate file|`ssl|could not match \d+ port|direct TLS requires")
+"""What the driver says of a URL without quoting what may be a password."""
 
 
-def translated(error: BaseException) -> StoreUnavailable | StoreUnsuitable:
-    """What to raise in the place of one of `DRIVER_ERRORS`."""
+def translated(error: BaseException, *, connecting: bool = False) -> StoreUnavailable | StoreUnsuitable:
+    """What to raise in the place of one of `DRIVER_ERRORS`, or of a ValueError while `connecting`."""
     if isinstance(error, asyncpg.PostgresError):
+        if connecting and error.sqlstate in _OPTIONS:
+            return StoreUnsuitable(f"PostgreSQL: {_OPTIONS[error.sqlstate]} ({error.sqlstate})")
         return _refused(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return StoreUnsuitable("PostgreSQL's certificate can't be verified")
     if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
         return StoreUnsuitable("PostgreSQL doesn't speak TLS, and the URL asks for it")
-    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
-        return StoreUnsuitable("the URL of PostgreSQL can't be used")
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError) or (
+        connecting and isinstance(error, ValueError)
+    ):
+        said = str(error).partition("\n")[0]
+        why = f": {said}" if _TELLABLE.match(said) else ""
+        return StoreUnsuitable(f"the URL of PostgreSQL can't be used{why}")
     if isinstance(error, ValueError):
         return StoreUnsuitable("PostgreSQL can't hold such a value")
     if isinstance(error, TimeoutError):

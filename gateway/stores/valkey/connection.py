@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from gateway.errors import StoreUnavailable, UndertoneError
+from gateway.errors import StoreUnavailable, StoreUnsuitable, UndertoneError
+from gateway.stores.pem import check_pem
 from gateway.stores.valkey import library, suitability
 from gateway.stores.valkey.errors import code, translated
 from gateway.stores.valkey.keys import Keys
@@ -59,9 +61,21 @@ class ValkeyConnection:
             StoreUnavailable: they can't be reached, or are not ready.
             StoreUnsuitable: they will not do.
         """
-        await self._look()
-        for address in self._topology.masters():
-            (info,) = await self._pool(address).exchange([(b"INFO",)])
+        target = self._target
+        check_pem(
+            "the store's URL",
+            ("ca_file", target.ca_file),
+            ("cert_file", target.cert_file),
+            ("key_file", target.key_file),
+        )
+        try:
+            await self._look()
+            infos = [(one, await self._pool(one).exchange([(b"INFO",)])) for one in self._topology.masters()]
+        except StoreUnavailable:
+            if not target.tls:
+                await self._look_for_tls()
+            raise
+        for address, (info,) in infos:
             where = _name(address)
             if not isinstance(info, Exception):
                 suitability.check(suitability.parse_info(info), where, self._target.kind)
@@ -206,6 +220,20 @@ class ValkeyConnection:
                 for pools in (self._pools, self._waiting):
                     if gone in pools:
                         await pools.pop(gone).close()
+
+    async def _look_for_tls(self) -> None:
+        """Raises StoreUnsuitable where a server that doesn't answer waits for TLS."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
+        for host, port in self._target.addresses:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(self._target.timeout_s):
+                    _, writer = await asyncio.open_connection(host, port, ssl=context)
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                where = _name((host, port))
+                raise StoreUnsuitable(f"the store at {where} speaks TLS: its URL must begin with valkeys")
 
     def _known(self) -> set[Address]:
         with contextlib.suppress(StoreUnavailable):

@@ -22,6 +22,10 @@ def parse_info(reply: bytes) -> Mapping[str, str]:
 
 def check(info: Mapping[str, str], where: str, kind: Kind) -> None:
     """Raises StoreUnsuitable where sessions can't be kept there; logs what is risky."""
+    if "sentinel" in (info.get("redis_mode"), info.get("server_mode")):
+        raise StoreUnsuitable(
+            f"{where} is a sentinel: the store's URL must begin with valkey+sentinel:// and name the service"
+        )
     version = info.get("valkey_version") or info.get("redis_version", "")
     numbers = tuple(int(one) for one in re.findall(r"\d+", version)[:2])
     if numbers < MIN_VERSION:

@@ -86,8 +86,12 @@ def parse(url: str) -> Target:
         raise ValueError("the store's URL must begin with valkey://, valkeys://, redis:// or rediss://")
     if parts.fragment:
         raise ValueError("the store's URL has a #; in a password it is written %23")
+    if "@" in parts.path:
+        raise ValueError("the store's URL has a / before its last @; in a password it is written %2F")
     kind = Kind(scheme["kind"] or "single")
     login, _, hosts = parts.netloc.rpartition("@")
+    if "@" in parts.query and not login and not _HOST.fullmatch(hosts):
+        raise ValueError("the store's URL has a ? before its last @; in a password it is written %3F")
     user, _, password = login.partition(":")
     given: dict[str, Any] = {
         "kind": kind,

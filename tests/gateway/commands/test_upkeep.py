@@ -158,11 +158,48 @@ def test_there_is_nothing_to_try_in_memory() -> None:
     assert "no store" in out.getvalue()
 
 
-def test_migrating_needs_to_know_where() -> None:
+async def untouched(_: Settings) -> tuple[int, int]:
+    """Nothing is to be migrated."""
+    raise AssertionError
+
+
+@pytest.mark.parametrize("store", [{}, {"UNDERTONE_STORE": "memory"}, STORE, {"UNDERTONE_PROCESSES": "2"}])
+def test_migrating_needs_the_database_only(store: dict[str, str]) -> None:
+    """Wherever a node keeps its sessions, and whether it could start so."""
+    seen: list[Settings] = []
+
+    async def migrate(settings: Settings) -> tuple[int, int]:
+        seen.append(settings)
+        return 3, 3
+
+    environ = {
+        "UNDERTONE_DATABASE_URL": DATABASE["UNDERTONE_DATABASE_URL"],
+        "UNDERTONE_DATABASE_SCHEMA": "other",
+        **store,
+    }
+    assert run_migrate(parse(["migrate"]), environ, migrate, io.StringIO()) is ExitCode.OK
+    assert [(one.database_url, one.database_schema) for one in seen] == [
+        (DATABASE["UNDERTONE_DATABASE_URL"], "other")
+    ]
+
+
+def test_valkey_alone_needs_no_migrating() -> None:
+    """That is said, and nothing is wrong with it."""
+    out = io.StringIO()
+    assert run_migrate(argparse.Namespace(config=None), STORE, untouched, out) is ExitCode.OK
+    assert "nothing to migrate" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, "no database"),
+        ({"UNDERTONE_STORE": "memory"}, "no database"),
+        ({"UNDERTONE_STORE": "postgres"}, "without UNDERTONE_DATABASE_URL"),
+        ({"UNDERTONE_DATABASE_URL": "postgresql://"}, "names no host"),
+    ],
+)
+def test_migrating_needs_to_know_where(environ: dict[str, str], told: str) -> None:
     """Without a database there is nothing to do."""
-
-    async def migrate(_: Settings) -> tuple[int, int]:
-        raise AssertionError
-
-    with pytest.raises(CommandError, match="no database"):
-        run_migrate(argparse.Namespace(config=None), STORE, migrate, io.StringIO())
+    with pytest.raises(CommandError, match=told):
+        run_migrate(argparse.Namespace(config=None), environ, untouched, io.StringIO())

@@ -62,3 +62,12 @@ def test_no_matrix_product_has_threads_of_its_own() -> None:
     """Whatever the environment says: OpenBLAS's pool hangs for ever when a decoder is forked beside it."""
     code = "import os, gateway; print(os.environ['OPENBLAS_NUM_THREADS'])"
     assert in_a_process_of_its_own(code, OPENBLAS_NUM_THREADS="4").stdout == "1\n"
+
+
+def test_a_terminal_that_closes_ends_it_unless_nohup_was_said() -> None:
+    """SIGHUP begins the drain, where it isn't ignored from the beginning."""
+    code = "import signal; from gateway.server.signals import ending_signals as ending\n"
+    asked = "print(signal.SIGHUP in ending())"
+    assert in_a_process_of_its_own(code + asked).stdout == "True\n"
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    assert in_a_process_of_its_own(code + ignored + asked).stdout == "False\n"

@@ -216,6 +216,43 @@ def test_a_third_signal_waits_for_nobody(supervise: Callable[[int, str], Group])
     group.until("killing it", 2)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_start_that_is_broken_off(supervise: Callable[[int, str], Group], number: signal.Signals) -> None:
+    """Those that don't serve yet have nothing to finish: they are gone, without a word and a bad status."""
+    group = supervise(2, "told('begins'); import time; time.sleep(60)")
+    group.until("begins")
+    group.process.send_signal(number)
+    assert group.ended() == 0
+    assert not [line for line in group.lines if "begins" not in line]
+
+
+def test_who_serves_too_late_is_told_again(supervise: Callable[[int, str], Group]) -> None:
+    """A signal in the middle of a start may be heard by nobody."""
+    body = f"""
+    import signal, time
+    signal.signal(signal.SIGTERM, lambda *_: told("is deaf"))
+    told("begins")
+    signal.pause()
+    {textwrap.indent(textwrap.dedent(SERVING), "    ").strip()}
+    """
+    group = supervise(2, body)
+    group.until("begins")
+    group.process.terminate()
+    group.until("is deaf")
+    group.until("hears SIGTERM")
+    assert group.ended() == 0
+    assert len([line for line in group.lines if "begins" in line]) == 1
+
+
+def test_a_terminal_that_closes_ends_all_in_order(supervise: Callable[[int, str], Group]) -> None:
+    """It is gone for the supervisor, who tells the others in its own words."""
+    group = supervise(2, SERVING)
+    group.until("^ready")
+    group.process.send_signal(signal.SIGHUP)
+    assert group.ended() == 0
+    assert len(group.until("hears SIGTERM", 2)) == 2
+
+
 def test_nobody_outlives_a_killed_supervisor(supervise: Callable[[int, str], Group]) -> None:
     """The kernel tells them."""
     group = supervise(2, SERVING)

@@ -61,11 +61,25 @@ async def refused(url: str, **options: object) -> str:
         (f"postgresql://u:{SECRET}/@[::1/x", "StoreUnsuitable: the URL"),
         (f"mysql://u:{SECRET}@127.0.0.1/x", "StoreUnsuitable: the URL"),
         (f"postgresql://u:{SECRET}@127.0.0.1/x?sslmode=perhaps", "StoreUnsuitable: the URL"),
+        (f"postgresql://u:{SECRET}@127.0.0.1/x?sslmode=perhaps", "`sslmode` parameter must be one of"),
+        (f"postgresql://u:{SECRET}@127.0.0.1/x?sslmode=require&sslrootcert=/none", "sslrootcert in the URL"),
+        (f"postgresql://u:{SECRET}@127.0.0.1/x?sslmode=require&sslrootcert=/etc/passwd", "no certificate"),
     ],
 )
 def test_what_can_t_be_reached_or_read_is_told_without_secrets(url: str, expected: str) -> None:
     """In a message, in a repr, in the chain of errors."""
     assert expected in run(refused(url))
+
+
+def test_one_that_is_alone_tells_the_same() -> None:
+    """As `migrate` does before all else."""
+
+    async def scenario() -> None:
+        for url in (f"postgresql://u:{SECRET}@127.0.0.1:port/x", f"postgresql://u:{SECRET}@127.0.0.1/x?x"):
+            with pytest.raises(StoreUnsuitable, match=r"the URL of PostgreSQL can't be used$"):
+                await Database(url).alone()
+
+    run(scenario())
 
 
 def test_what_a_server_refuses_is_told_without_secrets(own: Server) -> None:
@@ -89,6 +103,10 @@ def test_what_a_server_refuses_is_told_without_secrets(own: Server) -> None:
             f"postgresql://postgres:{SECRET}@{where}?sslmode=verify-ca&sslrootcert={certifi_where()}": (
                 "StoreUnsuitable: .*certificate"
             ),
+            f"postgresql://postgres:{SECRET}@{where}?bogus=1": "StoreUnsuitable: .*option.*42704",
+            f"postgresql://postgres:{SECRET}@{where}?connect_timeout=abc": "StoreUnsuitable: .*option.*42704",
+            f"postgresql://postgres:{SECRET}@{where}?work_mem=abc": "StoreUnsuitable: .*value.*22023",
+            f"postgresql://postgres:{SECRET}@{where}?max_connections=2": "StoreUnsuitable: .*itself.*55P02",
             f"postgresql://narrow:{SECRET}@{where}": "StoreUnavailable: .*53300",
             own.url("latin"): "StoreUnsuitable: .*UTF8",
         }

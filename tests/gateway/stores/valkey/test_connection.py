@@ -47,6 +47,8 @@ class TestSuitability:
             ({"redis_version": "6.2.7"}, "has version 6.2.7"),
             ({"redis_version": ""}, "version unknown"),
             ({"role": "slave"}, "read-only replica"),
+            ({"role": "", "redis_mode": "sentinel"}, "valkey\\+sentinel"),
+            ({"role": "", "server_mode": "sentinel"}, "valkey\\+sentinel"),
             ({"cluster_enabled": "1"}, "valkey\\+cluster"),
             ({"maxmemory": "100", "maxmemory_policy": "allkeys-lru"}, "allkeys-lru"),
         ],
@@ -286,10 +288,31 @@ class TestTls:
                 ):
                     with pytest.raises(StoreUnsuitable, match="certificate"):
                         await works(url)
-                with pytest.raises(StoreUnavailable):
+                with pytest.raises(StoreUnsuitable, match="valkeys"):
                     await works(f"valkey://{at}")
 
             run(scenario())
+
+    @pytest.mark.parametrize(
+        ("query", "why"),
+        [
+            ("ca_file={}/none.pem", "ca_file in .* can't be read: No such file"),
+            ("ca_file={}", "ca_file in .* can't be read: Is a directory"),
+            ("ca_file={}/garbage", "ca_file in .* no certificate"),
+            ("cert_file={0}/garbage&key_file={0}/key.pem", "cert_file and key_file"),
+            ("cert_file={0}/cert.pem&key_file={0}/none", "key_file in .* can't be read"),
+        ],
+    )
+    def test_files_that_can_t_be_used(self, tmp_path: Path, query: str, why: str) -> None:
+        """That is told before anybody is connected to, and no server is blamed."""
+        _certificate(tmp_path)
+        (tmp_path / "garbage").write_text("no certificate")
+
+        async def scenario() -> None:
+            with pytest.raises(StoreUnsuitable, match=why):
+                await works(f"valkeys://localhost:{free_port()}?{query.format(tmp_path)}")
+
+        run(scenario())
 
 
 def _certificate(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """What can go wrong with a session, in the gateway's own terms; its edges translate it for their peers."""
 
+from typing import Final
+
 from gateway.sessions.model import Status
 
 
@@ -86,6 +88,10 @@ class StoreUnsuitable(UndertoneError):
     """The store can't be used as it is: somebody has to change it, or the settings."""
 
     code = "store_unsuitable"
+
+
+STORE_ERRORS: Final = (StoreUnavailable, StoreUnsuitable)
+"""What a store may raise once it was found to do: whoever must wait for it waits for either."""
 
 
 class BadDocument(UndertoneError):

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.api import auth
 from gateway.api.context import Gateway
-from gateway.errors import StoreUnavailable
+from gateway.errors import STORE_ERRORS, BadDocument
 from gateway.live.log import EventLog, Evicted
 from gateway.live.reader import Reader
 from gateway.live.session import LiveSession
@@ -93,7 +93,7 @@ class EventRoutes:
             if live is not None:
                 live.audience.leave(reader)
                 self._gateway.live.left(live)
-                with contextlib.suppress(StoreUnavailable):
+                with contextlib.suppress(*STORE_ERRORS, BadDocument):
                     await self._gateway.service.unobserve(session.id)
             # Who leaves early is cancelled, and the traceback of that keeps this frame until it is collected.
             del live

@@ -14,12 +14,12 @@ import orjson
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gateway.api.attach import error_of
 from gateway.api.context import Gateway
 from gateway.api.conversation import FAREWELL_S
 from gateway.api.legacy_door import LegacyDoor
-from gateway.api.problems import Problem, foreign_page
+from gateway.api.problems import Problem, error_of, foreign_page
 from gateway.api.writer import close, send
+from gateway.errors import STORE_ERRORS, BadDocument
 from gateway.fastlane import FastLane, fast_lane
 from gateway.live.log import Evicted
 from gateway.live.reader import Reader
@@ -115,7 +115,8 @@ class LegacyAudio:
         was_owner = seat.live.audience.leave(seat.reader)
         log.info("left", extra={"session_id": seat.session.id, "role": Role.OWNER.value})
         if was_owner and not seat.live.ending:
-            await self._gateway.service.lose(seat.session.id, seat.session.attaches)
+            with contextlib.suppress(*STORE_ERRORS, BadDocument):  # the reaper finds out by itself
+                await self._gateway.service.lose(seat.session.id, seat.session.attaches)
 
     async def _turn_away(self, websocket: WebSocket, error: ProtocolError) -> None:
         self._gateway.telemetry.error(error.code)

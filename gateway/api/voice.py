@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from gateway.api.attach import Afterword, attach, error_of
+from gateway.api.attach import Afterword, attach
 from gateway.api.auth import Presented, bearer
 from gateway.api.context import Gateway
 from gateway.api.conversation import Conversation
-from gateway.api.problems import Problem, foreign_page
+from gateway.api.problems import Problem, error_of, foreign_page
 from gateway.api.replay import replay
 from gateway.api.writer import turn_away
 from gateway.sessions.tickets import Role

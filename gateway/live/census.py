@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.classify.port import workers_ended_of, workers_of
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable
+from gateway.errors import STORE_ERRORS
 from gateway.live.backends import Backends
 from gateway.live.registry import LiveRegistry
 from gateway.sessions.model import Status
@@ -71,7 +71,7 @@ class Census:
     async def take(self) -> None:
         """Ask the store; what is on this node is looked up when the snapshot is made."""
         # Where it is away, what it said last stands.
-        with contextlib.suppress(StoreUnavailable):
+        with contextlib.suppress(*STORE_ERRORS):
             self._sessions = {
                 status.value: await self._service.count(SessionFilter(status=status)) for status in Status
             }

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import NotFound, StoreUnavailable
+from gateway.errors import STORE_ERRORS, NotFound
 from gateway.live.presence import Presence
 from gateway.live.registry import LiveRegistry
 from gateway.live.session import ENDED, LiveSession
@@ -14,6 +14,7 @@ from gateway.live.sharing import GONE
 from gateway.sessions.model import Status
 from gateway.sessions.service import SessionService
 from gateway.sessions.shared import AuditStore
+from gateway.sessions.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Upkeep:
         self._recheck = recheck
         self._retention_s = retention_s
         self._sleep = sleep
+        self._unreadable = Unreadable()
         self._trail_due = self._check_due = clock.monotonic()
 
     async def run(self) -> None:
@@ -65,7 +67,7 @@ class Upkeep:
             await self._sleep(INTERVAL_S)
             try:
                 await self.round()
-            except StoreUnavailable:
+            except STORE_ERRORS:
                 continue
             except Exception:
                 log.exception("a round of upkeep failed")
@@ -74,14 +76,16 @@ class Upkeep:
         """Do what is due.
 
         Raises:
-            StoreUnavailable: the rest is for the next round.
+            StoreUnavailable, StoreUnsuitable: the rest is for the next round.
         """
         await self._reconcile()
         if self._presence.returned:
             for live in tuple(self._live):
-                await self._service.readopt(live.session_id, owned=live.audience.owner is not None)
+                with self._unreadable.passed_over(live.session_id):
+                    await self._service.readopt(live.session_id, owned=live.audience.owner is not None)
         for live in self._live.followed:
-            await self._look_after(live)
+            with self._unreadable.passed_over(live.session_id):
+                await self._look_after(live)
         now = self._clock.monotonic()
         if now >= self._check_due:
             self._check_due = now + CHECK_S

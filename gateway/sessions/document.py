@@ -6,7 +6,7 @@ a rolling upgrade changes the number only where losing it would matter.
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -25,6 +25,18 @@ _PLAIN: Final = tuple(
 _OPTIONAL: Final = frozenset(
     one.name for one in fields(Session) if one.default is not MISSING or one.default_factory is not MISSING
 )
+
+
+def _kinds(hint: Any) -> tuple[type[Any], ...]:
+    """What JSON may have in the place of a field; a whole number is a number."""
+    kinds = tuple(get_origin(one) or one for one in get_args(hint) or (hint,))
+    return (*kinds, int) if float in kinds else kinds
+
+
+_HINTS: Final = get_type_hints(Session)
+_KINDS: Final = {
+    name: (dict,) if get_origin(_HINTS[name]) is Mapping else _kinds(_HINTS[name]) for name in _PLAIN
+}
 
 
 def encode_session(session: Session) -> bytes:
@@ -54,8 +66,8 @@ def encode_session(session: Session) -> bytes:
         raise BadDocument("the session can't be written as JSON") from error
 
 
-def decode_session(document: bytes | str) -> Session:
-    """The session of a document.
+def decode_session(document: bytes | str, session_id: str | None = None) -> Session:
+    """The session of a document, which is `session_id`'s where that is given.
 
     Raises:
         BadDocument: it is damaged, or newer than this gateway; the message says which, and nothing it holds.
@@ -69,8 +81,13 @@ def decode_session(document: bytes | str) -> Session:
     if said["v"] > VERSION:
         raise BadDocument(f"a session's document has version {said['v']}, this gateway knows {VERSION}")
     try:
+        plain = {name: said[name] for name in _PLAIN if name in said or name not in _OPTIONAL}
+        if any(not isinstance(value, _KINDS[name]) for name, value in plain.items()):
+            raise BadDocument("a session's document has a field of another type")
+        if session_id is not None and plain["id"] != session_id:
+            raise BadDocument("a session's document is another session's")
         return Session(
-            **{name: said[name] for name in _PLAIN if name in said or name not in _OPTIONAL},
+            **plain,
             status=Status(said["status"]),
             audio=AudioFormat(**_known(AudioFormat, said["audio"])),
             config=config_of(said["config"]),

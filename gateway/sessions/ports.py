@@ -68,7 +68,11 @@ class QuotaReached(Exception):
 
 
 class SessionStore(Protocol):
-    """Keeps sessions, each changed by whoever read it last."""
+    """Keeps sessions, each changed by whoever read it last.
+
+    One that can't be read concerns nobody else: lists pass over it and tell it once in the log, counts may
+    have it, and it can be deleted.
+    """
 
     async def create(self, session: Session, *quotas: Quota) -> None:
         """Keep a new session. Counting against every one of `quotas` and keeping it are one atomic step.
@@ -80,7 +84,11 @@ class SessionStore(Protocol):
         ...
 
     async def get(self, session_id: str) -> Session | None:
-        """The session, or None."""
+        """The session, or None.
+
+        Raises:
+            BadDocument: it is there and can't be read.
+        """
         ...
 
     async def update(self, session: Session, expected_version: int) -> Session:
@@ -107,6 +115,11 @@ class SessionStore(Protocol):
 
     async def count(self, wanted: SessionFilter = SessionFilter()) -> int:
         """How many sessions are meant."""
+        ...
+
+    async def ids(self, namespace_id: str | None, user_id: str | None = None) -> Sequence[str]:
+        """All sessions of a namespace (None: of none) or of one of its users, in no order; also those that
+        can't be read, as long as it is known whose they are."""
         ...
 
 

@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable, UnknownCursor
+from gateway.errors import STORE_ERRORS, UnknownCursor
 from gateway.sessions.lifecycle import Activity, Input, due, retention_over
 from gateway.sessions.model import Session, Status, Timers
 from gateway.sessions.service import ActivityOf, SessionService
 from gateway.sessions.shared import Whose
+from gateway.sessions.unreadable import Unreadable
 
 __all__ = ["Action", "Activity", "Decision", "ReapReport", "Reaper", "decide", "interval"]
 
@@ -134,6 +135,7 @@ class Reaper:
         self._held = held
         self._sleep = sleep
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._unreadable = Unreadable()
 
     async def run(self) -> None:
         """Pass after pass until cancelled; one that fails is logged, and the next one makes up for it."""
@@ -142,7 +144,7 @@ class Reaper:
             await self._sleep(pause)
             try:
                 report = await self.pass_once()
-            except StoreUnavailable:
+            except STORE_ERRORS:
                 continue  # whoever looks after the store tells it
             except Exception:
                 log.exception("a reaper's pass failed")
@@ -161,12 +163,14 @@ class Reaper:
             tally["seen"] += len(page)
             whose = [(session, self._whose(session)) for session in page]
             for orphan in (session for session, kind in whose if kind is Whose.ORPHANED):
-                await self._adopt(orphan, tally)
+                with self._unreadable.passed_over(orphan.id):
+                    await self._adopt(orphan, tally)
             ours = [session for session, kind in whose if kind is Whose.OURS]
             for decision in decide(ours, self._clock.monotonic(), self._activity, self._timers):
-                ending = await self._apply(decision, tally)
-                if ending is not None:
-                    endings.append(ending)
+                with self._unreadable.passed_over(decision.session.id):
+                    ending = await self._apply(decision, tally)
+                    if ending is not None:
+                        endings.append(ending)
         await self._end_all(endings, tally)
         tally["tickets"] = await self._service.purge_tickets()
         return ReapReport(**tally)
@@ -189,12 +193,16 @@ class Reaper:
             await asyncio.sleep(0)
 
     async def _looked_up(self, session_ids: Sequence[str]) -> Sequence[Session]:
-        """Those of the ids that are there; the others were deleted elsewhere."""
-        found = await asyncio.gather(*map(self._service.peek, session_ids))
-        for session_id, session in zip(session_ids, found, strict=True):
-            if session is None:
+        """Those of the ids that are there and can be read; what is not there was deleted elsewhere."""
+        return [one for one in await asyncio.gather(*map(self._look_up, session_ids)) if one is not None]
+
+    async def _look_up(self, session_id: str) -> Session | None:
+        found: Session | None = None
+        with self._unreadable.passed_over(session_id):
+            found = await self._service.peek(session_id)
+            if found is None:
                 self._on_purged(session_id)
-        return [session for session in found if session is not None]
+        return found
 
     async def _apply(self, decision: Decision, tally: Counter[str]) -> _Ending | None:
         """Do what the store has to know; returns what a live session has to be told."""
@@ -286,7 +294,8 @@ def _decide(session: Session, now: float, activity: Activity | None, timers: Tim
 
 
 def _decide_ended(session: Session, now: float, activity: Activity | None, timers: Timers) -> Decision | None:
-    reason = Input(session.end_reason or Input.END)
+    # A newer gateway may know more reasons.
+    reason = Input(session.end_reason) if session.end_reason in set(Input) else Input.END
     if activity is not None:
         return Decision(session, Action.COLLECT, reason)
     if not session.over:

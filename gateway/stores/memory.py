@@ -86,6 +86,10 @@ class MemorySessionStore:
     async def count(self, wanted: SessionFilter = _ANY) -> int:
         return sum(map(wanted.matches, self._sessions.values()))
 
+    async def ids(self, namespace_id: str | None, user_id: str | None = None) -> Sequence[str]:
+        theirs = map(self._sessions.__getitem__, self._of.get(namespace_id, {}))
+        return [one.id for one in theirs if user_id in (None, one.user_id)]
+
     def _keep(self, session: Session) -> None:
         self._sessions[session.id] = session
         if session.over:

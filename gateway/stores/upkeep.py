@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gateway.clock import SystemClock
-from gateway.errors import UnknownCursor
-from gateway.sessions.ports import SessionFilter, SessionStore, TicketStore
+from gateway.sessions.ports import SessionStore, TicketStore
 from gateway.sessions.shared import AuditStore, StreamStore
 from gateway.settings import Settings
 from gateway.stores.configured import configured_stores
@@ -18,7 +17,6 @@ from gateway.telemetry.sharing import SharingCounts
 if TYPE_CHECKING:
     from gateway.stores.postgres.connection import Database
 
-_PAGE: Final = 500
 AGAIN_S: Final = 2.0
 """What nodes have said already is in the database by then."""
 _ROUNDS: Final = 10
@@ -51,11 +49,7 @@ class Eraser:
 
     async def found(self, whom: Whom) -> Sequence[str]:
         """The ids of the sessions that the store has now."""
-        while True:
-            try:
-                return [one async for one in self._listed(whom)]
-            except UnknownCursor:
-                continue  # somebody deleted it meanwhile
+        return await self.sessions.ids(whom.namespace, whom.user)
 
     async def erase(self, whom: Whom) -> int:
         """How many sessions were deleted.
@@ -74,14 +68,6 @@ class Eraser:
             if number and len(self._erased) == before:
                 break
         return len(self._erased)
-
-    async def _listed(self, whom: Whom) -> AsyncIterator[str]:
-        wanted, after = SessionFilter(namespace_id=whom.namespace, user_id=whom.user), None
-        while page := await self.sessions.list(wanted, _PAGE, after):
-            for one in page:
-                if one.namespace_id == whom.namespace:  # a filter's None is anybody
-                    yield one.id
-            after = page[-1].id
 
     async def _forget(self, session_id: str) -> None:
         # Before the session, or nobody would know of what is left where the store goes away in between; and

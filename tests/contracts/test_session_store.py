@@ -1,17 +1,20 @@
 """What every session store must do. A new adapter adds a factory to `STORES`, and nothing else."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import TypeAlias
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import ManualClock
-from gateway.errors import AlreadyExists, Conflict, UnknownCursor
+from gateway.errors import AlreadyExists, BadDocument, Conflict, UnknownCursor
+from gateway.sessions.document import encode_session
 from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import MAX_COUNTED, Quota, QuotaReached, SessionFilter, SessionStore
 from gateway.stores.hybrid.sessions import HybridSessionStore
@@ -19,6 +22,7 @@ from gateway.stores.memory import MemorySessionStore
 from gateway.stores.valkey.sessions import ValkeySessionStore
 from tests.contracts import postgres
 from tests.gateway.sessions.kit import in_status, run, session
+from tests.postgres import emptied
 from tests.stores import connected
 
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[SessionStore]]
@@ -48,6 +52,69 @@ STORES: dict[str, Factory] = {
     "valkey": valkey,
     "postgres": postgres.sessions,
     "hybrid": hybrid,
+}
+
+
+Damage: TypeAlias = Callable[[Session, bytes], Awaitable[None]]
+"""Puts something else in the place of a session's document."""
+MISTYPED = b""
+"""Stands for what is no document at all, as far as the store has such a thing."""
+
+
+@asynccontextmanager
+async def damaged_valkey() -> AsyncIterator[tuple[SessionStore, Damage]]:
+    async with connected() as connection:
+
+        async def damage(one: Session, document: bytes) -> None:
+            key = connection.keys.document(one.id)
+            if document == MISTYPED:
+                await connection.many([(key, (b"SET", key, b"x"))])
+            else:
+                await connection.many([(key, (b"HSET", key, b"d", document))])
+
+        yield ValkeySessionStore(connection), damage
+
+
+@asynccontextmanager
+async def damaged_postgres() -> AsyncIterator[tuple[SessionStore, Damage]]:
+    from gateway.stores.postgres.sessions import PostgresSessionStore
+
+    async with emptied() as database:
+
+        async def damage(one: Session, document: bytes) -> None:
+            statement = f"UPDATE {database.schema}.sessions SET document = $2 WHERE id = $1"
+            await database.execute(statement, one.id, document.decode())
+
+        yield PostgresSessionStore(database), damage
+
+
+@asynccontextmanager
+async def damaged_hybrid() -> AsyncIterator[tuple[SessionStore, Damage]]:
+    async with damaged_valkey() as (store, damage):
+        yield HybridSessionStore(store, "a node", ManualClock()), damage
+
+
+OUTSIDE: dict[str, Callable[[], AbstractAsyncContextManager[tuple[SessionStore, Damage]]]] = {
+    "valkey": damaged_valkey,
+    "postgres": damaged_postgres,
+    "hybrid": damaged_hybrid,
+}
+"""Those that keep sessions where others can write, too."""
+
+
+def bent(one: Session, **changes: object) -> bytes:
+    """Its document with other fields."""
+    return orjson.dumps({**orjson.loads(encode_session(one)), **changes})
+
+
+DAMAGES: dict[str, Callable[[Session], bytes]] = {
+    "mistyped": lambda _: MISTYPED,
+    "no JSON": lambda _: b"{nonsense",
+    "newer": lambda one: bent(one, v=99),
+    "status": lambda one: bent(one, status="zombie"),
+    "field": lambda one: bent(one, seen_mono="yesterday"),
+    "another's": lambda one: bent(one, id="A" * 22),
+    "version": lambda one: bent(one, version=one.version + 7),
 }
 
 
@@ -322,3 +389,61 @@ class TestQuota:
             assert [one.id for one in reached.value.counted] == [one.id for one in made[:MAX_COUNTED]]
 
         play(scenario)
+
+    def test_whose_sessions_there_are(self, play: Play) -> None:
+        """By namespace and user; without a namespace those of none."""
+
+        async def scenario(store: SessionStore) -> None:
+            whose = [("n", "u"), ("n", "v"), ("n", None), (None, "u"), (None, None), ("m", "u")]
+            made = [session(namespace_id=n, user_id=u) for n, u in whose]
+            for one in made:
+                await store.create(one)
+            await store.update(replace(made[0], status=Status.CLOSED), made[0].version)
+            for namespace, user, expected in (
+                ("n", None, made[:3]),
+                ("n", "u", made[:1]),
+                (None, None, made[3:5]),
+                (None, "u", made[3:4]),
+                ("nobody's", None, []),
+            ):
+                assert set(await store.ids(namespace, user)) == {one.id for one in expected}
+
+        play(scenario)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("place", OUTSIDE)
+def test_one_that_can_not_be_read_concerns_nobody_else(
+    place: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lists, counts and quotas go on without it, and the log tells it once. It can be found and deleted."""
+
+    async def scenario() -> None:
+        async with OUTSIDE[place]() as (store, bend):
+            made = [session(namespace_id="n", user_id="u") for _ in range(3)]
+            for one in made:
+                await store.create(one)
+            broken, others = made[1], [made[2], made[0]]
+            await bend(broken, DAMAGES[damage](broken))
+            for _ in range(2):
+                assert list(await store.list()) == others
+                assert list(await store.list(SessionFilter(namespace_id="n", user_id="u"))) == others
+            assert list(await store.list(limit=1, after=made[2].id)) == [made[0]]
+            assert await store.count() in (2, 3)
+            assert await store.count(SessionFilter(user_id="u", status=Status.CREATED)) in (2, 3)
+            with pytest.raises(QuotaReached) as reached:
+                await store.create(session(namespace_id="n", user_id="u"), Quota("n", "u", 1))
+            assert {one.id for one in reached.value.counted} == {one.id for one in others}
+            with pytest.raises(BadDocument):
+                await store.get(broken.id)
+            assert await store.get(made[0].id) == made[0]
+            assert set(await store.ids("n")) == {one.id for one in made}
+            assert await store.delete(broken.id)
+            assert await store.get(broken.id) is None
+            assert set(await store.ids("n")) == {one.id for one in others}
+            assert await store.count() == 2
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    told = [one.__dict__["session_id"] for one in caplog.records if hasattr(one, "session_id")]
+    assert len(told) == 1

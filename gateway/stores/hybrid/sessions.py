@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import AlreadyExists, Conflict, StoreUnavailable
+from gateway.errors import AlreadyExists, BadDocument, Conflict, StoreUnavailable
 from gateway.sessions.model import Session
 from gateway.sessions.ports import Quota, SessionFilter, SessionStore
 from gateway.sessions.shared import AuditRow, DeletedRow, SessionRow
@@ -139,6 +139,9 @@ class HybridSessionStore:
     async def count(self, wanted: SessionFilter = _ANY) -> int:
         return await self._store.count(wanted)
 
+    async def ids(self, namespace_id: str | None, user_id: str | None = None) -> Sequence[str]:
+        return await self._store.ids(namespace_id, user_id)
+
     async def reconcile(self) -> None:
         """Give the store what was changed here while it was away.
 
@@ -183,7 +186,7 @@ class HybridSessionStore:
         except StoreUnavailable:
             self._doubt(replace(session, version=version + 1))
             raise
-        except Conflict:
+        except (Conflict, BadDocument):
             await self._contend(session_id, version)
             return
         kept = self._copies.get(session_id)
@@ -199,7 +202,10 @@ class HybridSessionStore:
         """The store has another version of a session than the one that was changed here."""
         if self._unsaved.get(session_id) != version:
             return  # somebody else saw to it meanwhile
-        found = await self._store.get(session_id)
+        try:
+            found = await self._store.get(session_id)
+        except BadDocument:
+            found = None  # whoever asks for it is told
         if self._unsaved.get(session_id) != version:
             return
         if found is not None and found in self._doubts.get(session_id, ()):

@@ -1,15 +1,14 @@
 """A session as a row: its document, and beside it what is looked for."""
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from gateway.errors import BadDocument
 from gateway.sessions.document import decode_session, encode_session
 from gateway.sessions.model import Session
+from gateway.sessions.unreadable import Unreadable
 from gateway.stores.postgres.columns import column, maybe_column, seconds, whole
-
-log = logging.getLogger(__name__)
+from gateway.stores.postgres.connection import Row
 
 THERE: Final = "deleted_at IS NULL AND document IS NOT NULL"
 """Neither deleted, nor only a place for what came before it."""
@@ -40,10 +39,24 @@ def values(session: Session) -> Values:
     )
 
 
-def readable(rows: Iterable[tuple[str, str]]) -> Iterator[Session]:
-    """The sessions of ids and documents; what can't be read is passed over, and told in the log."""
-    for session_id, document in rows:
-        try:
-            yield decode_session(document)
-        except BadDocument as error:
-            log.warning("a session was passed over: %s", error, extra={"session_id": session_id[:8]})
+def session_of(row: Row) -> Session:
+    """The session of a row's `id`, `version` and `document`.
+
+    Raises:
+        BadDocument: it can't be read, or is another one than the columns tell of: no update would be taken.
+    """
+    session = decode_session(row["document"])
+    if column(session.id) != row["id"]:
+        raise BadDocument("a session's document is another session's")
+    if whole(session.version) != row["version"]:
+        raise BadDocument("a session's document has another version than its row")
+    return session
+
+
+def readable(rows: Iterable[Row], unreadable: Unreadable) -> list[Session]:
+    """The sessions of rows, but for those that can't be read."""
+    found: list[Session] = []
+    for row in rows:
+        with unreadable.passed_over(row["id"]):
+            found.append(session_of(row))
+    return found

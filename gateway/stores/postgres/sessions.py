@@ -9,12 +9,12 @@ from time import monotonic
 from typing import TypeAlias
 
 from gateway.errors import AlreadyExists, Conflict, UnknownCursor
-from gateway.sessions.document import decode_session
 from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import MAX_COUNTED, Quota, QuotaReached, SessionFilter
-from gateway.stores.postgres.columns import column, maybe_column, whole
+from gateway.sessions.unreadable import Unreadable
+from gateway.stores.postgres.columns import column, maybe_column, original, whole
 from gateway.stores.postgres.connection import Database
-from gateway.stores.postgres.rows import THERE, readable, values
+from gateway.stores.postgres.rows import THERE, readable, session_of, values
 
 _ANY = SessionFilter()
 _STRIPES = 64
@@ -49,6 +49,7 @@ class PostgresSessionStore:
         self._counts: Counter[_Group] = Counter()
         self._counted_at: float | None = None
         self._changes = 0
+        self._unreadable = Unreadable()
         # Of those who wait for the same quota one has a connection: the others leave them to everybody else.
         self._turns = tuple(asyncio.Lock() for _ in range(_STRIPES))
         self._write_sql(database.schema)
@@ -59,7 +60,7 @@ class PostgresSessionStore:
             f"SELECT {schema}.create_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
             " $12, $13, $14, $15)"
         )
-        self._get_sql = f"SELECT document FROM {self._table} WHERE id = $1 AND {THERE}"
+        self._get_sql = f"SELECT id, version, document FROM {self._table} WHERE id = $1 AND {THERE}"
         self._update_sql = (
             f"UPDATE {self._table} AS s SET version = $2, namespace_id = $3, user_id = $4, device_type = $5,"
             " status = $6, over = $7, node = $8, created_at = to_timestamp($9),"
@@ -73,10 +74,15 @@ class PostgresSessionStore:
             else f"DELETE FROM {self._table} WHERE id = $1 AND {THERE}"
         )
         self._counted_sql = (
-            f"SELECT id, document FROM {self._table} WHERE NOT over"
+            f"SELECT id, version, document FROM {self._table} WHERE NOT over"
             " AND coalesce(namespace_id, '\\-') = coalesce($1, '\\-')"
             " AND ($2 OR coalesce(user_id, '\\-') = coalesce($3, '\\-'))"
             " ORDER BY status NOT IN ('created', 'detached'), place LIMIT $4"
+        )
+
+        self._ids_sql = (
+            f"SELECT id FROM {self._table} WHERE coalesce(namespace_id, '\\-') = coalesce($1::text, '\\-')"
+            f" AND ($2::text IS NULL OR user_id = $2) AND {THERE}"
         )
 
     async def create(self, session: Session, *quotas: Quota) -> None:
@@ -102,8 +108,8 @@ class PostgresSessionStore:
         self._changed()
 
     async def get(self, session_id: str) -> Session | None:
-        document = await self._database.fetchval(self._get_sql, column(session_id))
-        return None if document is None else decode_session(document)
+        row = await self._database.fetchrow(self._get_sql, column(session_id))
+        return None if row is None else session_of(row)
 
     async def update(self, session: Session, expected_version: int) -> Session:
         updated = replace(session, version=expected_version + 1)
@@ -130,11 +136,11 @@ class PostgresSessionStore:
             short = min(limit - len(found), 2**31)
             where, args = _where(wanted, below)
             rows = await self._database.fetch(
-                f"SELECT id, place, document FROM {self._table} WHERE {where}"
+                f"SELECT id, version, place, document FROM {self._table} WHERE {where}"
                 f" ORDER BY place DESC LIMIT {short}",
                 *args,
             )
-            found += readable((row["id"], row["document"]) for row in rows)
+            found += readable(rows, self._unreadable)
             if len(rows) < short:
                 break
             below = rows[-1]["place"]
@@ -155,6 +161,10 @@ class PostgresSessionStore:
             and (device is None or device == kind)
             and (wanted.status is None or wanted.status.value == status)
         )
+
+    async def ids(self, namespace_id: str | None, user_id: str | None = None) -> Sequence[str]:
+        rows = await self._database.fetch(self._ids_sql, maybe_column(namespace_id), maybe_column(user_id))
+        return [original(row["id"]) for row in rows]
 
     async def _count(self) -> None:
         changes = self._changes
@@ -191,7 +201,7 @@ class PostgresSessionStore:
             maybe_column(quota.user_id),
             MAX_COUNTED,
         )
-        return list(readable((row["id"], row["document"]) for row in rows))
+        return readable(rows, self._unreadable)
 
     @asynccontextmanager
     async def _turn(self, quotas: Sequence[Quota]) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from gateway.errors import StoreUnavailable, StoreUnsuitable, UndertoneError
+from gateway.errors import BadDocument, StoreUnavailable, StoreUnsuitable, UndertoneError
 from gateway.stores.pem import check_pem
 from gateway.stores.valkey import library, suitability
 from gateway.stores.valkey.errors import code, translated
@@ -26,6 +26,7 @@ _ATTEMPTS: Final = 4
 _WAITERS: Final = 8
 """Connections to each server for requests that wait."""
 _NOT_FOUND: Final = "Function not found"
+_MISTYPED: Final = "WRONGTYPE"
 
 
 def request(name: str, keys: Sequence[bytes], *args: bytes, read: bool = False) -> Request:
@@ -96,10 +97,12 @@ class ValkeyConnection:
         (reply,) = await self.many([request(name, keys, *args, read=read)])
         return reply
 
-    async def many(self, requests: Sequence[Request]) -> list[Any]:
+    async def many(self, requests: Sequence[Request], *, apart: bool = False) -> list[Any]:
         """The replies, in order, with one round trip to each server.
 
         Nothing that could have been executed is sent again: after an error it isn't known which of them were.
+        With `apart` a key of another type than the request is for concerns that request alone, and its reply
+        is a BadDocument.
 
         Raises:
             StoreUnavailable, StoreUnsuitable: one of them couldn't be executed.
@@ -111,11 +114,23 @@ class ValkeyConnection:
                 return replies
             await self._sure()
             shares = by_server(self._topology, {number: key for number, (key, _) in todo.items()})
-            again = await self._shares(shares, requests, replies)
+            again = await self._shares(shares, requests, replies, apart)
             todo = {number: requests[number] for number in again}
         if todo:
             raise StoreUnavailable("the store's nodes are moving data around")
         return replies
+
+    async def of_one(self, name: str, key: bytes, *args: bytes) -> Any:
+        """The reply of a function that concerns nothing but `key`; see `request`.
+
+        Raises:
+            BadDocument: the key has another type.
+            StoreUnavailable, StoreUnsuitable: as `many`.
+        """
+        (reply,) = await self.many([request(name, [key], *args)], apart=True)
+        if isinstance(reply, BadDocument):
+            raise reply
+        return reply
 
     async def wait(self, requests: Sequence[Request], wait_s: float) -> list[Any]:
         """The replies of requests for one server that may block for `wait_s` seconds, on a connection of
@@ -131,10 +146,14 @@ class ValkeyConnection:
         return replies
 
     async def _shares(
-        self, shares: Mapping[Address, Sequence[int]], requests: Sequence[Request], replies: list[Any]
+        self,
+        shares: Mapping[Address, Sequence[int]],
+        requests: Sequence[Request],
+        replies: list[Any],
+        apart: bool,
     ) -> Sequence[int]:
         """Get the replies of several servers, each as of `_share`."""
-        work = [self._share(where, numbers, requests, replies) for where, numbers in shares.items()]
+        work = [self._share(where, numbers, requests, replies, apart) for where, numbers in shares.items()]
         if len(work) == 1:
             return await work[0]  # without a task of its own
         done = await asyncio.gather(*work, return_exceptions=True)
@@ -144,7 +163,12 @@ class ValkeyConnection:
         return [number for one in done if not isinstance(one, BaseException) for number in one]
 
     async def _share(
-        self, address: Address, numbers: Sequence[int], requests: Sequence[Request], replies: list[Any]
+        self,
+        address: Address,
+        numbers: Sequence[int],
+        requests: Sequence[Request],
+        replies: list[Any],
+        apart: bool,
     ) -> Sequence[int]:
         """Get one server's replies; returns which requests are to be sent once more."""
         found = await self._exchange(self._pool(address), [requests[one][1] for one in numbers])
@@ -161,6 +185,8 @@ class ValkeyConnection:
                 again.append(number)
             elif word == "ASK":
                 replies[number] = await self._ask(redirection(reply)[1], requests[number][1])
+            elif apart and word == _MISTYPED:
+                replies[number] = BadDocument("what the store has under this key is of another type")
             else:
                 raise self._failed(reply, address)
         if missing:

@@ -6,14 +6,15 @@ for a moment, or for good where a gateway died between two steps. Those are foun
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import BadDocument
-from gateway.sessions.document import decode_session
 from gateway.sessions.model import TERMINAL, Session, Status
 from gateway.sessions.ports import MAX_COUNTED, Quota, QuotaReached
 from gateway.stores.valkey.connection import Request, ValkeyConnection
 from gateway.stores.valkey.keys import digest
+from gateway.stores.valkey.rows import session_of
+from gateway.stores.valkey.tally import readable
 
 GRACE_US: Final = 30_000_000
 """Microseconds that a place is left to a session which isn't there (yet)."""
@@ -103,14 +104,23 @@ class Places:
 
     async def _statuses(self, key: bytes, ids: Sequence[str]) -> list[bytes | None]:
         """What became of each; one that counts elsewhere is as good as over."""
-        found = await self._connection.many(self._fields(ids, b"s", b"t"))
-        return [_ELSEWHERE if status and key not in self.of(tenant) else status for status, tenant in found]
+        found = await self._connection.many(self._fields(ids, b"s", b"t"), apart=True)
+        return [self._status(key, said) for said in found]
+
+    def _status(self, key: bytes, said: Any) -> bytes | None:
+        if isinstance(said, BadDocument):
+            return _ELSEWHERE  # nobody can say what it is
+        status, tenant = said
+        counts = readable(tenant) and key in self.of(tenant)
+        return status if counts or not status else _ELSEWHERE
 
     async def _sessions(self, ids: Sequence[str]) -> list[Session]:
         found: list[Session] = []
-        for (document,) in await self._connection.many(self._fields(ids, b"d")):
+        replies = await self._connection.many(self._fields(ids, b"d", b"v"), apart=True)
+        for one, said in zip(ids, replies, strict=True):
             try:
-                found += [decode_session(document)] if document else []
+                session = session_of(one, said)
+                found += [session] if session is not None else []
             except BadDocument:
                 continue  # it counts, and nobody can do anything about it but the reaper
         return found

@@ -1,9 +1,12 @@
-"""Events as the server keeps them, and back."""
+"""Sessions and events as the server keeps them, and back."""
 
 from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any, Final, TypeAlias
 
+from gateway.errors import BadDocument
+from gateway.sessions.document import decode_session
+from gateway.sessions.model import Session
 from gateway.sessions.ports import Entry, Recorded
 from gateway.sessions.shared import Commit, StreamBounds
 from protocol.version import Encoding
@@ -14,6 +17,25 @@ Row: TypeAlias = tuple[bytes, Sequence[bytes]]
 _HEAD: Final = Struct("<dB")
 """When an event was made, in the cluster's seconds, and whether it is final."""
 _COMMIT: Final = Struct("<10d")
+
+
+def session_of(session_id: str, said: Any) -> Session | None:
+    """The session of a document's fields `d` and `v`; None where there is none.
+
+    Raises:
+        BadDocument: it can't be read, or has another version than updates go by: none would ever be taken.
+    """
+    if isinstance(said, BadDocument):
+        raise said
+    document, version = said
+    if document is None:
+        if version is None:
+            return None
+        raise BadDocument("a session has no document")
+    session = decode_session(document, session_id)
+    if version != b"%d" % session.version:
+        raise BadDocument("a session's document has another version than its key")
+    return session
 
 
 def packed(entry: Entry) -> bytes:

@@ -1,10 +1,9 @@
 """Sessions as documents, with indexes in the order of creation."""
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import (
     AlreadyExists,
@@ -14,15 +13,15 @@ from gateway.errors import (
     UndertoneError,
     UnknownCursor,
 )
-from gateway.sessions.document import decode_session, encode_session
+from gateway.sessions.document import encode_session
 from gateway.sessions.model import TERMINAL, Session
 from gateway.sessions.ports import Quota, SessionFilter
+from gateway.sessions.unreadable import Unreadable
 from gateway.stores.valkey.connection import ValkeyConnection
 from gateway.stores.valkey.keys import digest, safe
 from gateway.stores.valkey.places import Places
-from gateway.stores.valkey.tally import Tally, tenant_of
-
-logger = logging.getLogger(__name__)
+from gateway.stores.valkey.rows import session_of
+from gateway.stores.valkey.tally import Tally, readable, tenant_of
 
 _ANY = SessionFilter()
 _SLICE: Final = 100
@@ -42,8 +41,7 @@ class ValkeySessionStore:
         self._ttl = b"%d" % (ttl_s * 1_000)
         self._places = Places(connection, ttl_s)
         self._tally = Tally(connection)
-        self.damaged = 0
-        """Documents that couldn't be read while listing."""
+        self._unreadable = Unreadable()
 
     async def create(self, session: Session, *quotas: Quota) -> None:
         if not safe(session.id):
@@ -53,7 +51,7 @@ class ValkeySessionStore:
         ours = await self._places.take(session, tenant, quotas)
         kept = b"%d" % session.version, document, session.status.value.encode(), tenant, self._ttl
         try:
-            new = await self._connection.call("create", [self._keys.document(session.id)], *kept)
+            new = await self._connection.of_one("create", self._keys.document(session.id), *kept)
             if new:
                 # Only now: an index entry without a document is dropped by whoever sees it.
                 await self._list(session.id, tenant)
@@ -73,17 +71,17 @@ class ValkeySessionStore:
     async def get(self, session_id: str) -> Session | None:
         if not safe(session_id):
             return None
-        (document,) = await self._documents([session_id])
-        return None if document is None else decode_session(document)
+        (said,) = await self._documents([session_id])
+        return session_of(session_id, said)
 
     async def update(self, session: Session, expected_version: int) -> Session:
         updated = replace(session, version=expected_version + 1)
         status = updated.status.value.encode()
         before = None
         if safe(session.id):
-            before = await self._connection.call(
+            before = await self._connection.of_one(
                 "update",
-                [self._keys.document(session.id)],
+                self._keys.document(session.id),
                 b"%d" % expected_version,
                 b"%d" % updated.version,
                 encode_session(updated),
@@ -125,12 +123,33 @@ class ValkeySessionStore:
         """How many sessions are meant; those of other nodes as they were up to `tally.FRESH_S` ago."""
         return await self._tally.count(wanted)
 
+    async def ids(self, namespace_id: str | None, user_id: str | None = None) -> Sequence[str]:
+        namespace, user = digest(namespace_id), digest(user_id)
+        # In a namespace's index all are its own, also those that say no more whose they are.
+        index = self._keys.index if namespace_id is None else self._keys.tenant_index(namespace)
+        found: list[str] = []
+        async for one, kind in self._tally.whole(index):
+            if kind is None:
+                theirs = namespace_id is not None and user_id is None
+            else:
+                whose = kind[1].split(b" ")
+                theirs = whose[0] == namespace and (user_id is None or whose[1] == user)
+            found += [one] if theirs else []
+        return found
+
     async def _delete(self, session_id: str, document: bytes = b"") -> bool:
         """Delete a session, if its document is `document` where that is given; whether there was one."""
         self._tally.forget()
-        tenant = await self._connection.call("delete", [self._keys.document(session_id)], document)
+        key = self._keys.document(session_id)
+        try:
+            tenant = await self._connection.of_one("delete", key, document)
+        except BadDocument:
+            (there,) = await self._connection.many([(key, (b"UNLINK", key))])
+            return bool(there)  # nobody can say whose it was: it leaves indexes when it is seen there
         if tenant is None:
             return False
+        if not readable(tenant):
+            return True
         keys = [*self._indexes(tenant), *self._places.of(tenant)]
         await self._connection.many([(key, (b"ZREM", key, session_id.encode())) for key in keys])
         return True
@@ -149,24 +168,24 @@ class ValkeySessionStore:
         """Those of the sessions that are there and can be read; what is not there leaves the index."""
         found: list[Session] = []
         gone: list[bytes] = []
-        documents = await self._documents([one.decode() for one in ids])
-        for one, document in zip(ids, documents, strict=True):
-            if document is None:
-                gone.append(one)
-                continue
-            try:
-                found.append(decode_session(document))
-            except BadDocument as error:
-                self.damaged += 1
-                logger.warning("session %s can't be read: %s", one.decode()[:8], error)
+        names = [one.decode() for one in ids]
+        for one, said in zip(names, await self._documents(names), strict=True):
+            with self._unreadable.passed_over(one):
+                session = session_of(one, said)
+                if session is None:
+                    gone.append(one.encode())
+                else:
+                    found.append(session)
         if gone:
             with contextlib.suppress(StoreUnavailable):
                 await self._connection.many([(index, (b"ZREM", index, *gone))])
         return found
 
-    async def _documents(self, ids: Sequence[str]) -> Sequence[bytes | None]:
+    async def _documents(self, ids: Sequence[str]) -> Sequence[Any]:
+        """What `session_of` takes, of each."""
         keys = [self._keys.document(one) for one in ids]
-        return await self._connection.many([(key, (b"HGET", key, b"d")) for key in keys])
+        asked = [(key, (b"HMGET", key, b"d", b"v")) for key in keys]
+        return await self._connection.many(asked, apart=True)
 
     async def _recount(self, session: Session, before: bytes) -> None:
         if session.over and before not in _OVER:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, TypeAlias
 
+from gateway.errors import BadDocument
 from gateway.sessions.model import Session
 from gateway.sessions.ports import SessionFilter
 from gateway.stores.valkey.connection import Request, ValkeyConnection
@@ -23,8 +24,22 @@ def tenant_of(session: Session) -> bytes:
     return b" ".join(map(digest, (session.namespace_id, session.user_id, session.device_type)))
 
 
+def kind_of(said: Any) -> Kind | None:
+    """What a document's fields `s` and `t` say; None where that can't be read."""
+    if isinstance(said, BadDocument):
+        return None
+    status, tenant = said
+    return (status, tenant) if status is not None and readable(tenant) else None
+
+
+def readable(tenant: bytes | None) -> bool:
+    """Whether it can be what `tenant_of` made."""
+    return tenant is not None and tenant.count(b" ") == 2
+
+
 class Tally:
-    """Counts sessions without reading what they say: a few bytes of each."""
+    """Counts sessions without reading what they say: a few bytes of each. Where those can't be read there is
+    none."""
 
     def __init__(self, connection: ValkeyConnection) -> None:
         self._connection = connection
@@ -46,24 +61,28 @@ class Tally:
                 self._counted = await self._pass()
             return sum(count for kind, count in self._counted.items() if _matches(kind, wanted))
 
-    async def _pass(self) -> Counter[Kind]:
+    async def whole(self, index: bytes) -> AsyncIterator[tuple[str, Kind | None]]:
+        """Every session of an index, and what is known of it: None where that can't be read."""
         keys = self._connection.keys
-        found: Counter[Kind] = Counter()
         after = b"-inf"
         while True:
-            slice_of = (b"ZRANGE", keys.index, after, b"+inf", b"BYSCORE", b"LIMIT", b"0", b"%d" % _SLICE)
-            (rows,) = await self._connection.many([(keys.index, (*slice_of, b"WITHSCORES"))])
-            ids: Sequence[bytes] = rows[::2]
-            asked: list[Request] = []
-            for one in ids:
-                key = keys.document(one.decode())
-                asked.append((key, (b"HMGET", key, b"s", b"t")))
-            for status, tenant in await self._connection.many(asked):
-                if status is not None:
-                    found[status, tenant] += 1
+            slice_of = (b"ZRANGE", index, after, b"+inf", b"BYSCORE", b"LIMIT", b"0", b"%d" % _SLICE)
+            (rows,) = await self._connection.many([(index, (*slice_of, b"WITHSCORES"))])
+            ids: Sequence[str] = [one.decode() for one in rows[::2]]
+            asked: list[Request] = [(key, (b"HMGET", key, b"s", b"t")) for key in map(keys.document, ids)]
+            for one, said in zip(ids, await self._connection.many(asked, apart=True), strict=True):
+                if said != [None, None]:
+                    yield one, kind_of(said)
             if len(ids) < _SLICE:
-                return found
+                return
             after = b"(" + rows[-1]
+
+    async def _pass(self) -> Counter[Kind]:
+        found: Counter[Kind] = Counter()
+        async for _, kind in self.whole(self._connection.keys.index):
+            if kind is not None:
+                found[kind] += 1
+        return found
 
 
 def _matches(kind: Kind, wanted: SessionFilter) -> bool:

@@ -168,7 +168,7 @@ def _options(query: str) -> Mapping[str, Any]:
             case "connections":
                 raise ValueError(f"connections in the store's URL must be 1 to {_MAX_CONNECTIONS}")
             case _:
-                raise ValueError("an unknown option in the store's URL; docs/deployment.md lists those there are")
+                raise ValueError("an option in the URL of the store is unknown; see docs/deployment.md")
     return found
 
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import BadDocument, StoreUnavailable, StoreUnsuitable
 from gateway.live.session import ENDED, Farewell
 from gateway.live.sharing import GONE
 from gateway.live.upkeep import CHECK_S, INTERVAL_S, TRAIL_S, Upkeep
-from gateway.sessions.model import Status, Timers
+from gateway.sessions.model import Session, Status, Timers
 from gateway.sessions.reaper import Reaper
 from gateway.sessions.shared import Whose
 from tests.gateway.sessions.kit import Node, in_status, run
@@ -140,7 +140,7 @@ def test_a_round_that_fails_is_not_the_last(caplog: pytest.LogCaptureFixture) ->
 
     async def scenario(on: Stage) -> None:
         running = asyncio.create_task(on.upkeep.run())
-        for error in (StoreUnavailable("by hand"), RuntimeError("by hand"), None):
+        for error in (StoreUnavailable("by hand"), StoreUnsuitable("by hand"), RuntimeError("by hand"), None):
 
             def fail(error: Exception | None = error) -> None:
                 if error is not None:
@@ -155,8 +155,45 @@ def test_a_round_that_fails_is_not_the_last(caplog: pytest.LogCaptureFixture) ->
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    with caplog.at_level(logging.CRITICAL + 1):
+    play(scenario)
+    assert [one.getMessage() for one in caplog.records] == ["a round of upkeep failed"]
+
+
+def test_one_that_can_not_be_read_keeps_nobody_from_the_others(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is read or held here; the log tells it once."""
+
+    async def scenario(on: Stage) -> None:
+        on.node.service._node = "me"
+        made = [in_status(Status.LIVE, node=None) for _ in range(2)]
+        over = [in_status(Status.CLOSED) for _ in range(2)]
+        for one in (*made, *over):
+            await on.node.store.create(one)
+        on.followed += [Followed(one.id) for one in over]
+        on.held = [
+            SimpleNamespace(session_id=one.id, audience=SimpleNamespace(owner=object())) for one in made
+        ]
+        get = on.node.store.get
+
+        async def broken(session_id: str) -> Session | None:
+            if session_id in (made[0].id, over[0].id):
+                raise BadDocument("by hand")
+            return await get(session_id)
+
+        monkeypatch.setattr(on.node.store, "get", broken)
+        on.presence.returned = True
+        await on.upkeep.round()
+        await on.upkeep.round()
+        found = await on.node.store.get(made[1].id)
+        assert found is not None
+        assert found.node == "me"
+        assert [bool(one.told) for one in on.followed] == [False, True]
+        assert on.rechecks == 1
+
+    with caplog.at_level(logging.WARNING):
         play(scenario)
+    assert len(caplog.records) == 2
 
 
 def test_sessions_of_a_node_that_is_gone_are_taken_over() -> None:

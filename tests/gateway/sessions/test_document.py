@@ -95,6 +95,13 @@ def changed(**changes: Any) -> bytes:
         changed(config=[1]),
         changed(checkpoints=[{}]),
         changed(checkpoints=7),
+        changed(id=7),
+        changed(seen_mono="1000"),
+        changed(created_at=None),
+        changed(metadata=[]),
+        changed(summary="none"),
+        changed(end_reason=7),
+        changed(legacy="no"),
     ],
 )
 def test_what_cannot_be_read_is_refused(document: bytes) -> None:
@@ -116,3 +123,11 @@ def test_what_json_cannot_say_is_refused() -> None:
     """Before it is in any store."""
     with pytest.raises(BadDocument):
         encode_session(session(metadata={"a": object()}))
+
+
+def test_a_document_is_that_of_who_was_asked_for() -> None:
+    """One under another's key is damage."""
+    one = session()
+    assert decode_session(encode_session(one), one.id) == one
+    with pytest.raises(BadDocument):
+        decode_session(encode_session(one), "another")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.errors import NotFound, StoreUnavailable
+from gateway.errors import BadDocument, NotFound, StoreUnavailable, StoreUnsuitable
 from gateway.sessions import reaper as reaper_module
 from gateway.sessions.lifecycle import Input
 from gateway.sessions.model import Session, Status, Timers
 from gateway.sessions.ports import SessionFilter, TicketGrant
 from gateway.sessions.reaper import Reaper, ReapReport
 from gateway.sessions.service import NewSession
+from gateway.sessions.shared import Whose
 from gateway.sessions.tickets import Role
 from gateway.stores.memory import MemorySessionStore
 from tests.gateway.sessions.kit import Node, in_status, run, summary
@@ -384,6 +385,60 @@ class HearingStore(MemorySessionStore):
         return self.pages.pop(0) if self.pages else await super().list(wanted, limit, after)
 
 
+class Damaged(MemorySessionStore):
+    """One of its sessions can't be read any more; lists have it as it was read before."""
+
+    broken = ""
+
+    async def get(self, session_id: str) -> Session | None:
+        if session_id == self.broken:
+            raise BadDocument("by hand")
+        return await super().get(session_id)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("held", [True, False])
+    @pytest.mark.parametrize("gone_node", [True, False])
+    def test_one_that_can_not_be_read_keeps_nobody_from_the_others(
+        self, held: bool, gone_node: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each pass looks after the others, and the log tells it once."""
+
+        async def scenario() -> None:
+            store = Damaged()
+            node = Node(store=store)
+            made = [in_status(Status.LIVE, node="gone") for _ in range(3)]
+            for one in made:
+                await store.create(one)
+                node.hear(one.id)
+            store.broken = made[1].id
+            reaper = Reaper(
+                node.service,
+                node.clock,
+                node.timers,
+                activity=node.live.get,
+                on_decision=node.decided,
+                on_purged=node.purged.append,
+                whose=lambda _: Whose.ORPHANED if gone_node else Whose.OURS,
+                held=lambda: [one.id for one in made] if held else None,
+            )
+            for _ in range(2):
+                node.clock.advance(TIMERS.stale_ttl_s / 4)
+                for one in made:
+                    node.hear(one.id)
+                report = await reaper.pass_once()
+                assert report.seen == (2 if held else 3)
+            assert node.purged == []
+            for one in (made[0], made[2]):
+                found = await store.get(one.id)
+                assert found is not None
+                assert found != one
+
+        with caplog.at_level(logging.WARNING):
+            run(scenario())
+        assert len([one for one in caplog.records if "by hand" in one.getMessage()]) <= 1
+
+
 class Stop(Exception):
     """Ends a loop from within."""
 
@@ -391,8 +446,12 @@ class Stop(Exception):
 class TestRunning:
     @pytest.mark.parametrize(
         ("error", "told"),
-        [(ConnectionError("away"), "a reaper's pass failed"), (StoreUnavailable("away"), None)],
-        ids=["defect", "away"],
+        [
+            (ConnectionError("away"), "a reaper's pass failed"),
+            (StoreUnavailable("away"), None),
+            (StoreUnsuitable("no"), None),
+        ],
+        ids=["defect", "away", "refused"],
     )
     def test_it_passes_at_its_interval_and_survives_a_pass_that_fails(
         self, error: Exception, told: str | None, caplog: pytest.LogCaptureFixture

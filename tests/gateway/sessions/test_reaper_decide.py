@@ -47,6 +47,12 @@ def test_what_is_still_live_of_an_ended_session_is_collected(status: Status) -> 
     assert found == Decision(session, Action.COLLECT, Input(session.end_reason or ""))
 
 
+def test_a_reason_that_is_not_known_is_as_good_as_another() -> None:
+    """A newer gateway may have written it."""
+    newer = in_status(Status.DRAINING, end_reason="boredom")
+    assert decision(newer, 0.0) == Decision(newer, Action.CLOSE, Input.END)
+
+
 def test_a_session_past_its_retention_is_purged() -> None:
     """And not a moment sooner."""
     assert decision(in_status(Status.CLOSED), 899.0) is None

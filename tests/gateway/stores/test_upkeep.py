@@ -13,6 +13,8 @@ from gateway.stores.memory import MemorySessionStore, MemoryTicketStore
 from gateway.stores.upkeep import Eraser, Whom
 from tests.gateway.sessions.kit import run, session
 
+_ANY = SessionFilter()
+
 
 @dataclass
 class Streams:
@@ -139,6 +141,27 @@ def test_what_nodes_still_had_to_write_goes_too() -> None:
         assert await stage.eraser.erase(Whom("acme")) == 2
         assert await stage.left() == set()
         assert len(stage.slept) == 2
+
+    run(main())
+
+
+def test_what_can_not_be_read_goes_too() -> None:
+    """It is in no list, and somebody's all the same."""
+
+    class Listless(MemorySessionStore):
+        async def list(
+            self, wanted: SessionFilter = _ANY, limit: int = 100, after: str | None = None
+        ) -> Sequence[Session]:
+            return []
+
+    async def main() -> None:
+        stage = Stage()
+        stage.sessions = Listless()
+        stage.trail.rows = {}
+        made = await stage.add("acme", "ann")
+        stage.trail.rows = {}
+        assert await stage.eraser.erase(Whom("acme", "ann")) == 1
+        assert await stage.sessions.get(made.id) is None
 
     run(main())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.errors import Conflict, StoreUnavailable
+from gateway.errors import BadDocument, Conflict, StoreUnavailable
 from gateway.sessions.model import Session, Status
 from gateway.sessions.shared import AuditRow, DeletedRow, Recovered, SessionRow
 from gateway.stores.hybrid.sessions import FRESH_S, HybridSessionStore
@@ -23,6 +23,7 @@ class Behind(MemorySessionStore):
         self.away = False
         self.unanswered = 0
         self.reads = 0
+        self.broken = ""
 
     async def _reach(self) -> None:
         await asyncio.sleep(0)
@@ -32,10 +33,14 @@ class Behind(MemorySessionStore):
     async def get(self, session_id: str) -> Session | None:
         self.reads += 1
         await self._reach()
+        if session_id == self.broken:
+            raise BadDocument("by hand")
         return await super().get(session_id)
 
     async def update(self, session: Session, expected_version: int) -> Session:
         await self._reach()
+        if session.id == self.broken:
+            raise BadDocument("by hand")
         updated = await super().update(session, expected_version)
         if self.unanswered:
             self.unanswered -= 1
@@ -317,5 +322,26 @@ def test_copies_are_bounded_and_unsaved_ones_stay() -> None:
             else:
                 with pytest.raises(StoreUnavailable):
                     await store.get(one.id)
+
+    play(scenario)
+
+
+def test_what_can_not_be_read_any_more_keeps_no_other_from_being_given_back() -> None:
+    """What was changed here of it is given up, and whoever asks for it is told."""
+
+    async def scenario(on: Stage) -> None:
+        broken, other = await on.held(), await on.held()
+        on.behind.away = True
+        for one in (broken, other):
+            await on.store.update(replace(one, user_id="changed"), one.version)
+        on.behind.away = False
+        on.behind.broken = broken.id
+        await on.store.reconcile()
+        found = await on.behind.get(other.id)
+        assert found is not None
+        assert found.user_id == "changed"
+        with pytest.raises(BadDocument):
+            await on.store.get(broken.id)
+        await on.store.reconcile()
 
     play(scenario)

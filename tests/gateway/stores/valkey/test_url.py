@@ -81,7 +81,7 @@ def test_what_is_understood(url: str, expected: Target) -> None:
         ("valkey://a?timeout_s=0", "timeout_s"),
         ("valkey://a?timeout_s=nan", "timeout_s"),
         ("valkey://a?connections=0", "connections"),
-        ("valkey://a?colour=red", "nobody knows"),
+        ("valkey://a?colour=red", "unknown"),
         ("valkey://a?prefix=a&prefix=b", "twice"),
         ("valkey://a?ca_file=/ca.pem", "no TLS"),
         ("valkeys://a?cert_file=/c.pem", "both"),

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from gateway.api import auth
@@ -22,8 +22,9 @@ from gateway.live.flow import BURST_S, REALTIME_FACTOR
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
 from gateway.live.reader import Reader
-from gateway.live.session import LiveSession
+from gateway.live.session import LiveSession, replaced_error
 from gateway.sessions.model import Session
+from gateway.sessions.shared import Superseded
 from gateway.sessions.tickets import Role
 from gateway.sessions.wanted import Attached
 from protocol import checks
@@ -49,19 +50,21 @@ class Attachment:
     role: Role
     welcome: Welcome
     """To be said before anything is heard."""
+    _ends: bool = field(default=False, init=False)
+    """Whether its owner has asked for the end."""
 
     def confirm(self) -> None:
         """The client has spoken, so it has its welcome: the previous resume token is no longer needed."""
         self.live.keep(self.gateway.service.confirm(self.session.id, self.session.attaches))
 
     def configured(self, config: SessionConfig) -> None:
-        """Keep a change of configuration with the session."""
-        self.live.keep(self.gateway.service.configure(self.session.id, config))
+        """Keep a change of configuration with the session; an owner that was replaced meanwhile is told."""
+        self.live.keep(self._configure(config))
 
     def end(self) -> None:
-        """Begin the orderly end; the reader is told when it is reached."""
-        self.live.keep(self.gateway.service.drain(self.session.id))
-        self.live.begin_finish()
+        """Begin the orderly end; the reader is told when it is reached, or that it has been replaced."""
+        self._ends = True
+        self.live.keep(self._end())
 
     async def leave(self) -> None:
         """The socket is gone. A session that lost its owner waits for it to come back."""
@@ -69,10 +72,28 @@ class Attachment:
         log.info("left", extra={"session_id": self.session.id, "role": self.role.value})
         self.gateway.live.left(self.live)
         with contextlib.suppress(StoreUnavailable):  # the reaper finds out by itself
-            if was_owner and not self.live.ending:
+            if was_owner and not (self._ends or self.live.ending):
                 await self.gateway.service.lose(self.session.id, self.session.attaches)
             elif self.role is Role.OBSERVER:
                 await self.gateway.service.unobserve(self.session.id)
+
+    async def _configure(self, config: SessionConfig) -> None:
+        try:
+            await self.gateway.service.configure(self.session.id, config, self.session.attaches)
+        except Superseded:
+            self.reader.end_with(replaced_error())
+
+    async def _end(self) -> None:
+        """Only the store knows who has the session: what it has not agreed to does not begin."""
+        try:
+            await self.gateway.service.drain(self.session.id, self.session.attaches)
+        except Superseded:
+            self.reader.end_with(replaced_error())
+            return
+        except UndertoneError:  # it ends all the same; whoever looks after the store finds out
+            log.warning("an end could not be noted", extra={"session_id": self.session.id})
+        if self.gateway.live.get(self.session.id) is self.live:  # else it ends where it is live
+            self.live.begin_finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +151,10 @@ async def attach(gateway: Gateway, query: Mapping[str, str], presented: Presente
     log.info("attached", extra={"session_id": session.id, "role": role.value, "recovered": recovered})
     standing = _Standing.of(live.pipeline)
     welcome = _welcome(gateway, live.log, standing, after, recovered, attached.resume_token)
-    return Attachment(gateway, session, live, reader, role, welcome)
+    attachment = Attachment(gateway, session, live, reader, role, welcome)
+    if live.audience.owner is reader and standing.config != session.config:
+        attachment.configured(standing.config)  # by the owner before, who was replaced before it was kept
+    return attachment
 
 
 async def _place(gateway: Gateway, attached: Attached, role: Role) -> LiveSession:

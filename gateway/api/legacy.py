@@ -84,9 +84,7 @@ class LegacyRoutes:
         session = await self._door.running(request.path_params["session_id"])
         await self._gateway.service.drain(session.id)
         live = self._gateway.live.get(session.id)
-        if live is not None:
-            await live.finish()
-        else:
+        if live is None or await live.finish() is None:
             await self._gateway.service.drained(session.id)
         return _json({"session_id": session.id, "state": STOPPED})
 

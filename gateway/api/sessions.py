@@ -103,9 +103,9 @@ class SessionRoutes:
         live = self._gateway.live.get(session.id)
         if live is not None:
             await live.abort()
-        await self._gateway.service.delete(session.id)
+        deleted = await self._gateway.service.delete(session.id)  # another node's by now, perhaps
         self._gateway.live.discard(session.id)
-        self._gateway.live.tell_owner(session)
+        self._gateway.live.tell_owner(deleted)
         await self._gateway.desk.forget(session.id)
         return json_answer({"status": "closed", "session_id": session.id})
 

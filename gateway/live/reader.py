@@ -109,7 +109,10 @@ class Reader:
             self.on_stopped()
 
     def end_with(self, error: ProtocolError) -> None:
-        """Tell why, however many replies wait, and end the connection with the code that belongs to it."""
+        """Tell why, however many replies wait, and end the connection with the code that belongs to it. The
+        first reason given stands, and no other is told."""
+        if self.farewell is not None:
+            return
         self.reply(error.to_event(), last=True)
         self.finish(error.close_code, error.code)
 

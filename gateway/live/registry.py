@@ -18,7 +18,7 @@ from gateway.live.log import EventLog
 from gateway.live.pipeline import Nowhere, Pipeline
 from gateway.live.places import Places
 from gateway.live.session import Audience, LiveSession
-from gateway.live.sharing import HISTORY_LOST, Sharing
+from gateway.live.sharing import GONE, HISTORY_LOST, Sharing
 from gateway.live.snapshot import Snapshot
 from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Session, Status
@@ -282,13 +282,15 @@ class LiveRegistry:
         return () if self._sharing is None else tuple(self._sharing)
 
     def discard(self, session_id: str) -> None:
-        """Forget a session that is over."""
+        """Forget a session that is over, or was deleted: whoever is attached still is told so."""
         if self._sharing is not None:
             self._sharing.discard(session_id)
-        self._live.pop(session_id, None)
-        self._logs.pop(session_id, None)
-        self._unhear(session_id)
+        live = self.drop(session_id)
         self.places.release(session_id)
+        if live is not None:
+            live.abandon()
+            live.log.give_up()
+            live.audience.dismiss(GONE)
 
     async def aclose(self) -> None:
         """End every task of every session. What is pending is not classified any more."""

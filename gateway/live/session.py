@@ -77,13 +77,13 @@ class Audience:
             self._seat = attach
             replaced, self.owner = self.owner, reader
         if replaced is not None:
-            replaced.end_with(_replaced())
+            replaced.end_with(replaced_error())
         return self.owner is reader
 
     def displace_owner(self) -> None:
         """The owner is attached to another node, or another connection of it is."""
         if self.owner is not None:
-            self.owner.end_with(_replaced())
+            self.owner.end_with(replaced_error())
 
     def leave(self, reader: Reader) -> bool:
         """`reader` is gone. Whether it was the owner."""
@@ -97,12 +97,13 @@ class Audience:
     def dismiss(self, farewell: Farewell) -> None:
         """End every reader's connection after what was said so far."""
         for reader in self.readers:
-            if farewell.word is not None:
+            if farewell.word is not None and reader.farewell is None:
                 reader.reply(farewell.word, last=True)
             reader.finish(farewell.code, farewell.reason)
 
 
-def _replaced() -> ProtocolError:
+def replaced_error() -> ProtocolError:
+    """What an owner is told whose session has a later one."""
     return ProtocolError(ErrorCode.REPLACED, "another connection took this session over", fatal=True)
 
 
@@ -130,8 +131,10 @@ class LiveSession:
         self._on_finished = on_finished
         self._truncated = truncated
         self._ending: asyncio.Task[Summary] | None = None
+        self._end: asyncio.Future[Summary | None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
+        self._abandoned = False
 
     @property
     def session_id(self) -> str:
@@ -140,7 +143,7 @@ class LiveSession:
     @property
     def ending(self) -> bool:
         """Whether the end has begun."""
-        return self._ending is not None
+        return self._end is not None
 
     def cut_short(self) -> int:
         """Have the partial window classified now; returns its number, for `flushed`."""
@@ -153,26 +156,24 @@ class LiveSession:
         if self._captions is not None:
             await self._captions.flush()
 
-    def begin_finish(self, farewell: Farewell = ENDED) -> asyncio.Task[Summary]:
+    def begin_finish(self, farewell: Farewell = ENDED) -> asyncio.Future[Summary | None]:
         """Begin to drain: the last windows, their events, the summary; then dismiss the readers.
 
-        It happens once, whoever asks, and goes on where the one who asked is gone.
+        It happens once, whoever asks, and goes on where the one who asked is gone. Returns what becomes the
+        summary, or None as soon as there will be none here: the session was abandoned.
         """
-        if self._ending is None:
-            self._ending = self._spawn(self._finish(self._drain_s, farewell))
-        return self._ending
+        return self._begin(self._drain_s, farewell)
 
-    async def finish(self, farewell: Farewell = ENDED) -> Summary:
-        """Drain, and wait for it."""
+    async def finish(self, farewell: Farewell = ENDED) -> Summary | None:
+        """Drain, and wait for it; None where the session was abandoned, before or meanwhile."""
         return await asyncio.shield(self.begin_finish(farewell))
 
-    async def abort(self) -> Summary:
-        """End at once: what is pending becomes a gap."""
-        self.pipeline.abort()
-        self.hurry()
-        if self._ending is None:
-            self._ending = self._spawn(self._finish(0.0, ENDED))
-        return await asyncio.shield(self._ending)
+    async def abort(self) -> Summary | None:
+        """End at once: what is pending becomes a gap. Returns what `finish` does."""
+        if not self._abandoned:
+            self.pipeline.abort()
+            self.hurry()
+        return await asyncio.shield(self._begin(0.0, ENDED))
 
     async def depart(self, patience_s: float) -> None:
         """The node goes away: say what is to be said of the audio so far, and take no more in.
@@ -181,16 +182,20 @@ class LiveSession:
         but one whose end has begun is brought to it.
         """
         self.pipeline.suspend()
-        if self._ending is None:
+        if self._end is None:
             await self._settle(patience_s)
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
+        if self._end is not None:
+            await asyncio.shield(self._end)
 
     def abandon(self) -> None:
-        """The session is another node's now: hear no more of it, and say nothing."""
+        """The session is another node's now: hear no more of it, and say nothing. Nobody waits for its end
+        here any longer."""
+        self._abandoned = True
         for task in (self._ending, self._settling):
             if task is not None:
                 task.cancel()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
         self.pipeline.abandon()
         if self._captions is not None:
             self._spawn(self._captions.aclose())
@@ -204,6 +209,28 @@ class LiveSession:
     def keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Run `work` to its end even if the socket that asked for it goes."""
         self._spawn(work)
+
+    def _begin(self, patience_s: float, farewell: Farewell) -> asyncio.Future[Summary | None]:
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
+            if self._abandoned:
+                self._end.set_result(None)
+            else:
+                self._ending = self._spawn(self._finish(patience_s, farewell))
+                self._ending.add_done_callback(self._ended)
+        return self._end
+
+    def _ended(self, ending: asyncio.Task[Summary]) -> None:
+        assert self._end is not None
+        if self._end.done():
+            return  # abandoned
+        if ending.cancelled():
+            self._end.set_result(None)
+        elif (error := ending.exception()) is not None:
+            self._end.set_exception(error)
+            self._end.exception()  # it is logged as the task's, where nobody waits for it
+        else:
+            self._end.set_result(ending.result())
 
     async def _finish(self, patience_s: float, farewell: Farewell) -> Summary:
         self.pipeline.stop_accepting()
@@ -219,10 +246,15 @@ class LiveSession:
         return summary
 
     async def _settle(self, patience_s: float) -> None:
-        """Wait for the last windows and words, and give up what is missing then. It happens once."""
+        """Wait for the last windows and words, and give up what is missing then. It happens once, and not
+        where the session is abandoned."""
+        if self._abandoned:
+            return
         if self._settling is None:
             self._settling = self._spawn(self._wind_up(patience_s))
-        await asyncio.shield(self._settling)
+        await asyncio.wait((self._settling,))
+        if not self._settling.cancelled():
+            self._settling.result()
 
     async def _wind_up(self, patience_s: float) -> None:
         if patience_s > 0:

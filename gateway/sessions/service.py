@@ -24,6 +24,7 @@ from gateway.sessions.limits import Limits, quotas_for, retry_after
 from gateway.sessions.model import Session, Status, Timers, new_session_id
 from gateway.sessions.notes import Milestone, Notes, attached, passed
 from gateway.sessions.ports import EventStore, QuotaReached, SessionFilter, SessionStore, TicketStore
+from gateway.sessions.shared import Superseded
 from gateway.sessions.tickets import Role, digest, new_secret, resumes, still_good
 from gateway.sessions.wanted import Attached, Created, NewSession
 from protocol.control import SessionConfig
@@ -265,11 +266,18 @@ class SessionService:
         """Somebody stopped watching. Nothing happens where the session is over."""
         await self._editor.change_if_there(session_id, self._editor.if_able(Input.UNOBSERVE))
 
-    async def configure(self, session_id: str, config: SessionConfig) -> None:
-        """Keep the settings now in force. Nothing happens where the session is over."""
+    async def configure(self, session_id: str, config: SessionConfig, attaches: int | None = None) -> None:
+        """Keep the settings now in force. Nothing happens where the session is over.
+
+        Raises:
+            Superseded: as `drain`.
+        """
 
         def decide(session: Session) -> Session:
-            return session if session.over else self._touched(session, config=config)
+            if session.over:
+                return session
+            _refuse_outdated(session, attaches)
+            return self._touched(session, config=config)
 
         await self._editor.change_if_there(session_id, decide)
 
@@ -283,20 +291,37 @@ class SessionService:
 
     # Ending -----------------------------------------------------------------------------------------------
 
-    async def drain(self, session_id: str) -> None:
-        """Its owner wants it to end, and draining has begun. Nothing happens where it is over."""
-        await self._editor.change_if_there(session_id, self._editor.if_able(Input.END))
+    async def drain(self, session_id: str, attaches: int | None = None) -> None:
+        """Its owner wants it to end, and draining has begun. Nothing happens where it is over.
+
+        `attaches` is that of its session when the owner attached; None where its application asks.
+
+        Raises:
+            Superseded: a later attach has the session, and nothing has changed.
+        """
+        able = self._editor.if_able(Input.END)
+
+        def decide(session: Session) -> Session:
+            if not session.over:
+                _refuse_outdated(session, attaches)
+            return able(session)
+
+        await self._editor.change_if_there(session_id, decide)
 
     async def end(
         self, session_id: str, summary: Summary, counts: Mapping[str, int] | None = None
     ) -> Session | None:
         """Draining is over: the session is closed, unless it is over already, and its final counts are kept.
+        Nothing happens where it goes on at another node.
 
         `counts` are the statistics that are not in the summary. Returns the session, None where it is gone.
         """
         final = _final(summary, counts or {})
 
         def decide(session: Session) -> Session:
+            elsewhere = session.node not in (None, self._node)
+            if elsewhere and session.status in (Status.LIVE, Status.DETACHED):
+                return session
             closed = session if session.over else self._closed(session)
             return closed if closed.summary is not None else self._touched(closed, summary=final)
 
@@ -351,14 +376,15 @@ class SessionService:
 
         await self._editor.change_if_there(session_id, decide)
 
-    async def delete(self, session_id: str, *, namespace: str | None = None) -> None:
-        """Forget the session, its events and its tickets, at once.
+    async def delete(self, session_id: str, *, namespace: str | None = None) -> Session:
+        """Forget the session, its events and its tickets, at once. Returns what it was.
 
         Raises:
             NotFound: as `get`.
         """
-        await self.get(session_id, namespace=namespace)
+        session = await self.get(session_id, namespace=namespace)
         await self.purge(session_id)
+        return session
 
     async def purge(self, session_id: str) -> None:
         """Forget whatever is left of a session. The session goes first, so that nobody can enter any more."""
@@ -457,6 +483,11 @@ class SessionService:
 
 def _outdated(session: Session, attaches: int | None) -> bool:
     return attaches is not None and attaches != session.attaches
+
+
+def _refuse_outdated(session: Session, attaches: int | None) -> None:
+    if _outdated(session, attaches):
+        raise Superseded
 
 
 def _final(summary: Summary, counts: Mapping[str, int]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection as Socket
 
 from protocol.audio import AudioFormat
-from protocol.events import Flow, Queue, Speaker, Summary, Tone
+from protocol.events import Flow, Pong, Queue, Speaker, Summary, Tone
 from tests.chaos.callers import Voice
 from tests.e2e.cluster import POSTGRES, VALKEY, Cluster, asked, cluster, in_background
 from tests.e2e.wire import Said, dial, errors, only, rest, run, say, seqs, until, welcomed
@@ -114,7 +114,44 @@ def test_what_a_stopped_owner_says_is_not_heard(pair: Cluster) -> None:
             assert all(later > earlier for earlier, later in pairwise(ids))
             numbers = [seq for _, seq in ids if seq]
             assert numbers == whole
-        lost = [one for one in here.records() if one["message"] == "lost a session to another node"]
-        assert [str(one["session_id"]) for one in lost] == [session_id[:8]]
+        lost = [one for one in here.records() if one["message"] == "lost a session"]
+        assert [(one["session_id"], one["how"]) for one in lost] == [(session_id[:8], "claimed")]
 
     run(main(), 60)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_a_replaced_owner_asks_of_its_node_is_not_done(pair: Cluster, stopped: bool) -> None:
+    """Its successor has its welcome at the other node, and then it says `configure` and `end`: to a node that
+    has not heard of that yet, or wakes with both in its socket. It is told 4005, and the session goes on."""
+    here, there = pair.nodes
+
+    async def main() -> None:
+        async with dial(here, SHORT) as owner:
+            welcome = await welcomed(owner)
+            url = f"{there.url}/api/v1/sessions/{welcome.session_id}"
+            await say(owner, "ping")
+            await until(owner, Pong)
+            if stopped:
+                os.kill(here.pid, signal.SIGSTOP)
+            try:
+                async with dial(there, {"session_id": welcome.session_id}) as successor:
+                    at = (await welcomed(successor)).next_sample
+                    await say(owner, "configure", hop_ms=300)
+                    await say(owner, "end")
+                    if stopped:
+                        os.kill(here.pid, signal.SIGCONT)
+                    told, code = await asyncio.wait_for(rest(owner), 8)
+                    assert (errors(told), code) == (["replaced"], 4005)
+                    await asyncio.sleep(0.5)
+                    session = (await asked(url)).json()
+                    assert (session["status"], session["hop_ms"]) == ("live", 500)
+                    await successor.send(VOICE.pcm(at, at + 16_000))
+                    await say(successor, "end")
+                    heard, code = await rest(successor)
+                    assert (errors(heard), code) == ([], 1000)
+                    assert only(heard, Summary).received_samples == 16_000
+            finally:
+                os.kill(here.pid, signal.SIGCONT)
+
+    run(main(), 30)

@@ -1,10 +1,12 @@
 """A live session's readers and its orderly end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from gateway.audio.window import Block
 from gateway.classify.port import (
@@ -82,12 +84,20 @@ def update(text: str, revision: int = 0, confidence: float | None = None) -> Tra
     return TranscriptUpdate(text, True, revision, confidence, 0, 1_600, "en-US")
 
 
-def live(on: Bench, audience: Audience, tasks: Tasks, drain_s: float = 5.0) -> LiveSession:
-    """A live session around a bench's pipeline."""
+def live(
+    on: Bench,
+    audience: Audience,
+    tasks: Tasks,
+    drain_s: float = 5.0,
+    truncated: asyncio.Event | None = None,
+) -> LiveSession:
+    """A live session around a bench's pipeline; `truncated`: when its store answers, if not at once."""
 
     async def finished(_: Summary) -> None: ...
 
-    async def truncated() -> bool:
+    async def ask() -> bool:
+        if truncated is not None:
+            await truncated.wait()
         return False
 
     return LiveSession(
@@ -98,7 +108,7 @@ def live(on: Bench, audience: Audience, tasks: Tasks, drain_s: float = 5.0) -> L
         drain_s=drain_s,
         spawn=tasks.spawn,
         on_finished=finished,
-        truncated=truncated,
+        truncated=ask,
     )
 
 
@@ -133,6 +143,7 @@ def test_the_end_waits_for_the_last_windows() -> None:
         assert not ending.done()
         on.scheduler.answer([ToneObservation(label="Calm", confidence=0.5)])
         summary = await ending
+        assert summary is not None
         assert [type(event) for event in on.events] == [Tone, Summary]
         assert (summary.classified_samples, summary.gap_samples) == (1_600, 0)
         assert reader.farewell is not None
@@ -149,6 +160,7 @@ def test_an_end_that_can_not_wait_declares_what_is_pending() -> None:
         session = live(on, Audience(), tasks, drain_s=0.01)
         on.pipeline.feed(bytes(64_000))
         summary = await session.finish()
+        assert summary is not None
         gaps = [event for event in on.events if isinstance(event, Gap)]
         assert [(gap.start_sample, gap.end_sample, gap.reason) for gap in gaps] == [
             (0, 32_000, GapReason.DRAIN)
@@ -168,6 +180,7 @@ def test_an_abort_overtakes_an_end_that_has_begun() -> None:
         session.begin_finish()
         await settle()
         summary = await session.abort()
+        assert summary is not None
         assert summary.gap_samples == 1_600
         assert sum(isinstance(event, Summary) for event in on.events) == 1
 
@@ -186,7 +199,86 @@ def test_the_end_goes_on_without_the_one_who_asked() -> None:
         asker.cancel()
         await settle()
         on.scheduler.answer()
-        assert (await session.finish()).classified_samples == 1_600
+        summary = await session.finish()
+        assert summary is not None
+        assert summary.classified_samples == 1_600
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("asked", ["finish", "abort", "depart"])
+def test_whoever_waits_for_the_end_of_a_session_that_goes_elsewhere_is_let_go(asked: str) -> None:
+    """There will be no summary here, and nobody is cancelled who was not."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on, asks = bench(), asyncio.Event()
+        session = live(on, Audience(), tasks, truncated=asks)
+        on.pipeline.feed(bytes(3_200))
+        waits: dict[str, Coroutine[Any, Any, object]] = {
+            "finish": session.finish(),
+            "abort": session.abort(),
+            "depart": session.depart(60.0),
+        }
+        waiting = asyncio.create_task(waits.pop(asked))
+        for other in waits.values():
+            other.close()
+        await settle()
+        assert not waiting.done()
+        session.abandon()
+        assert await asyncio.wait_for(waiting, 1) is None
+        assert await asyncio.wait_for(session.finish(), 1) is None
+        await settle()
+        assert not any(isinstance(event, Summary) for event in on.events)
+
+    run(scenario)
+
+
+def test_a_session_that_has_gone_elsewhere_does_not_end_here() -> None:
+    """Whoever wants it to is told at once."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks)
+        on.pipeline.feed(bytes(3_200))
+        session.abandon()
+        assert await asyncio.wait_for(session.finish(), 1) is None
+        assert await asyncio.wait_for(session.abort(), 1) is None
+        await asyncio.wait_for(session.depart(60.0), 1)
+        assert on.events == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+def test_whoever_is_cancelled_while_waiting_for_the_end_sees_it(abandoned: bool) -> None:
+    """Also where the session goes elsewhere at the same time."""
+
+    async def scenario(tasks: Tasks) -> None:
+        on = bench()
+        session = live(on, Audience(), tasks)
+        on.pipeline.feed(bytes(3_200))
+        waiting = asyncio.create_task(session.finish())
+        await settle()
+        waiting.cancel()
+        if abandoned:
+            session.abandon()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    run(scenario)
+
+
+def test_an_end_that_fails_says_so_to_whoever_waits() -> None:
+    """And is logged once."""
+
+    async def scenario(tasks: Tasks) -> None:
+        async def fails(_: Summary) -> None:
+            raise RuntimeError("a defect")
+
+        session = live(bench(), Audience(), tasks)
+        session._on_finished = fails
+        with pytest.raises(RuntimeError, match="a defect"):
+            await session.finish()
 
     run(scenario)
 
@@ -268,6 +360,21 @@ def test_of_attaches_that_come_at_once_the_latest_has_the_seat() -> None:
     assert late.farewell is None
     assert early.farewell is not None
     assert early.farewell.code is CloseCode.REPLACED
+
+
+def test_a_replaced_owner_is_told_once() -> None:
+    """However many come after it while it reads its last words, here and elsewhere."""
+    on, audience = bench(), Audience()
+    first, second = Reader(on.log, 0), Reader(on.log, 0)
+    audience.seat_owner(first, 1)
+    audience.displace_owner()
+    audience.displace_owner()
+    audience.dismiss(Farewell.of(ProtocolError(ErrorCode.STORE_UNAVAILABLE, "lost", fatal=True)))
+    audience.seat_owner(second, 2)
+    assert [one.code for one in take_all(first) if isinstance(one, Error)] == [ErrorCode.REPLACED]
+    assert first.farewell is not None
+    assert first.farewell.code is CloseCode.REPLACED
+    assert take_all(second) == []
 
 
 def test_a_lossless_sessions_words_have_time() -> None:

@@ -290,6 +290,29 @@ class TestEnding:
 
         run(scenario())
 
+    def test_a_node_closes_no_session_that_goes_on_elsewhere(self) -> None:
+        """It drained what it still took for its own; the end that its owner elsewhere asks for is one."""
+
+        async def scenario() -> None:
+            node = Node()
+            here, there = (
+                SessionService(node.store, node.tickets, node.events, node.clock, node.timers, node=name)
+                for name in ("here", "there")
+            )
+            session_id = await new(node)
+            await here.attach(session_id)
+            await there.attach(session_id)
+            await here.end(session_id, summary(session_id))
+            assert await status(node, session_id) is Status.LIVE
+            await there.lose(session_id)
+            await here.end(session_id, summary(session_id))
+            assert await status(node, session_id) is Status.DETACHED
+            await there.drain(session_id)
+            await here.end(session_id, summary(session_id))
+            assert await status(node, session_id) is Status.CLOSED
+
+        run(scenario())
+
     def test_deleting_forgets_events_and_tickets_at_once(self) -> None:
         """Nothing can be read, and nobody gets in, with whatever ticket."""
 

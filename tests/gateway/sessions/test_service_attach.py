@@ -10,7 +10,9 @@ from gateway.sessions.lifecycle import Activity
 from gateway.sessions.model import Session, Status
 from gateway.sessions.ports import TicketGrant
 from gateway.sessions.service import Attached, NewSession
+from gateway.sessions.shared import Superseded
 from gateway.sessions.tickets import Role, digest, new_secret
+from protocol.control import SessionConfig
 from tests.gateway.sessions.kit import Node, YieldingSessionStore, run, summary
 
 
@@ -53,6 +55,45 @@ class TestAttaching:
             assert await status(node, session_id) is Status.LIVE
             await node.service.lose(session_id, second.session.attaches)
             assert await status(node, session_id) is Status.DETACHED
+
+        run(scenario())
+
+    def test_who_was_replaced_neither_ends_nor_configures(self) -> None:
+        """Whichever node it is at; the latest owner may, and the application, which names no attach."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = (await node.service.attach(session_id)).session
+            second = (await node.service.attach(session_id)).session
+            with pytest.raises(Superseded):
+                await node.service.drain(session_id, first.attaches)
+            with pytest.raises(Superseded):
+                await node.service.configure(session_id, SessionConfig(hop_ms=300), first.attaches)
+            assert await node.store.get(session_id) == second
+            await node.service.configure(session_id, SessionConfig(hop_ms=400), second.attaches)
+            assert (await node.service.get(session_id)).config.hop_ms == 400
+            await node.service.drain(session_id, second.attaches)
+            assert await status(node, session_id) is Status.DRAINING
+
+            other = await new(node)
+            await node.service.attach(other)
+            await node.service.drain(other)
+            assert await status(node, other) is Status.DRAINING
+
+        run(scenario())
+
+    def test_who_was_replaced_is_told_nothing_of_a_session_that_is_over(self) -> None:
+        """There is nothing left to take over."""
+
+        async def scenario() -> None:
+            node = Node()
+            session_id = await new(node)
+            first = (await node.service.attach(session_id)).session
+            await node.service.attach(session_id)
+            await node.service.end(session_id, summary(session_id))
+            await node.service.drain(session_id, first.attaches)
+            await node.service.configure(session_id, SessionConfig(hop_ms=300), first.attaches)
 
         run(scenario())
 
@@ -277,6 +318,28 @@ def test_a_session_that_ends_while_somebody_attaches_lets_nobody_in(role: Role) 
         store.meddle = lambda: node.service.end(session_id, summary(session_id))
         with pytest.raises(SessionGone):
             await node.service.attach(session_id, role)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("asks", ["drain", "configure"])
+def test_an_owner_that_is_replaced_while_it_asks_changes_nothing(asks: str) -> None:
+    """Likewise: its successor came after it was read, and before it was written."""
+
+    async def scenario() -> None:
+        store = MeddlingStore()
+        node = Node(store=store)
+        session_id = await new(node)
+        attaches = (await node.service.attach(session_id)).session.attaches
+        store.meddle = lambda: node.service.attach(session_id)
+        if asks == "drain":
+            asking = node.service.drain(session_id, attaches)
+        else:
+            asking = node.service.configure(session_id, SessionConfig(hop_ms=300), attaches)
+        with pytest.raises(Superseded):
+            await asking
+        found = await node.service.get(session_id)
+        assert (found.status, found.config, found.attaches) == (Status.LIVE, SessionConfig(), 2)
 
     run(scenario())
 

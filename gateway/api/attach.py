@@ -4,7 +4,6 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from gateway.api import auth
 from gateway.api.auth import Presented
@@ -16,8 +15,7 @@ from gateway.api.body import (
 )
 from gateway.api.context import Gateway
 from gateway.api.events import starting_point
-from gateway.api.problems import from_error
-from gateway.errors import SessionGone, StoreUnavailable, UndertoneError
+from gateway.errors import STORE_ERRORS, BadDocument, SessionGone, UndertoneError
 from gateway.live.flow import BURST_S, REALTIME_FACTOR
 from gateway.live.log import EventLog
 from gateway.live.pipeline import Pipeline
@@ -71,7 +69,7 @@ class Attachment:
         was_owner = self.live.audience.leave(self.reader)
         log.info("left", extra={"session_id": self.session.id, "role": self.role.value})
         self.gateway.live.left(self.live)
-        with contextlib.suppress(StoreUnavailable):  # the reaper finds out by itself
+        with contextlib.suppress(*STORE_ERRORS, BadDocument):  # the reaper finds out by itself
             if was_owner and not (self._ends or self.live.ending):
                 await self.gateway.service.lose(self.session.id, self.session.attaches)
             elif self.role is Role.OBSERVER:
@@ -113,7 +111,7 @@ async def attach(gateway: Gateway, query: Mapping[str, str], presented: Presente
     it says what it has (`after`), it is given the rest.
 
     Raises:
-        ProtocolError, UndertoneError: why not; `error_of` makes either fit for the wire.
+        ProtocolError, UndertoneError: why not; `problems.error_of` makes either fit for the wire.
     """
     refuse_unknown_query(query)
     role = checks.member("role", query.get("role", Role.OWNER), Role)
@@ -179,17 +177,6 @@ async def _afterword(
     return Afterword(
         session, event_log, reader, _welcome(gateway, event_log, standing, after, recovered, None)
     )
-
-
-def error_of(error: Exception) -> ProtocolError:
-    """`error` as the fatal error that a socket is told."""
-    if isinstance(error, ProtocolError):
-        return ProtocolError(error.code, error.message, param=error.param, fatal=True)
-    if isinstance(error, UndertoneError) and error.code in set(ErrorCode):
-        return ProtocolError(ErrorCode(error.code), str(error), fatal=True)
-    problem = from_error(error)
-    failed = problem.status is HTTPStatus.INTERNAL_SERVER_ERROR
-    return ProtocolError(ErrorCode.INTERNAL if failed else ErrorCode.OVERLOADED, problem.detail, fatal=True)
 
 
 def _resume_point(query: Mapping[str, str]) -> tuple[str | None, int] | None:

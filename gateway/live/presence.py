@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import STORE_ERRORS
 from gateway.sessions.clusterclock import ClusterClock
 from gateway.sessions.model import Session
 from gateway.sessions.shared import Beat, Node, NodeStore, Whose
@@ -89,7 +89,7 @@ class Presence:
             await self._sleep(BEAT_S)
             try:
                 await self._beat()
-            except StoreUnavailable:
+            except STORE_ERRORS:
                 self._known = self._leads = False
             except Exception:
                 self._known = self._leads = False
@@ -101,7 +101,7 @@ class Presence:
             return  # nobody knows of it
         try:
             await self._nodes.leave(self._id)
-        except StoreUnavailable:
+        except STORE_ERRORS:
             log.warning("the store could not be told that this node is gone")
 
     def took(self, session_id: str, previous: str) -> None:

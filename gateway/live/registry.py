@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gateway.classify.notices import Notices
 from gateway.clock import Clock
-from gateway.errors import BadDocument, SessionGone, StoreUnavailable
+from gateway.errors import STORE_ERRORS, BadDocument, Conflict, SessionGone
 from gateway.live.announcer import Announcer
 from gateway.live.backends import Backend, Backends
 from gateway.live.bulletin import Bulletin
@@ -381,7 +381,7 @@ class LiveRegistry:
         async def finished(summary: Summary) -> None:
             try:
                 await self._on_finished(session.id, summary, pipeline.counts())
-            except StoreUnavailable:
+            except (*STORE_ERRORS, BadDocument, Conflict):
                 # Its readers are told all the same; whoever looks after the store finds it draining.
                 log.warning("the end of a session could not be kept", extra={"session_id": session.id})
             log.info("ended", extra={"session_id": session.id, **pipeline.ledger.counts()})
@@ -409,7 +409,7 @@ class LiveRegistry:
         async def truncated() -> bool:
             try:
                 return (await self._events.record(event_log.session_id, limit=1)).truncated
-            except StoreUnavailable:
+            except (*STORE_ERRORS, BadDocument):
                 return True  # what was said last is not in it yet, and may never be
 
         return LiveSession(

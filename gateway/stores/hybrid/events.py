@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable
+from gateway.errors import STORE_ERRORS, StoreUnavailable
 from gateway.sessions.ports import Entry, OnCommit, RecordPage, Tail, UnknownSession
 from gateway.sessions.shared import (
     Commit,
@@ -244,7 +244,7 @@ class HybridEventStore:
                 await self._commit_some()
             except Exception as error:
                 # A store that refuses everything helps no more than one that is away.
-                if not isinstance(error, StoreUnavailable):
+                if not isinstance(error, STORE_ERRORS):
                     log.exception("the store can't be written to")
                 self._note_away(error)
                 await self._pause(tries)

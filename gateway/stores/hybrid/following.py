@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable
+from gateway.errors import STORE_ERRORS, StoreUnavailable
 from gateway.sessions.ports import Tail, UnknownSession
 from gateway.sessions.shared import Sink, StreamStore
 
@@ -88,7 +88,7 @@ class Followers:
             try:
                 news = await self._news(cursors)
             except Exception as error:
-                if not isinstance(error, StoreUnavailable):
+                if not isinstance(error, STORE_ERRORS):
                     log.exception("asking for news failed")
                 await self._sleep(_PAUSE_S)
                 continue

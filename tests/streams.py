@@ -80,6 +80,11 @@ class FakeStreamStore:
         stream = self._streams.get(session_id)
         return None if stream is None else stream.snapshot
 
+    def writer(self, session_id: str) -> str | None:
+        """The node that claimed it last."""
+        stream = self._streams.get(session_id)
+        return None if stream is None else stream.node
+
     def seqs(self, session_id: str) -> list[int]:
         """Numbers held."""
         stream = self._streams.get(session_id)

@@ -34,7 +34,22 @@ WebSocket.prototype.send = function (data) {
   if (typeof data !== "string") frames.push(performance.now());
   return send.call(this, data);
 };
+window.handled = 0;
+window.handledMs = 0;
+const port = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
+Object.defineProperty(MessagePort.prototype, "onmessage", {
+  ...port,
+  set(handler) {
+    port.set.call(this, (event) => {
+      const from = performance.now();
+      handler(event);
+      handledMs += performance.now() - from;
+      handled += 1;
+    });
+  },
+});
 """
+"""When each frame was sent, and what the main thread did from the worklet's message to the socket."""
 _FED = """
 window.WebSocket = class extends EventTarget {
   static OPEN = 1;
@@ -90,6 +105,8 @@ def streamed(chromium: Browser, url: str) -> Iterator[Row]:
     yield Row("longest of these", max(later, default=0.0), "ms")
     yield Row("events heard", heard, "")
     yield Row("frames sent", sent, "")
+    spent, handled = page.tab.console("handledMs"), page.tab.console("handled")
+    yield Row("a frame, from the worklet to the socket", 1e3 * spent / handled, "µs")
     page.stop()
     page.tab.until("document.querySelector('#after').checkVisibility()")
     yield Row("all that it loaded, to the account at the end", weight(page.tab) / 1_000, "KB")
@@ -139,7 +156,7 @@ def fed(chromium: Browser, url: str) -> Iterator[Row]:
 
 
 def events(session: str, start: int, stop: int, seq: int) -> Iterator[Event]:
-    """What a lively talk tells in these seconds: a tone each, and utterances of four with their interims."""
+    """What a lively talk tells in these seconds: two tones each, utterances of four with their interims."""
     for second in range(start, stop):
         place: dict[str, Any] = {
             "session_id": session,
@@ -154,12 +171,16 @@ def events(session: str, start: int, stop: int, seq: int) -> Iterator[Event]:
             "affect": label.lower(),
             "subtext": f"Sounds {label.lower()}.",
         }
-        yield Tone(seq=seq, **place, **tone, confidence=0.4, speaker_id=who, arousal=second % 10 / 10)
+        half = {**place, "timestamp": second + 0.5, "start_sample": second * RATE - RATE // 2}
+        half["end_sample"] = half["start_sample"] + RATE
+        for where in (half, place) if second else (place,):
+            yield Tone(seq=seq, **where, **tone, confidence=0.4, speaker_id=who, arousal=second % 10 / 10)
+            seq += 1
         utterance = {**place, "start_sample": second // 4 * 4 * RATE}
         final = second % 4 == 3
         text = " ".join(["word"] * (3 * (second % 4) + 3))
         yield Transcript(
-            seq=seq + 1,
+            seq=seq,
             **utterance,
             text=text,
             speaker_id=who,
@@ -167,7 +188,7 @@ def events(session: str, start: int, stop: int, seq: int) -> Iterator[Event]:
             revision=second % 4,
             language="en",
         )
-        seq += 2
+        seq += 1
         if second % 12 == 0:
             yield Speaker(seq=seq, **place, label=SpeakerLabel.HUMAN_SINGLE, speaker_id=who, confidence=0.5)
             seq += 1

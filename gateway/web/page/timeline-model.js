@@ -41,8 +41,8 @@ function listsOf({ type, speaker_id: who, label, text }) {
   return label === "ivr_synth" || label === "transfer" ? ["queue"] : [];
 }
 
-/** The default is some four hours of talk. @returns {Model} */
-export function createModel(most = 40_000) {
+/** The default is an hour of talk and some. @returns {Model} */
+export function createModel(most = 10_000) {
   /** @type {Map<string, List>} */
   const lists = new Map();
   /** The last revision of each utterance, by its start. @type {Map<number, Event>} */

@@ -7,8 +7,8 @@ from protocol.version import Encoding
 
 
 def test_an_hour_is_told_without_a_hole() -> None:
-    """Numbers follow one another across batches, windows begin half a second apart, and every event is one that
-    can be said."""
+    """Numbers follow one another across batches, windows begin half a second apart, and every event can be
+    said."""
     told = [*events("s", 0, 20, 1)]
     told += events("s", 20, HOUR_S, len(told) + 1)
     assert [getattr(one, "seq", None) for one in told] == list(range(1, len(told) + 1))

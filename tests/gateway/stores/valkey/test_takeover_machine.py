@@ -188,7 +188,8 @@ class Takeovers(RuleBasedStateMachine):
                     await asyncio.sleep(0.005)
 
     async def _end(self) -> None:
-        for _ in range(2):  # what is quiet hears of its loss when it is asked about the second time
+        # Who is quiet is asked about at the second time, or at the third where an answer was on its way.
+        for _ in range(3):
             for node in self.nodes:
                 node.events.recheck()
             await asyncio.sleep(0.01)

@@ -307,9 +307,9 @@ class HybridEventStore:
         except StoreUnavailable:
             raise
         except Exception as error:
-            outcomes: list[Committed | Exception] = [error] if len(commits) == 1 else []
-        if outcomes:
-            return outcomes
+            if len(commits) == 1:
+                return [error]
+        outcomes: list[Committed | Exception] = []
         for commit in commits:
             try:
                 outcomes += await self._streams.commit([commit])
